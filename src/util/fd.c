@@ -1,0 +1,123 @@
+#include "util/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void fd_close(int *fd)
+{
+    if (*fd >= 0) {
+        int saved = errno;
+
+        close(*fd);
+        errno = saved;
+    }
+    *fd = -1;
+}
+
+int fd_write_all(int fd, const void *bytes, size_t length)
+{
+    const char *next = bytes;
+
+    while (length > 0) {
+        ssize_t n = write(fd, next, length);
+
+        if (n < 0) {
+            if (errno == EINTR)
+                continue;
+            return -errno;
+        }
+        next += n;
+        length -= (size_t)n;
+    }
+    return 0;
+}
+
+static int change_flag(int fd, int get, int set, int flag, bool on)
+{
+    int flags = fcntl(fd, get);
+
+    if (flags < 0)
+        return -errno;
+    if (fcntl(fd, set, on ? flags | flag : flags & ~flag) < 0)
+        return -errno;
+    return 0;
+}
+
+int fd_set_cloexec(int fd, bool on)
+{
+    return change_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
+}
+
+int fd_set_nonblock(int fd, bool on)
+{
+    return change_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);
+}
+
+int fd_null_stdio(void)
+{
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int r = 0;
+
+    if (null_fd < 0)
+        return -errno;
+    for (int fd = 0; fd <= 2 && r == 0; fd++) {
+        if (fd == null_fd)
+            r = fd_set_cloexec(fd, false); /* the number was free: it stays */
+        else if (dup2(null_fd, fd) < 0)
+            r = -errno;
+    }
+    if (null_fd > 2)
+        close(null_fd);
+    return r;
+}
+
+void fd_close_inherited(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    struct dirent *entry;
+
+    if (dir == NULL)
+        return;
+    while ((entry = readdir(dir)) != NULL) {
+        int fd = atoi(entry->d_name); /* "." and ".." give 0 */
+        int flags;
+
+        if (fd <= 2)
+            continue;
+        flags = fcntl(fd, F_GETFD);
+        if (flags >= 0 && !(flags & FD_CLOEXEC))
+            close(fd);
+    }
+    closedir(dir);
+}
+
+int file_replace(const char *path, const char *content, mode_t mode)
+{
+    char temporary[PATH_MAX];
+    CLEANUP_FD int fd = -1;
+    int r;
+
+    /* Our pid in the name: whoever repeats this step after a crash meets its own leftover only. */
+    if (snprintf(temporary, sizeof(temporary), "%s.%d.tmp", path, (int)getpid()) >=
+        (int)sizeof(temporary))
+        return -ENAMETOOLONG;
+    unlink(temporary);
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    r = fd_write_all(fd, content, strlen(content));
+    if (r == 0 && fchmod(fd, mode) < 0)
+        r = -errno;
+    if (r == 0 && rename(temporary, path) < 0)
+        r = -errno;
+    if (r < 0)
+        unlink(temporary);
+    return r;
+}

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Closes *fd if it is open and makes it -1. errno is kept. */
+void fd_close(int *fd);
+
+#define CLEANUP_FD __attribute__((cleanup(fd_close)))
+
+/* Hands the descriptor over to the caller: returns *fd and makes it -1. */
+static inline int fd_steal(int *fd)
+{
+    int taken = *fd;
+
+    *fd = -1;
+    return taken;
+}
+
+/* Writes all of `bytes` to a descriptor that does not block. Returns 0 or -errno. */
+int fd_write_all(int fd, const void *bytes, size_t length);
+
+/* Sets or clears FD_CLOEXEC. Returns 0 or -errno. */
+int fd_set_cloexec(int fd, bool on);
+
+/* Sets or clears O_NONBLOCK. Returns 0 or -errno. */
+int fd_set_nonblock(int fd, bool on);
+
+/* Makes fds 0 to 2 refer to /dev/null. Returns 0 or -errno. */
+int fd_null_stdio(void);
+
+/*
+ * Closes what the caller of this program left open for us: every descriptor above 2 without
+ * FD_CLOEXEC. An inherited descriptor cannot have that flag, or it would not have survived our
+ * execve; all of our own have it. So no list of numbers is needed that could have been reused.
+ */
+void fd_close_inherited(void);
+
+/*
+ * Replaces the file at `path` by one with the given content and mode (whatever the umask), through
+ * a temporary file in the same directory and rename(2), so that a reader sees all of it or nothing.
+ * Returns 0 or -errno; nothing is left behind on failure.
+ */
+int file_replace(const char *path, const char *content, mode_t mode);
