@@ -1,0 +1,14 @@
+#pragma once
+
+#include "state/state.h"
+
+/*
+ * The table of descriptors that another image of this program must find open. Adding commits after
+ * the entry is complete; removing commits before the descriptor is closed, so that the table never
+ * names a number that has been given to something else.
+ */
+void fds_add(State *state, FdRole role, int fd);
+void fds_remove(State *state, int fd);
+
+/* Notes that the descriptor now refers to another file (dup2 onto the same number). */
+void fds_refresh(State *state, int fd);

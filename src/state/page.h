@@ -1,0 +1,152 @@
+#pragma once
+
+#include <stdint.h>
+
+/*
+ * The page: all that another image of this program needs to carry on, besides the buffers. Plain
+ * numbers, no pointers; its layout is the contract between the image that wrote it and the one
+ * that reads it.
+ *
+ * The commit discipline: data first, then ONE aligned store that makes it count. Every field
+ * marked "commit" is such a store and is written through state_commit_*().
+ */
+enum {
+    PAGE_VERSION = 1,
+    PAGE_SIZE_BYTES = 8192,
+    PAGE_CLIENTS_MAX = 64,
+    PAGE_FDS_MAX = 96,
+};
+
+#define PAGE_MAGIC UINT64_C(0x64726177636f6e21)
+
+typedef enum StreamId {
+    STREAM_STDOUT,
+    STREAM_STDERR,
+    STREAMS,
+} StreamId;
+
+typedef enum Phase {
+    PHASE_STARTING,  /* the runtime runs; what it prints is not yet the container's */
+    PHASE_RUNNING,   /* the container's pid is known and reported */
+    PHASE_DRAINING,  /* the container has ended; its last output is taken */
+    PHASE_REPORTING, /* exit files, sync message, exit command, last clients */
+    PHASE_GONE,
+} Phase;
+
+/* Steps of the exit report that are done, as bits: each is repeated safely until its bit is set. */
+typedef enum ReportStep {
+    REPORTED_ATTACH = 1 << 0, /* the attach socket is gone, its clients see the end */
+    REPORTED_PERSIST_FILE = 1 << 1,
+    REPORTED_EXIT_FILE = 1 << 2,
+    REPORTED_SYNC = 1 << 3,    /* the sync pipe is closed */
+    REPORTED_COMMAND = 1 << 4, /* the exit command runs or has its time, or there is none */
+    REPORTED_LOG = 1 << 5,     /* losses are said, the log is on the disk */
+} ReportStep;
+
+/* A stream's input buffer holds the bytes [base, end) of everything the container wrote. */
+typedef struct StreamPage {
+    uint64_t base; /* commit: stream offset of the buffer's first byte */
+    uint64_t end;  /* commit: stream offset behind the last byte read */
+    uint64_t eof;  /* commit: 1 when nothing will follow */
+} StreamPage;
+
+typedef struct LogCounters {
+    uint64_t bytes;      /* content written, in bytes the container wrote */
+    uint64_t records;    /* records written */
+    uint64_t partials;   /* of these, tag P */
+    uint64_t lost_bytes; /* content that a failed write lost */
+    uint64_t lost_records;
+    uint64_t capped_bytes; /* content left out by --log-global-size-max */
+} LogCounters;
+
+/*
+ * One set of the log's cursors. Two exist; LogPage.live says which one counts. The other is
+ * filled in and becomes the live one by one store, so that all its fields change at once.
+ */
+typedef struct LogCursors {
+    uint64_t start[STREAMS];     /* stream offset of the first byte no record holds yet */
+    uint64_t open_line[STREAMS]; /* bytes of the unfinished line that P records hold already */
+    uint64_t batch_offset;       /* the batch in the output buffer: */
+    uint64_t batch_length;       /* 0 = nothing is waiting to be written */
+    uint64_t rest_length;        /* so much of its beginning is the rest of a torn record */
+    uint64_t log_before;         /* size of the log file without the batch */
+    uint64_t total;              /* bytes ever in the log, for --log-global-size-max */
+    uint64_t capped;             /* 1 once that limit has been reached */
+    LogCounters counters[STREAMS];
+} LogCursors;
+
+typedef struct LogPage {
+    LogCursors set[2];
+    uint64_t live;      /* commit: 0 or 1 */
+    uint64_t reopening; /* commit: 1 while the file is being replaced: the steps are repeated */
+} LogPage;
+
+/* A reader of the raw output: an attach client, or our own stdout and stderr (`conward run`). */
+typedef struct OutletPage {
+    uint64_t cursor[STREAMS]; /* commit: stream offset of the first byte not yet sent */
+    int32_t fd[STREAMS];      /* the same number twice for a client */
+    uint32_t used;            /* commit */
+    uint32_t early;           /* came before the first byte of output: the container waits for it */
+} OutletPage;
+
+/* A control fifo's bytes that have not been acted on: see control/ctl-fifo.c. */
+typedef struct CtlPage {
+    uint64_t span; /* commit */
+    char bytes[400];
+} CtlPage;
+
+typedef enum FdRole {
+    FD_FREE,
+    FD_STDOUT,
+    FD_STDERR,
+    FD_LOG,
+    FD_SYNC_PIPE,
+    FD_ATTACH_LISTENER,
+    FD_ATTACH_CLIENT,
+    FD_CTL,
+    FD_CONSOLE,
+    FD_CONTAINER, /* a pidfd, where the container is not our child */
+} FdRole;
+
+/* An open descriptor and the file it must refer to: a number alone could have been reused. */
+typedef struct FdPage {
+    int32_t fd;
+    uint32_t role; /* commit: FD_FREE or what the descriptor is for */
+    uint64_t device;
+    uint64_t inode;
+} FdPage;
+
+typedef struct Page {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t size;
+
+    uint32_t phase;         /* commit */
+    uint32_t reported;      /* commit: ReportStep bits */
+    int32_t monitor_pid;    /* whose page this is; a forked child sees that it is not its own */
+    int32_t runtime_pid;    /* commit: 0 = none or reaped */
+    int32_t runtime_status; /* exit code, or 128 + signal; so below */
+    int32_t container_pid;  /* commit */
+    int32_t container_status;
+    int32_t command_pid; /* commit: the exit command */
+    int32_t command_status;
+    uint32_t ended;        /* commit: ChildEnd bits */
+    uint32_t failed;       /* commit: 1 if no container came to be */
+    uint32_t timed_out;    /* commit: 1 once --timeout has killed it */
+    uint32_t first_output; /* commit: 1 once the container has written anything */
+    int32_t old_oom_score_adj;
+
+    int64_t timeout_at;        /* CLOCK_BOOTTIME microseconds, 0 = none */
+    int64_t flush_at[STREAMS]; /* when an unfinished line shall show */
+    int64_t command_at;        /* when the exit command is due (--exit-delay) */
+
+    StreamPage streams[STREAMS];
+    LogPage log;
+    CtlPage ctl;
+    CtlPage winsz;
+    OutletPage console;
+    OutletPage clients[PAGE_CLIENTS_MAX];
+    FdPage fds[PAGE_FDS_MAX];
+} Page;
+
+_Static_assert(sizeof(Page) <= PAGE_SIZE_BYTES, "the page has outgrown its mapping");

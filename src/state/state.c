@@ -1,0 +1,149 @@
+#include "state/state.h"
+
+#include "util/fd.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BUFFERS_SIZE = STREAMS * STATE_INPUT_SIZE + STATE_OUTPUT_SIZE };
+
+static int map(int fd, size_t size, void **address, Error *error)
+{
+    *address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (*address == MAP_FAILED) {
+        *address = NULL;
+        return error_set(error, errno, "Cannot map %zu bytes of the monitor's state", size);
+    }
+    madvise(*address, size, MADV_DONTFORK);
+    return 0;
+}
+
+static int map_both(State *state, Error *error)
+{
+    void *page;
+    void *buffers;
+    int r;
+
+    r = map(state->page_fd, PAGE_SIZE_BYTES, &page, error);
+    if (r < 0)
+        return r;
+    state->page = page;
+
+    r = map(state->buffers_fd, BUFFERS_SIZE, &buffers, error);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < STREAMS; i++)
+        state->input[i] = (uint8_t *)buffers + i * STATE_INPUT_SIZE;
+    state->output = (uint8_t *)buffers + (size_t)STREAMS * STATE_INPUT_SIZE;
+    return 0;
+}
+
+static int memory_file(const char *name, off_t size, Error *error)
+{
+    CLEANUP_FD int fd = memfd_create(name, MFD_CLOEXEC);
+
+    if (fd < 0 || ftruncate(fd, size) < 0)
+        return error_set(error, errno, "Cannot make the memory file %s", name);
+    return fd_steal(&fd);
+}
+
+int state_create(State *state, Error *error)
+{
+    int r;
+
+    *state = (State)STATE_NULL;
+    state->page_fd = r = memory_file("conward-page", PAGE_SIZE_BYTES, error);
+    if (r >= 0)
+        state->buffers_fd = r = memory_file("conward-buffers", BUFFERS_SIZE, error);
+    if (r >= 0)
+        r = map_both(state, error);
+    if (r < 0) {
+        state_deinit(state);
+        return r;
+    }
+    state->page->magic = PAGE_MAGIC;
+    state->page->version = PAGE_VERSION;
+    state->page->size = sizeof(Page);
+    state->page->monitor_pid = getpid();
+    return 0;
+}
+
+static int check_size(int fd, off_t size, Error *error)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return error_set(error, errno, "Cannot look at the monitor's state");
+    if (st.st_size != size)
+        return error_set(error, 0, "The monitor's state has %lld bytes where %lld are expected",
+                         (long long)st.st_size, (long long)size);
+    return 0;
+}
+
+int state_adopt(State *state, int page_fd, int buffers_fd, Error *error)
+{
+    int r;
+
+    *state = (State){.page_fd = page_fd, .buffers_fd = buffers_fd};
+    r = check_size(page_fd, PAGE_SIZE_BYTES, error);
+    if (r == 0)
+        r = check_size(buffers_fd, BUFFERS_SIZE, error);
+    if (r == 0)
+        r = map_both(state, error);
+    if (r == 0 && (state->page->magic != PAGE_MAGIC || state->page->version != PAGE_VERSION ||
+                   state->page->size != sizeof(Page)))
+        r = error_set(error, 0, "The monitor's state is not of this version");
+    if (r < 0)
+        state_deinit(state);
+    return r;
+}
+
+void state_deinit(State *state)
+{
+    if (state->page != NULL)
+        munmap(state->page, PAGE_SIZE_BYTES);
+    if (state->input[0] != NULL)
+        munmap(state->input[0], BUFFERS_SIZE);
+    fd_close(&state->page_fd);
+    fd_close(&state->buffers_fd);
+    *state = (State)STATE_NULL;
+}
+
+/* Gives back the whole pages of buffer[used, size). */
+static void give_back(uint8_t *buffer, size_t used, size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t from = (used + page - 1) / page * page;
+
+    madvise(buffer + from, size - from, MADV_REMOVE);
+}
+
+void state_trim(State *state)
+{
+    const LogCursors *live = state_cursors(state);
+
+    for (size_t i = 0; i < STREAMS; i++) {
+        const StreamPage *stream = &state->page->streams[i];
+
+        give_back(state->input[i], stream->end - stream->base, STATE_INPUT_SIZE);
+    }
+    give_back(state->output, live->batch_offset + live->batch_length, STATE_OUTPUT_SIZE);
+    state->touched = 0;
+}
+
+LogCursors *state_cursors_next(State *state)
+{
+    LogPage *log = &state->page->log;
+
+    log->set[!log->live] = log->set[log->live];
+    return &log->set[!log->live];
+}
+
+void state_cursors_commit(State *state)
+{
+    LogPage *log = &state->page->log;
+
+    state_commit_u64(&log->live, !log->live);
+}

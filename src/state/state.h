@@ -1,0 +1,110 @@
+#pragma once
+
+#include "state/page.h"
+#include "util/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The two mappings that outlive a crash: the page, and the buffers (a sparse memory file: an input
+ * buffer per stream and the output buffer, at their maximum size, touched as needed).
+ *
+ * Children do not have them (MADV_DONTFORK).
+ */
+enum {
+    STATE_READ_SIZE = 65536,       /* one read takes at most a whole pipe */
+    STATE_LINE_MAX_MOST = 1048576, /* the longest content a record may have */
+    STATE_RECORD_OVERHEAD = 64,    /* at least a record's header and added newline */
+
+    /*
+     * A stream is not read while a reader of its raw output lags this far behind. (The log takes
+     * all but an unfinished line at once.)
+     */
+    STATE_HOLD_SIZE = 65536,
+
+    /* Twice what can be pending, so that moving it down never overlaps, and room to read. */
+    STATE_PENDING_MAX = STATE_LINE_MAX_MOST + STATE_HOLD_SIZE + STATE_READ_SIZE,
+    STATE_INPUT_SIZE = 2 * STATE_PENDING_MAX + STATE_READ_SIZE,
+
+    /* A batch is closed at this size, unless its first record is longer. */
+    STATE_BATCH_SIZE = 131072,
+
+    /* The rest of a torn record, and a batch. There are two such areas: see log/k8s-file.c. */
+    STATE_BATCH_AREA = 2 * (STATE_LINE_MAX_MOST + STATE_RECORD_OVERHEAD) + STATE_BATCH_SIZE,
+    STATE_OUTPUT_SIZE = 2 * STATE_BATCH_AREA,
+
+    STATE_QUIET_SIZE = 16384, /* buffers in use up to this size are left alone */
+};
+
+typedef struct State {
+    int page_fd;
+    int buffers_fd;
+    Page *page;
+    uint8_t *input[STREAMS];
+    uint8_t *output;
+    size_t touched; /* the most of a buffer that has been in use since the last state_trim() */
+} State;
+
+#define STATE_NULL                      \
+    {                                   \
+        .page_fd = -1, .buffers_fd = -1 \
+    }
+
+/* Makes a new page and its buffers. Returns 0, or a negative value with *error filled. */
+int state_create(State *state, Error *error);
+
+/*
+ * Maps the page and the buffers that another image of this program left in two descriptors, which
+ * the state owns from then on. Returns 0, or a negative value with *error filled if they are not a
+ * page of ours.
+ */
+int state_adopt(State *state, int page_fd, int buffers_fd, Error *error);
+
+void state_deinit(State *state);
+
+/* Whether a burst has left more memory in the buffers than a quiet container needs. */
+static inline bool state_is_swollen(const State *state)
+{
+    return state->touched > STATE_QUIET_SIZE;
+}
+
+/*
+ * Gives the memory behind the bytes in use back to the system (MADV_REMOVE: with MADV_DONTNEED the
+ * pages of a memory file would only vanish from the figures).
+ */
+void state_trim(State *state);
+
+/*
+ * The one aligned store of a commit. Release order: whoever looks at memory after a death sees
+ * every store that was made before it.
+ */
+static inline void state_commit_u64(uint64_t *field, uint64_t value)
+{
+    __atomic_store_n(field, value, __ATOMIC_RELEASE);
+}
+
+static inline void state_commit_u32(uint32_t *field, uint32_t value)
+{
+    __atomic_store_n(field, value, __ATOMIC_RELEASE);
+}
+
+static inline void state_commit_i32(int32_t *field, int32_t value)
+{
+    __atomic_store_n(field, value, __ATOMIC_RELEASE);
+}
+
+/* The log's cursors that count. */
+static inline const LogCursors *state_cursors(const State *state)
+{
+    const LogPage *log = &state->page->log;
+
+    return &log->set[log->live];
+}
+
+/* The idle set as a copy of the live one, to be changed and then committed. */
+LogCursors *state_cursors_next(State *state);
+
+/* Makes the idle set the live one: the commit of everything that was changed in it. */
+void state_cursors_commit(State *state);
