@@ -1,0 +1,70 @@
+#pragma once
+
+#include "log/record.h"
+#include "log/splitter.h"
+#include "state/state.h"
+#include "util/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * The k8s-file sink: takes what a stream's input buffer holds, as records, in batches of one
+ * write each, to a file opened for appending.
+ *
+ * The path of every batch: records are built in the output buffer and the cursors behind them in
+ * the idle set; one store makes both count; the batch is written; one store says that it is. How
+ * far a write got is never stored: it is the file's size less the size before.
+ */
+typedef struct K8sLimits {
+    uint32_t line_max;       /* longest content of a record, in bytes */
+    int32_t partial_flush;   /* milliseconds an unfinished line may wait; 0 none, -1 for ever */
+    int64_t size_max;        /* of the file, in bytes; 0 = no limit */
+    int64_t global_size_max; /* of all that is ever logged, in bytes; 0 = no limit */
+} K8sLimits;
+
+typedef struct K8sFile {
+    State *state;
+    const char *path;
+    int fd;
+    bool regular; /* a regular file has a size that tells how far a write got */
+    K8sLimits limits;
+    RecordClock clock;
+    uint64_t scanned[STREAMS]; /* stream offset up to which there is no newline */
+    int said;                  /* errno of the failure that the owner has spoken of, 0 = none */
+} K8sFile;
+
+#define K8S_FILE_NULL                        \
+    {                                        \
+        .fd = -1, .clock = RECORD_CLOCK_NULL \
+    }
+
+/*
+ * Opens a log file for appending, creating it with mode 0640. A fifo without a reader is an error
+ * and never blocks. Returns a descriptor or -errno.
+ */
+int k8s_file_open(const char *path);
+
+/*
+ * Takes over `fd` (from k8s_file_open), `path` is kept by reference. Finishes a batch that the
+ * page says was on its way, so that this is also how another image of this program goes on.
+ */
+void k8s_file_init(K8sFile *file, State *state, int fd, const char *path, K8sLimits limits);
+
+void k8s_file_deinit(K8sFile *file);
+
+/*
+ * Writes what the stream's buffer holds. With SPLIT_WAIT, an unfinished line stays in the buffer
+ * and the page's flush_at says when to come back with SPLIT_FLUSH.
+ *
+ * Returns 0, or -errno of a write that failed: the loss is counted, a record that was written in
+ * part will be completed by the next call, and nothing else is kept.
+ */
+int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode);
+
+/*
+ * Replaces the file at the path by a new, empty one and goes on there (ctl message 2, and
+ * --log-size-max). It is made beside the path and renamed onto it: CRI-O waits for an inotify
+ * event that names exactly the log path. On failure the old file stays in use.
+ */
+int k8s_file_reopen(K8sFile *file, Error *error);

@@ -1,0 +1,38 @@
+#include "log/record.h"
+
+#include <string.h>
+
+static void format_second(RecordClock *clock, time_t second)
+{
+    struct tm tm;
+
+    localtime_r(&second, &tm);
+    strftime(clock->text, sizeof(clock->text), "%Y-%m-%dT%H:%M:%S.000000000%z", &tm);
+    /* strftime writes the offset without its colon: +0200 becomes +02:00. */
+    memmove(clock->text + RECORD_TIME_LENGTH - 2, clock->text + RECORD_TIME_LENGTH - 3, 2);
+    clock->text[RECORD_TIME_LENGTH - 3] = ':';
+    clock->second = second;
+}
+
+void record_header(RecordClock *clock, struct timespec now, int stream, char *header)
+{
+    char *digit = header + 28;
+
+    if (now.tv_sec != clock->second)
+        format_second(clock, now.tv_sec);
+    memcpy(header, clock->text, RECORD_TIME_LENGTH);
+    for (long rest = now.tv_nsec; rest > 0; rest /= 10)
+        *digit-- = (char)('0' + rest % 10);
+    memcpy(header + RECORD_TIME_LENGTH, stream == 0 ? " stdout P " : " stderr P ",
+           RECORD_HEADER_LENGTH - RECORD_TIME_LENGTH);
+}
+
+size_t record_write(uint8_t *to, const char *header, char tag, const uint8_t *content,
+                    size_t length)
+{
+    memcpy(to, header, RECORD_HEADER_LENGTH);
+    to[RECORD_TAG_AT] = (uint8_t)tag;
+    memcpy(to + RECORD_HEADER_LENGTH, content, length);
+    to[RECORD_HEADER_LENGTH + length] = '\n';
+    return RECORD_HEADER_LENGTH + length + 1;
+}
