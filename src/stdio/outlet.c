@@ -1,0 +1,144 @@
+#include "stdio/outlet.h"
+
+#include "state/input.h"
+#include "util/clock.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Stream ids of the attach protocol: 2 is stdout, 3 is stderr. Any other ends a Podman session. */
+static const uint8_t packet_ids[STREAMS] = {2, 3};
+
+void outlet_init(Outlet *outlet, State *state, OutletPage *page, bool packets, OutletMoved moved,
+                 void *owner)
+{
+    *outlet =
+        (Outlet){.state = state, .page = page, .packets = packets, .moved = moved, .owner = owner};
+    outlet_skip(outlet);
+}
+
+void outlet_deinit(Outlet *outlet)
+{
+    for (size_t i = 0; i < STREAMS; i++) {
+        if (outlet->sources[i] != 0)
+            g_source_remove(outlet->sources[i]);
+        outlet->sources[i] = 0;
+    }
+}
+
+void outlet_skip(Outlet *outlet)
+{
+    for (size_t i = 0; i < STREAMS; i++)
+        state_commit_u64(&outlet->page->cursor[i], outlet->state->page->streams[i].end);
+    outlet->moved_at = clock_boottime_us();
+}
+
+static ssize_t send_packet(int fd, StreamId stream, const uint8_t *bytes, size_t size)
+{
+    struct iovec parts[2] = {
+        {.iov_base = (void *)&packet_ids[stream], .iov_len = 1},
+        {.iov_base = (void *)bytes, .iov_len = size},
+    };
+    struct msghdr packet = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t n = sendmsg(fd, &packet, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    return n < 0 ? n : (ssize_t)size; /* a packet goes whole or not at all */
+}
+
+static ssize_t write_ready(int fd, const uint8_t *bytes, size_t size)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+
+    if (poll(&ready, 1, 0) == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    /* A pipe that poll(2) calls writable takes this much at once. */
+    return write(fd, bytes, size < PIPE_BUF ? size : PIPE_BUF);
+}
+
+static ssize_t send_some(const Outlet *outlet, StreamId stream, const uint8_t *bytes, size_t size)
+{
+    int fd = outlet->page->fd[stream];
+
+    if (outlet->packets)
+        return send_packet(fd, stream, bytes, size < OUTLET_PACKET_MAX ? size : OUTLET_PACKET_MAX);
+    if (outlet->blocking[stream])
+        return write_ready(fd, bytes, size);
+    return write(fd, bytes, size);
+}
+
+/* Sends one stream's backlog. Returns false when the descriptor takes no more now. */
+static bool pump_stream(Outlet *outlet, StreamId stream)
+{
+    uint64_t *cursor = &outlet->page->cursor[stream];
+    uint64_t backlog;
+
+    while ((backlog = outlet_backlog(outlet, stream)) > 0) {
+        ssize_t n =
+            send_some(outlet, stream, input_at(outlet->state, stream, *cursor), (size_t)backlog);
+
+        if (n < 0) {
+            if (errno == EINTR)
+                continue;
+            if (errno == EAGAIN || errno == ENOBUFS)
+                return false;
+            outlet->dead[stream] = true;
+            if (outlet->packets)
+                outlet->dead[!stream] = true; /* one socket */
+            return true;
+        }
+        state_commit_u64(cursor, *cursor + (uint64_t)n);
+        outlet->moved_at = clock_boottime_us();
+    }
+    return true;
+}
+
+static void watch(Outlet *outlet, StreamId stream);
+
+static gboolean on_writable(Outlet *outlet, StreamId stream)
+{
+    outlet->sources[stream] = 0;
+    if (!pump_stream(outlet, stream))
+        watch(outlet, stream);
+    outlet->moved(outlet, outlet->owner); /* may free the outlet */
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_stdout_writable(gint fd, GIOCondition condition, gpointer data)
+{
+    (void)fd;
+    (void)condition;
+    return on_writable(data, STREAM_STDOUT);
+}
+
+static gboolean on_stderr_writable(gint fd, GIOCondition condition, gpointer data)
+{
+    (void)fd;
+    (void)condition;
+    return on_writable(data, STREAM_STDERR);
+}
+
+static void watch(Outlet *outlet, StreamId stream)
+{
+    outlet->sources[stream] =
+        g_unix_fd_add(outlet->page->fd[stream], G_IO_OUT,
+                      stream == STREAM_STDOUT ? on_stdout_writable : on_stderr_writable, outlet);
+}
+
+void outlet_pump(Outlet *outlet)
+{
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        if (outlet->sources[i] != 0 || outlet_backlog(outlet, i) == 0)
+            continue;
+        if (!pump_stream(outlet, i)) {
+            outlet->moved_at = clock_boottime_us();
+            watch(outlet, i);
+        }
+    }
+}
