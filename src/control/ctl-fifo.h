@@ -1,0 +1,51 @@
+#pragma once
+
+#include "state/state.h"
+#include "util/error.h"
+
+#include <glib.h>
+
+/*
+ * A control fifo in the bundle: lines of decimal numbers. `ctl` takes `TYPE HEIGHT WIDTH`; `winsz`
+ * is made and read because engines expect it, what it says needs a terminal.
+ *
+ * What has been read and not yet acted on lies on the page, so that no request is lost.
+ */
+typedef enum CtlType {
+    CTL_RESIZE = 1,
+    CTL_REOPEN_LOG = 2,
+} CtlType;
+
+typedef struct CtlRequest {
+    int type;
+    int height;
+    int width;
+} CtlRequest;
+
+typedef void (*CtlArrived)(const CtlRequest *request, void *owner);
+
+typedef struct CtlFifo {
+    State *state;
+    CtlPage *page;
+    int fd;
+    guint source;
+    CtlArrived arrived;
+    void *owner;
+} CtlFifo;
+
+#define CTL_FIFO_NULL \
+    {                 \
+        .fd = -1      \
+    }
+
+/*
+ * Makes the fifo `bundle`/`name` anew, mode 0660 less the umask, and reads it. With `arrived` NULL
+ * its lines are dropped. Returns 0, or negative with *error filled.
+ */
+int ctl_fifo_init(CtlFifo *fifo, State *state, CtlPage *page, const char *bundle, const char *name,
+                  CtlArrived arrived, void *owner, Error *error);
+
+void ctl_fifo_deinit(CtlFifo *fifo);
+
+/* Parses one line without its newline. Returns 0, or -1 if it is not a request. */
+int ctl_parse(const char *line, CtlRequest *request);

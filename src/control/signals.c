@@ -1,0 +1,55 @@
+#include "control/signals.h"
+
+#include "util/fd.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <unistd.h>
+
+void signals_ignore(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGXCPU, SIG_IGN);
+}
+
+static gboolean on_signal(gint fd, GIOCondition condition, gpointer data)
+{
+    Signals *signals = data;
+    struct signalfd_siginfo info;
+
+    (void)condition;
+    while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        signals->arrived(&info, signals->owner);
+    return G_SOURCE_CONTINUE;
+}
+
+int signals_init(Signals *signals, SignalArrived arrived, void *owner)
+{
+    static const int handled[] = {SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1};
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
+        sigaddset(&set, handled[i]);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    /* A signal that is ignored is never delivered, blocked or not: SIGCHLD could be inherited so.
+     */
+    signal(SIGCHLD, SIG_DFL);
+
+    *signals = (Signals){.arrived = arrived, .owner = owner};
+    signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signals->fd < 0)
+        return -errno;
+    signals->source = g_unix_fd_add(signals->fd, G_IO_IN, on_signal, signals);
+    return 0;
+}
+
+void signals_deinit(Signals *signals)
+{
+    if (signals->source != 0)
+        g_source_remove(signals->source);
+    signals->source = 0;
+    fd_close(&signals->fd);
+}

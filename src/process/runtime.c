@@ -1,0 +1,60 @@
+#include "process/runtime.h"
+
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void add(GPtrArray *argv, const char *word)
+{
+    g_ptr_array_add(argv, (gpointer)word);
+}
+
+static void add_all(GPtrArray *argv, const char *const *words)
+{
+    for (; words != NULL && *words != NULL; words++)
+        add(argv, *words);
+}
+
+char **runtime_create_argv(const RuntimeCall *call)
+{
+    GPtrArray *argv = g_ptr_array_new();
+
+    add(argv, call->runtime);
+    if (call->systemd_cgroup)
+        add(argv, "--systemd-cgroup");
+    add_all(argv, call->arguments);
+    add(argv, "create");
+    add(argv, "--bundle");
+    add(argv, call->bundle);
+    add(argv, "--pid-file");
+    add(argv, call->pidfile);
+    if (call->no_pivot)
+        add(argv, "--no-pivot");
+    if (call->no_new_keyring)
+        add(argv, "--no-new-keyring");
+    add_all(argv, call->options);
+    add(argv, call->cid);
+    add(argv, NULL);
+    return (char **)g_ptr_array_free(argv, FALSE);
+}
+
+int runtime_read_pidfile(const char *path)
+{
+    CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    char text[32];
+    ssize_t n;
+    int pid;
+
+    if (fd < 0)
+        return -errno;
+    n = read(fd, text, sizeof(text) - 1);
+    if (n < 0)
+        return -errno;
+    text[n] = '\0';
+    pid = atoi(text);
+    return pid > 0 ? pid : 0;
+}

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "util/error.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* A program to be started, and what its process is to be before execve. */
+typedef struct Spawn {
+    const char *file; /* executed by path, or looked for in PATH with `search` */
+    char *const *argv;
+    char *const *environment;
+    bool search;
+    int stdio[3];         /* become fds 0 to 2; -1: /dev/null; a number equal to its place stays */
+    bool die_with_us;     /* SIGKILL when the monitor dies */
+    bool close_others;    /* no descriptor above 2 is inherited; else those without FD_CLOEXEC */
+    const sigset_t *mask; /* signal mask of the new program */
+    int oom_score_adj;    /* value to restore */
+    int failure_fd;       /* gets errno as an int if execve fails; -1: words on fd 2 instead */
+} Spawn;
+
+/*
+ * Forks and executes. The child resets the signals the monitor ignores, and calls only
+ * async-signal-safe functions until execve; it ends with 127 if that fails.
+ *
+ * Returns the pid, or -errno with *error filled if no process could be made.
+ */
+pid_t spawn(const Spawn *what, Error *error);

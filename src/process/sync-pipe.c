@@ -1,0 +1,88 @@
+#include "process/sync-pipe.h"
+
+#include "util/fd.h"
+
+#include <errno.h>
+#include <glib.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int engine_pipe(const char *variable, Error *error)
+{
+    const char *value = getenv(variable);
+    char *end;
+    long fd;
+    int r;
+
+    if (value == NULL)
+        return -1;
+    errno = 0;
+    fd = strtol(value, &end, 10);
+    if (errno != 0 || end == value || *end != '\0' || fd < 0 || fd > INT_MAX) {
+        error_set(error, 0, "unable to parse %s: \"%s\" is not a descriptor number", variable,
+                  value);
+        return -2;
+    }
+    r = fd_set_cloexec((int)fd, true);
+    if (r < 0) {
+        error_set(error, -r, "unable to make %s CLOEXEC: descriptor %ld", variable, fd);
+        return -2;
+    }
+    return (int)fd;
+}
+
+/* How JSON writes the byte, into `to`; returns the length. */
+static size_t escape(char to[8], unsigned char byte)
+{
+    static const char plain[] = "\\\"/\n\r\t\b\f";
+    static const char letter[] = "\\\"/nrtbf";
+    const char *found = byte != '\0' ? strchr(plain, byte) : NULL;
+
+    if (found != NULL)
+        return (size_t)snprintf(to, 8, "\\%c", letter[found - plain]);
+    if (byte < 0x20 || byte == 0x7f)
+        return (size_t)snprintf(to, 8, "\\u%04x", byte);
+    to[0] = (char)byte;
+    return 1;
+}
+
+size_t sync_line(char line[SYNC_LINE_MAX], const char *key, int number, const char *text,
+                 size_t text_length)
+{
+    static const char cut[] = "[...] ";
+    static const char tail[] = "\"}\n";
+    char escaped[8];
+    char *valid = g_utf8_make_valid(text, (gssize)text_length);
+    size_t length = strlen(valid);
+    size_t from = length;
+    size_t used = 0;
+    size_t at;
+    size_t room;
+
+    if (length == 0) {
+        g_free(valid);
+        return (size_t)snprintf(line, SYNC_LINE_MAX, "{\"%s\": %d}\n", key, number);
+    }
+    at = (size_t)snprintf(line, SYNC_LINE_MAX, "{\"%s\": %d, \"message\": \"", key, number);
+    room = SYNC_LINE_MAX - at - strlen(cut) - strlen(tail);
+
+    while (from > 0) {
+        size_t more = escape(escaped, (unsigned char)valid[from - 1]);
+
+        if (used + more > room)
+            break;
+        used += more;
+        from--;
+    }
+    while (from > 0 && ((unsigned char)valid[from] & 0xc0) == 0x80)
+        from++; /* not in the middle of a character */
+    if (from > 0)
+        at = (size_t)(stpcpy(line + at, cut) - line);
+    for (; from < length; from++)
+        at += escape(line + at, (unsigned char)valid[from]);
+    memcpy(line + at, tail, strlen(tail));
+    g_free(valid);
+    return at + strlen(tail);
+}

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "util/error.h"
+
+#include <stddef.h>
+
+enum { SYNC_LINE_MAX = 4096 }; /* Podman reads its packet through a buffer of this size */
+
+/*
+ * Takes a descriptor that the engine passed by number in the environment (`_OCI_SYNCPIPE` and the
+ * like) and makes it close-on-exec. Returns it, -1 if the variable is not set, or -2 with *error
+ * filled.
+ */
+int engine_pipe(const char *variable, Error *error);
+
+/*
+ * Formats `{"KEY": NUMBER, "message": "TEXT"}\n` into `line`, without the message if the text is
+ * empty. The line has at most SYNC_LINE_MAX bytes: of a longer text the end is kept, where
+ * runtimes say what went wrong. Bytes that are not UTF-8 are replaced. Returns the line's length.
+ */
+size_t sync_line(char line[SYNC_LINE_MAX], const char *key, int number, const char *text,
+                 size_t text_length);
