@@ -1,0 +1,259 @@
+#include "monitor/monitor.h"
+
+#include "process/children.h"
+#include "process/spawn.h"
+#include "state/fds.h"
+#include "util/clock.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { STATUS_TIMED_OUT = -1, STATUS_FAILED = 1 };
+
+static void set_phase(Monitor *monitor, Phase phase)
+{
+    state_commit_u32(&monitor_page(monitor)->phase, phase);
+}
+
+static int container_status(const Page *page)
+{
+    return page->timed_out ? STATUS_TIMED_OUT : page->container_status;
+}
+
+/* Draining: what was in the pipes when the container ended. Returns false if it must wait. */
+static bool drained(Monitor *monitor)
+{
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        if (!monitor_take_rest(monitor, i))
+            return false;
+    }
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        stream_deinit(&monitor->streams[i]);
+        if (!monitor_page(monitor)->failed)
+            monitor_pump(monitor, i, SPLIT_END);
+    }
+    return true;
+}
+
+static void write_status(Monitor *monitor, const char *directory, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("%s/%s", directory, name);
+    char text[16];
+    int r;
+
+    snprintf(text, sizeof(text), "%d", container_status(monitor_page(monitor)));
+    r = file_replace(path, text, 0644);
+    if (r < 0)
+        message(&monitor->config->messages, LEVEL_ERROR,
+                "Failed to write the exit file %s: %s. The exit status is %s", path, strerror(-r),
+                text);
+}
+
+static void end_attach(Monitor *monitor)
+{
+    if (monitor->attach.state == NULL)
+        return;
+    attach_stop_listening(&monitor->attach);
+    attach_close_clients(&monitor->attach, false);
+}
+
+static void write_persist_file(Monitor *monitor)
+{
+    if (monitor->config->persist_dir != NULL && !monitor_page(monitor)->failed)
+        write_status(monitor, monitor->config->persist_dir, "exit");
+}
+
+static void write_exit_file(Monitor *monitor)
+{
+    if (monitor->config->exit_dir != NULL && !monitor_page(monitor)->failed)
+        write_status(monitor, monitor->config->exit_dir, monitor->config->cid);
+}
+
+/* Nobody but us may hold the engine's pipe, and now we do not either: it sees the end. */
+static void close_sync(Monitor *monitor)
+{
+    if (monitor->sync_fd >= 0)
+        fds_remove(&monitor->state, monitor->sync_fd);
+    fd_close(&monitor->sync_fd);
+}
+
+/* The environment without what names the engine's pipes: they are closed. */
+static char **command_environment(void)
+{
+    GPtrArray *words = g_ptr_array_new();
+
+    for (char **word = environ; *word != NULL; word++) {
+        if (!g_str_has_prefix(*word, "_OCI_"))
+            g_ptr_array_add(words, *word);
+    }
+    g_ptr_array_add(words, NULL);
+    return (char **)g_ptr_array_free(words, FALSE);
+}
+
+static void start_exit_command(Monitor *monitor)
+{
+    const Config *config = monitor->config;
+    Page *page = monitor_page(monitor);
+    g_autofree char **environment = command_environment();
+    g_autoptr(GPtrArray) argv = g_ptr_array_new();
+    Spawn what = {
+        .file = config->exit_command,
+        .environment = environment,
+        .stdio = {-1, -1, -1},
+        .close_others = true,
+        .mask = &monitor->mask,
+        .oom_score_adj = page->old_oom_score_adj,
+        .failure_fd = -1,
+    };
+    Error error = ERROR_NULL;
+    pid_t pid;
+
+    g_ptr_array_add(argv, (gpointer)config->exit_command);
+    for (const char **word = config->exit_command_args; word != NULL && *word != NULL; word++)
+        g_ptr_array_add(argv, (gpointer)*word);
+    g_ptr_array_add(argv, NULL);
+    what.argv = (char *const *)argv->pdata;
+
+    pid = spawn(&what, &error);
+    if (pid < 0) {
+        message(&config->messages, LEVEL_ERROR, "Failed to run the exit command: %s", error.text);
+        page->command_status = STATUS_FAILED;
+        state_commit_u32(&page->ended, page->ended | ENDED_COMMAND);
+        return;
+    }
+    state_commit_i32(&page->command_pid, pid);
+}
+
+static void say_losses(Monitor *monitor)
+{
+    const LogCounters *counters = state_cursors(&monitor->state)->counters;
+
+    for (int i = 0; i < STREAMS; i++) {
+        const char *name = i == STREAM_STDOUT ? "stdout" : "stderr";
+
+        if (counters[i].lost_bytes > 0)
+            message(&monitor->config->messages, LEVEL_WARNING,
+                    "Lost %" PRIu64 " bytes in %" PRIu64
+                    " records of %s: the log %s could not be written",
+                    counters[i].lost_bytes, counters[i].lost_records, name,
+                    monitor->config->log_path);
+        if (counters[i].capped_bytes > 0)
+            message(&monitor->config->messages, LEVEL_WARNING,
+                    "Left out %" PRIu64 " bytes of %s: --log-global-size-max was reached",
+                    counters[i].capped_bytes, name);
+    }
+}
+
+static void finish_log(Monitor *monitor)
+{
+    say_losses(monitor);
+    if (monitor_has_log(monitor) && monitor->config->log_sync)
+        fsync(monitor->log.fd);
+}
+
+static void start_exit_command_if_due(Monitor *monitor)
+{
+    Page *page = monitor_page(monitor);
+
+    if (page->command_at == 0 || clock_boottime_us() < page->command_at)
+        return;
+    page->command_at = 0;
+    start_exit_command(monitor);
+}
+
+static void schedule_exit_command(Monitor *monitor)
+{
+    if (monitor->config->exit_command == NULL)
+        return;
+    monitor_page(monitor)->command_at =
+        clock_boottime_us() + (int64_t)monitor->config->exit_delay * 1000000;
+    start_exit_command_if_due(monitor);
+}
+
+/*
+ * The exit report. Each step is done once, noted when done, and does not depend on whether the one
+ * before it could be done: an exit file that cannot be written must not cost the next one. The log
+ * is brought to the disk last, while the exit command runs: a slow disk delays nobody.
+ */
+static void report(Monitor *monitor)
+{
+    static const struct {
+        ReportStep step;
+        void (*run)(Monitor *);
+    } steps[] = {
+        {REPORTED_ATTACH, end_attach},
+        {REPORTED_PERSIST_FILE, write_persist_file},
+        {REPORTED_EXIT_FILE, write_exit_file},
+        {REPORTED_SYNC, close_sync},
+        {REPORTED_COMMAND, schedule_exit_command},
+        {REPORTED_LOG, finish_log},
+    };
+    Page *page = monitor_page(monitor);
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        if (page->reported & steps[i].step)
+            continue;
+        steps[i].run(monitor);
+        state_commit_u32(&page->reported, page->reported | steps[i].step);
+    }
+}
+
+static bool command_is_over(const Monitor *monitor)
+{
+    return monitor->config->exit_command == NULL || monitor_page(monitor)->ended & ENDED_COMMAND;
+}
+
+static bool readers_are_served(Monitor *monitor)
+{
+    if (monitor->attach.state != NULL)
+        attach_close_clients(&monitor->attach, false);
+    return (monitor->attach.state == NULL || !attach_has_clients(&monitor->attach)) &&
+           (!monitor->has_console || !outlet_is_behind(&monitor->console.outlet));
+}
+
+void monitor_end(Monitor *monitor)
+{
+    Page *page = monitor_page(monitor);
+
+    if (page->phase < PHASE_DRAINING) {
+        page->timeout_at = 0;
+        set_phase(monitor, PHASE_DRAINING);
+    }
+    if (page->phase == PHASE_DRAINING) {
+        if (!drained(monitor))
+            return;
+        fd_close_inherited();
+        set_phase(monitor, PHASE_REPORTING);
+    }
+    if (page->phase == PHASE_REPORTING) {
+        report(monitor);
+        start_exit_command_if_due(monitor);
+        if (readers_are_served(monitor) && command_is_over(monitor))
+            set_phase(monitor, PHASE_GONE);
+    }
+}
+
+void monitor_hurry(Monitor *monitor)
+{
+    if (monitor->attach.state != NULL)
+        attach_close_clients(&monitor->attach, true);
+    if (monitor->has_console)
+        outlet_skip(&monitor->console.outlet);
+    monitor_end(monitor);
+}
+
+int monitor_exit_status(const Monitor *monitor)
+{
+    const Page *page = monitor_page(monitor);
+
+    if (page->ended & ENDED_COMMAND && page->command_status != 0)
+        return page->command_status;
+    return page->failed ? STATUS_FAILED : container_status(page) & 0xff;
+}

@@ -1,0 +1,102 @@
+#include "monitor/foreground.h"
+
+#include "process/sync-pipe.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { START_MESSAGE_MAX = 8192 };
+
+static void on_term(int number)
+{
+    (void)number;
+    _exit(1);
+}
+
+int foreground_wait_for_engine(Error *error)
+{
+    CLEANUP_FD int fd = engine_pipe("_OCI_STARTPIPE", error);
+    char message[START_MESSAGE_MAX];
+    struct stat st;
+    ssize_t n;
+
+    if (fd == -1)
+        return 0;
+    if (fd < 0)
+        return -1;
+    signal(SIGTERM, on_term); /* until the runtime is started there is nothing to forward it to */
+    do {
+        n = read(fd, message, sizeof(message));
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return error_set(error, errno, "start-pipe read failed");
+    if (n == 0 && fstat(fd, &st) == 0 && !S_ISFIFO(st.st_mode))
+        return error_set(error, 0,
+                         "start-pipe closed before the word to start: the engine is gone");
+    return 0;
+}
+
+static int write_pidfile(const Config *config, pid_t pid, Error *error)
+{
+    char text[16];
+    int r;
+
+    if (config->monitor_pidfile == NULL)
+        return 0;
+    snprintf(text, sizeof(text), "%d", (int)pid);
+    r = file_replace(config->monitor_pidfile, text, 0644);
+    if (r < 0)
+        return error_set(error, -r, "Failed to write conmon pidfile: %s", config->monitor_pidfile);
+    return 0;
+}
+
+static int wait_for_start(int fd)
+{
+    int status;
+
+    if (read(fd, &status, sizeof(status)) == (ssize_t)sizeof(status))
+        return status;
+    return 1; /* the monitor died without a word */
+}
+
+int foreground_detach(const Config *config, bool report, int *started_fd, Error *error)
+{
+    int gate[2];    /* the monitor waits here for its pid file */
+    int started[2]; /* the foreground process waits here for the start */
+    char byte = 0;
+    pid_t pid;
+
+    *started_fd = -1;
+    if (pipe2(gate, O_CLOEXEC) < 0 || pipe2(started, O_CLOEXEC) < 0) {
+        error_set(error, errno, "Cannot make a pipe");
+        return 1;
+    }
+    pid = fork();
+    if (pid < 0) {
+        error_set(error, errno, "Failed to fork the monitor");
+        return 1;
+    }
+    if (pid > 0) {
+        close(started[1]);
+        if (write_pidfile(config, pid, error) < 0)
+            return 1; /* the gate closes, and the monitor ends before it has begun */
+        fd_write_all(gate[1], &byte, sizeof(byte));
+        return report ? wait_for_start(started[0]) : 0;
+    }
+
+    close(gate[1]);
+    close(started[0]);
+    if (read(gate[0], &byte, sizeof(byte)) != (ssize_t)sizeof(byte))
+        _exit(1);
+    close(gate[0]);
+    if (report)
+        *started_fd = started[1];
+    else
+        close(started[1]);
+    return -1;
+}

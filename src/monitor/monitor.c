@@ -1,0 +1,197 @@
+#include "monitor/monitor.h"
+
+#include "monitor/foreground.h"
+#include "process/oom-score.h"
+#include "process/sync-pipe.h"
+#include "state/fds.h"
+#include "util/clock.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum {
+    STATUS_FAILED = 1,
+    STATUS_RUN_FAILED = 125,
+    MONITOR_OOM_SCORE = -1000, /* the kernel's choice must be the container, not its monitor */
+};
+
+static int own_failure(const Config *config)
+{
+    return config->kind == KIND_RUN ? STATUS_RUN_FAILED : STATUS_FAILED;
+}
+
+static void open_log(Monitor *monitor)
+{
+    const Config *config = monitor->config;
+    const K8sLimits limits = {
+        .line_max = config->log_line_max,
+        .partial_flush = config->log_partial_flush,
+        .size_max = config->log_size_max,
+        .global_size_max = config->log_global_size_max,
+    };
+
+    if (config->log_path == NULL)
+        return;
+    fds_add(&monitor->state, FD_LOG, config->log_fd);
+    k8s_file_init(&monitor->log, &monitor->state, config->log_fd, config->log_path, limits);
+}
+
+static void on_attach_changed(Attach *attach, void *owner)
+{
+    (void)attach;
+    monitor_outlets_moved(owner);
+}
+
+static void on_console_moved(Outlet *outlet, void *owner)
+{
+    (void)outlet;
+    monitor_outlets_moved(owner);
+}
+
+/* Everything an engine may use as soon as it hears of the container, and then the runtime. */
+static int start_container(Monitor *monitor, Error *error)
+{
+    const Config *config = monitor->config;
+    int r = attach_init(&monitor->attach, &monitor->state, config->bundle, config->socket_dir,
+                        config->cuuid, on_attach_changed, monitor, error);
+
+    if (r == 0)
+        r = monitor_requests_init(monitor, error);
+    if (r == 0)
+        r = monitor_start_runtime(monitor, error);
+    if (r == 0)
+        return 0;
+    monitor_report(monitor, -1, error->text, strlen(error->text));
+    return STATUS_FAILED;
+}
+
+static int start_command(Monitor *monitor, Error *error)
+{
+    const Config *config = monitor->config;
+    int status;
+
+    if (monitor_requests_init(monitor, error) < 0)
+        return STATUS_RUN_FAILED;
+    status = monitor_start_command(monitor, error);
+    if (status != 0)
+        return status;
+    if (!config->quiet && !config->detach) {
+        console_init(&monitor->console, &monitor->state, on_console_moved, monitor);
+        monitor->has_console = true;
+    }
+    if (config->timeout > 0)
+        monitor_page(monitor)->timeout_at =
+            clock_boottime_us() + (int64_t)config->timeout * 1000000;
+    state_commit_u32(&monitor_page(monitor)->phase, PHASE_RUNNING);
+    return 0;
+}
+
+static void loop(Monitor *monitor)
+{
+    GMainContext *context = g_main_context_default();
+
+    while (monitor_page(monitor)->phase != PHASE_GONE)
+        g_main_context_iteration(context, TRUE);
+}
+
+static void deinit(Monitor *monitor)
+{
+    monitor_timers_deinit(monitor);
+    monitor_requests_deinit(monitor);
+    attach_deinit(&monitor->attach);
+    if (monitor->has_console)
+        console_deinit(&monitor->console);
+    for (int i = 0; i < STREAMS; i++)
+        stream_deinit(&monitor->streams[i]);
+    if (monitor->foreign_source != 0)
+        g_source_remove(monitor->foreign_source);
+    fd_close(&monitor->foreign_fd);
+    fd_close(&monitor->sync_fd);
+    k8s_file_deinit(&monitor->log);
+    state_deinit(&monitor->state);
+}
+
+/*
+ * The monitor from its first to its last moment. `started_fd` is told how the start went, if
+ * somebody waits for it.
+ */
+static int monitor_live(const Config *config, int old_oom_score_adj, int sync_fd, int started_fd)
+{
+    Monitor monitor = {
+        .config = config,
+        .state = STATE_NULL,
+        .signals = SIGNALS_NULL,
+        .streams = {STREAM_NULL, STREAM_NULL},
+        .log = K8S_FILE_NULL,
+        .attach = ATTACH_NULL,
+        .ctl = CTL_FIFO_NULL,
+        .winsz = CTL_FIFO_NULL,
+        .sync_fd = sync_fd,
+        .foreign_fd = -1,
+    };
+    Error error = ERROR_NULL;
+    int status;
+
+    sigprocmask(SIG_SETMASK, NULL, &monitor.mask);
+    if (state_create(&monitor.state, &error) < 0) {
+        message(&config->messages, LEVEL_ERROR, "%s", error.text);
+        return own_failure(config);
+    }
+    monitor_page(&monitor)->old_oom_score_adj = old_oom_score_adj;
+    if (sync_fd >= 0)
+        fds_add(&monitor.state, FD_SYNC_PIPE, sync_fd);
+    open_log(&monitor);
+    monitor_timers_init(&monitor);
+
+    status = config->kind == KIND_RUN ? start_command(&monitor, &error)
+                                      : start_container(&monitor, &error);
+    if (status != 0)
+        message(&config->messages, LEVEL_ERROR, "%s", error.text);
+    if (started_fd >= 0) {
+        fd_write_all(started_fd, &status, sizeof(status));
+        close(started_fd);
+        fd_null_stdio();
+    }
+    if (status == 0) {
+        loop(&monitor);
+        status = monitor_exit_status(&monitor);
+    }
+    deinit(&monitor);
+    return status;
+}
+
+int monitor_main(const Config *config)
+{
+    bool engine = config->kind != KIND_RUN;
+    int old_oom_score_adj = oom_score_get();
+    int started_fd = -1;
+    int sync_fd = -1;
+    Error error = ERROR_NULL;
+    int status = -1;
+
+    oom_score_set(MONITOR_OOM_SCORE);
+    signals_ignore();
+    if (engine) {
+        sync_fd = engine_pipe("_OCI_SYNCPIPE", &error);
+        if (sync_fd < -1 || foreground_wait_for_engine(&error) < 0)
+            status = STATUS_FAILED;
+    }
+    if (status < 0 && config->detach)
+        status = foreground_detach(config, !engine, &started_fd, &error);
+    if (status >= 0) {
+        if (error.text[0] != '\0')
+            message(&config->messages, LEVEL_ERROR, "%s", error.text);
+        return status;
+    }
+
+    if (engine)
+        fd_null_stdio();
+    if (engine || config->detach)
+        setsid();
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    return monitor_live(config, old_oom_score_adj, sync_fd, started_fd);
+}

@@ -1,0 +1,99 @@
+#include "monitor/monitor.h"
+
+#include "process/children.h"
+
+#include <errno.h>
+#include <string.h>
+
+/*
+ * Passes a signal on to the container, or to the runtime while there is none. Once only the report
+ * is left, whoever sends one wants the monitor to be done.
+ */
+static void forward(Monitor *monitor, int number)
+{
+    const Page *page = monitor_page(monitor);
+    pid_t target = page->container_pid > 0 ? page->container_pid : page->runtime_pid;
+
+    if (page->phase > PHASE_RUNNING) {
+        if (page->command_pid > 0 && !(page->ended & ENDED_COMMAND))
+            kill(page->command_pid, number);
+        monitor_hurry(monitor);
+    } else if (target > 0) {
+        kill(target, number);
+    }
+}
+
+static void on_child(Monitor *monitor)
+{
+    Page *page = monitor_page(monitor);
+    uint32_t before = page->ended;
+
+    children_reap(&monitor->state);
+    if (page->ended == before)
+        return;
+    if (page->phase == PHASE_STARTING)
+        monitor_runtime_ended(monitor);
+    else
+        monitor_end(monitor);
+}
+
+static void on_signal(const struct signalfd_siginfo *info, void *owner)
+{
+    Monitor *monitor = owner;
+    const Config *config = monitor->config;
+    bool in_foreground = config->kind == KIND_RUN && !config->detach;
+    int number = (int)info->ssi_signo;
+
+    switch (number) {
+    case SIGCHLD:
+        on_child(monitor);
+        break;
+    case SIGUSR1: /* only wakes the loop */
+        break;
+    case SIGHUP: /* of a terminal that a daemon has not */
+        if (!in_foreground)
+            break;
+        /* fall through */
+    default:
+        /* A key on our terminal has reached the whole group, the command included. */
+        if (!in_foreground || !signal_is_from_terminal(info))
+            forward(monitor, number);
+    }
+}
+
+static void on_ctl(const CtlRequest *request, void *owner)
+{
+    Monitor *monitor = owner;
+    Error error = ERROR_NULL;
+
+    if (request->type != CTL_REOPEN_LOG || !monitor_has_log(monitor))
+        return; /* a resize needs a terminal */
+    if (k8s_file_reopen(&monitor->log, &error) < 0)
+        message(&monitor->config->messages, LEVEL_ERROR, "%s. The log goes on in the old file",
+                error.text);
+}
+
+int monitor_requests_init(Monitor *monitor, Error *error)
+{
+    Page *page = monitor_page(monitor);
+    const char *bundle = monitor->config->bundle;
+    int r = signals_init(&monitor->signals, on_signal, monitor);
+
+    if (r < 0)
+        return error_set(error, -r, "Cannot receive signals");
+    if (monitor->config->kind == KIND_RUN)
+        return 0;
+    r = ctl_fifo_init(&monitor->ctl, &monitor->state, &page->ctl, bundle, "ctl", on_ctl, monitor,
+                      error);
+    if (r == 0)
+        r = ctl_fifo_init(&monitor->winsz, &monitor->state, &page->winsz, bundle, "winsz", NULL,
+                          NULL, error);
+    return r;
+}
+
+void monitor_requests_deinit(Monitor *monitor)
+{
+    signals_deinit(&monitor->signals);
+    ctl_fifo_deinit(&monitor->ctl);
+    ctl_fifo_deinit(&monitor->winsz);
+}

@@ -1,0 +1,166 @@
+#include "monitor/monitor.h"
+
+#include "util/clock.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+enum {
+    STALL_TIMEOUT = 30 * 1000000, /* microseconds a late attach client may take nothing */
+    LINGER = 10 * 1000000,        /* the same for every client once the container has ended */
+    KILL_TIMEOUT = 10 * 1000000,  /* after --timeout's SIGKILL */
+};
+
+/*
+ * All deadlines in one source. Its prepare function tells the main loop how long to sleep, which
+ * costs nothing; a GLib timeout would write to the loop's own wake-up descriptor at every change.
+ */
+typedef struct Timers {
+    GSource source;
+    Monitor *monitor;
+} Timers;
+
+/* Once the container has ended, a client that came early waits no longer than any other. */
+static bool is_ending(const Monitor *monitor)
+{
+    return monitor_page(monitor)->phase > PHASE_RUNNING;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return b != 0 && b < a ? b : a;
+}
+
+static int64_t next_deadline(const Monitor *monitor)
+{
+    const Page *page = monitor_page(monitor);
+    int64_t at = INT64_MAX;
+
+    for (int i = 0; i < STREAMS; i++)
+        at = earlier(at, page->flush_at[i]);
+    at = earlier(at, page->timeout_at);
+    at = earlier(at, page->command_at);
+    at = earlier(at, monitor->kill_at);
+    at = earlier(at, monitor->trim_at);
+    if (monitor->attach.state != NULL) {
+        int64_t since = attach_stalled_since(&monitor->attach, is_ending(monitor));
+
+        if (since != INT64_MAX)
+            at = earlier(at, since + (is_ending(monitor) ? LINGER : STALL_TIMEOUT));
+    }
+    return at;
+}
+
+static gboolean prepare(GSource *source, gint *timeout)
+{
+    int64_t at = next_deadline(((Timers *)source)->monitor);
+    int64_t wait;
+
+    if (at == INT64_MAX) {
+        *timeout = -1;
+        return FALSE;
+    }
+    wait = at - clock_boottime_us();
+    *timeout = wait <= 0 ? 0 : wait > G_MAXINT ? G_MAXINT : (gint)((wait + 999) / 1000);
+    return wait <= 0;
+}
+
+static gboolean check(GSource *source)
+{
+    return next_deadline(((Timers *)source)->monitor) <= clock_boottime_us();
+}
+
+/* Whether the deadline has come; then it is taken off. */
+static bool is_due(int64_t *at, int64_t now)
+{
+    if (*at == 0 || *at > now)
+        return false;
+    *at = 0;
+    return true;
+}
+
+/*
+ * --timeout: SIGKILL to the container's process group, unless that is our own, and to its first
+ * process. Its output is still taken and its end awaited, for a while.
+ */
+static void kill_container(Monitor *monitor, int64_t now)
+{
+    Page *page = monitor_page(monitor);
+    pid_t group = getpgid(page->container_pid);
+
+    state_commit_u32(&page->timed_out, 1);
+    if (group > 1 && group != getpgrp())
+        kill(-group, SIGKILL);
+    kill(page->container_pid, SIGKILL);
+    monitor->kill_at = now + KILL_TIMEOUT;
+}
+
+static void give_up_killing(Monitor *monitor)
+{
+    if (is_ending(monitor))
+        return;
+    message(&monitor->config->messages, LEVEL_ERROR,
+            "The container's process %d does not end after SIGKILL; its time-out is reported "
+            "without waiting for it any longer",
+            monitor_page(monitor)->container_pid);
+    monitor_end(monitor);
+}
+
+static void drop_stalled(Monitor *monitor, int64_t now)
+{
+    bool ending = is_ending(monitor);
+    unsigned dropped;
+
+    if (monitor->attach.state == NULL)
+        return;
+    dropped =
+        attach_drop_stalled(&monitor->attach, now - (ending ? LINGER : STALL_TIMEOUT), ending);
+    if (dropped == 0)
+        return;
+    message(&monitor->config->messages, LEVEL_WARNING,
+            "Dropped %u attach client(s) that read nothing for %d seconds", dropped,
+            (ending ? LINGER : STALL_TIMEOUT) / 1000000);
+    monitor_outlets_moved(monitor);
+}
+
+static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+    Monitor *monitor = ((Timers *)source)->monitor;
+    Page *page = monitor_page(monitor);
+    int64_t now = clock_boottime_us();
+
+    (void)callback;
+    (void)data;
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        if (page->flush_at[i] != 0 && page->flush_at[i] <= now)
+            monitor_pump(monitor, i, SPLIT_FLUSH);
+    }
+    if (is_due(&monitor->trim_at, now))
+        state_trim(&monitor->state);
+    if (is_due(&page->timeout_at, now))
+        kill_container(monitor, now);
+    if (is_due(&monitor->kill_at, now))
+        give_up_killing(monitor);
+    drop_stalled(monitor, now);
+    if (page->command_at != 0 && page->command_at <= now)
+        monitor_end(monitor);
+    return G_SOURCE_CONTINUE;
+}
+
+void monitor_timers_init(Monitor *monitor)
+{
+    static GSourceFuncs functions = {.prepare = prepare, .check = check, .dispatch = dispatch};
+
+    monitor->timers = g_source_new(&functions, sizeof(Timers));
+    ((Timers *)monitor->timers)->monitor = monitor;
+    g_source_attach(monitor->timers, NULL);
+}
+
+void monitor_timers_deinit(Monitor *monitor)
+{
+    if (monitor->timers == NULL)
+        return;
+    g_source_destroy(monitor->timers);
+    g_source_unref(monitor->timers);
+    monitor->timers = NULL;
+}
