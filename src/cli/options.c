@@ -1,0 +1,321 @@
+#include "cli/options.h"
+
+#include "cli/engine-options.h"
+#include "cli/run-options.h"
+#include "cli/shared-options.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <glib.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    GO_ON = -1,
+    DONE = 0,
+    REFUSED = 1,
+};
+
+/*
+ * GLib's parser is the grammar that engines write for: a value may begin with '-' (--runtime-arg
+ * --log-format=json), stray words are skipped wherever they stand (--api-version 1), names are not
+ * abbreviated. It takes its copy of argv apart; ours stays as it is.
+ */
+static int parse(char **argv, EngineOptions *options)
+{
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_option_context_set_summary(
+        context, "Holds a container's output: logs it, serves attach clients, reports the end.\n"
+                 "Takes the options of conmon, from a container engine.");
+    g_option_context_set_description(
+        context, "A plain process needs no engine: conward run [OPTIONS] -- COMMAND [ARG...]\n"
+                 "See conward run --help.");
+    engine_options_add(context, options);
+
+    g_auto(GStrv) words = g_strdupv(argv);
+    g_autoptr(GError) error = NULL;
+    if (!g_option_context_parse_strv(context, &words, &error)) {
+        fprintf(stderr, "conmon: option parsing failed: %s\n", error->message);
+        return REFUSED;
+    }
+    if (options->help) {
+        g_autofree char *help = g_option_context_get_help(context, TRUE, NULL);
+        g_print("%s", help);
+        return DONE;
+    }
+    if (options->shared.version) {
+        version_print();
+        return DONE;
+    }
+    return GO_ON;
+}
+
+/* What conmon says before it knows where its messages go, in a form of its own. */
+static bool check_early(const EngineOptions *options)
+{
+    const char *cid = options->shared.cid;
+    if (options->log_max_files < 0) {
+        fprintf(stderr, "conmon: log-max-files must be non-negative, got %d\n",
+                options->log_max_files);
+        return false;
+    }
+    if (options->log_rotate && options->log_max_files == 0) {
+        fprintf(stderr, "conmon: log-max-files must be at least 1 when log-rotate is enabled, "
+                        "got 0\n");
+        return false;
+    }
+    if (!cid || !*cid) {
+        fprintf(stderr, "conmon: Container ID not provided. Use --cid\n");
+        return false;
+    }
+    const char *problem = file_name_problem(cid);
+    if (problem)
+        fprintf(stderr, "conmon: Container ID given with --cid is not usable: %s\n", problem);
+    return !problem;
+}
+
+static void set_messages(const EngineOptions *options, const char *argv0, Messages *messages)
+{
+    messages_init(messages, true, options->shared.syslog, argv0);
+    g_autofree char *id =
+        g_strconcat(options->shared.cid, options->log_tag ? ": " : NULL, options->log_tag, NULL);
+    g_strlcpy(messages->id, id, sizeof messages->id);
+}
+
+static bool refuse(const Messages *messages, const char *sentence)
+{
+    message(messages, LEVEL_ERROR, "%s", sentence);
+    return false;
+}
+
+static bool check_mode(const EngineOptions *options, const Messages *messages)
+{
+    if (options->exec && options->restore)
+        return refuse(messages, "Cannot use 'exec' and 'restore' at the same time");
+    if (options->exec_attach && !options->exec)
+        return refuse(messages, "Attach can only be specified with exec");
+    if (options->exec_attach && !options->api_version)
+        return refuse(messages, "Attach can only be specified for a non-legacy exec session");
+    return true;
+}
+
+static bool check_cuuid(const EngineOptions *options, const Messages *messages)
+{
+    const char *cuuid = options->cuuid;
+    bool legacy_exec = options->exec && !options->api_version;
+    if (legacy_exec && !cuuid)
+        return true;
+    if (!cuuid || !*cuuid)
+        return refuse(messages, "Container UUID not provided. Use --cuuid");
+    const char *problem = file_name_problem(cuuid);
+    if (problem)
+        message(messages, LEVEL_ERROR, "Container UUID given with --cuuid is not usable: %s",
+                problem);
+    return !problem;
+}
+
+static bool check_runtime(const EngineOptions *options, const Messages *messages)
+{
+    if (!options->runtime)
+        return refuse(messages, "Runtime path not provided. Use --runtime");
+    if (access(options->runtime, X_OK) == 0)
+        return true;
+    message(messages, LEVEL_ERROR, "Runtime path %s is not valid %s", options->runtime,
+            strerror(errno));
+    return false;
+}
+
+static bool check_exec(const EngineOptions *options, const Messages *messages)
+{
+    if (!options->exec || options->exec_process_spec)
+        return true;
+    return refuse(messages, "Exec process spec path not provided. Use --exec-process-spec");
+}
+
+/* Fills in what conmon derives from the working directory, for which it asks even if unneeded. */
+static bool check_directory(EngineOptions *options, const Messages *messages)
+{
+    g_autofree char *directory = getcwd(NULL, 0);
+    if (!directory) {
+        message(messages, LEVEL_ERROR,
+                "Failed to get working directory: %s; start from a directory that exists",
+                strerror(errno));
+        return false;
+    }
+    if (!options->shared.container_pidfile)
+        options->shared.container_pidfile =
+            g_strdup_printf("%s/pidfile-%s", directory, options->shared.cid);
+    if (!options->bundle)
+        options->bundle = g_steal_pointer(&directory);
+    return true;
+}
+
+/* journald takes fields whose names are made like this, and conmon exactly one '=' in each. */
+static bool check_label(const char *label, const Messages *messages)
+{
+    const char *equals = strchr(label, '=');
+    if (!equals || equals == label || strchr(equals + 1, '=')) {
+        message(messages, LEVEL_ERROR, "Container labels must be in format LABEL=VALUE (%s)",
+                label);
+        return false;
+    }
+    for (const char *at = label; at < equals; at++) {
+        if (g_ascii_isupper(*at) || g_ascii_isdigit(*at) || *at == '_')
+            continue;
+        message(messages, LEVEL_ERROR,
+                "Container label names must contain only uppercase letters, numbers and "
+                "underscore (in '%s')",
+                label);
+        return false;
+    }
+    return true;
+}
+
+static bool check_journald(const EngineOptions *options, const Messages *messages)
+{
+    enum { SHORT_ID = 12 }; /* goes into a field of its own, beside the full id */
+    if (strlen(options->shared.cid) <= SHORT_ID)
+        return refuse(messages, "Container ID must be longer than 12 characters");
+    for (char **label = options->log_labels; label && *label; label++) {
+        if (!check_label(*label, messages))
+            return false;
+    }
+    return true;
+}
+
+static bool check_log(const EngineOptions *options, const Messages *messages, LogChoice *choice,
+                      int *log_fd)
+{
+    if (!options->shared.log_paths)
+        return refuse(messages, "Log driver not provided. Use --log-path");
+    if (!shared_options_choose_log(&options->shared, messages, choice) ||
+        !log_choice_open(choice, messages, log_fd))
+        return false;
+    if (choice->file && !choice->journald && options->log_tag)
+        return refuse(messages, "k8s-file doesn't support --log-tag");
+    if (choice->file && !choice->journald && options->log_labels)
+        return refuse(messages, "k8s-file doesn't support --log-label");
+    if (choice->journald && !check_journald(options, messages))
+        return false;
+    if (options->no_container_partial_message && !choice->journald)
+        message(messages, LEVEL_WARNING,
+                "--no-container-partial-message has no effect without journald log driver");
+    return true;
+}
+
+/* What conmon can do and this version cannot. */
+static bool check_supported(const EngineOptions *options, const LogChoice *choice,
+                            const Messages *messages)
+{
+#define NOT_SUPPORTED " is not supported by this version of conward: "
+    const struct {
+        bool asked;
+        const char *sentence;
+    } limits[] = {
+        {options->exec, "--exec" NOT_SUPPORTED "use conmon to run commands in a container"},
+        {options->restore, "--restore" NOT_SUPPORTED "use conmon for containers that are restored"},
+        {options->terminal,
+         "--terminal" NOT_SUPPORTED "leave it out, or use conmon for containers with a terminal"},
+        {options->stdin_pipe,
+         "--stdin" NOT_SUPPORTED "leave it out, or use conmon for containers that read input"},
+        {choice->journald, "log driver journald" NOT_SUPPORTED
+                           "use --log-path k8s-file:PATH, or conmon for containers that log there"},
+        {choice->passthrough, "log driver passthrough" NOT_SUPPORTED
+                              "use --log-path k8s-file:PATH, or conmon for such containers"},
+        {options->sdnotify_socket, "--sdnotify-socket" NOT_SUPPORTED
+                                   "leave it out, or use conmon for containers that notify"},
+        {options->log_rotate, "--log-rotate" NOT_SUPPORTED
+                              "leave it out (--log-size-max then keeps the newest records only), "
+                              "or use conmon"},
+        {options->replace_listen_pid,
+         "--replace-listen-pid" NOT_SUPPORTED "leave it out, or use conmon for socket activation"},
+    };
+#undef NOT_SUPPORTED
+    for (size_t i = 0; i < G_N_ELEMENTS(limits); i++) {
+        if (limits[i].asked)
+            return refuse(messages, limits[i].sentence);
+    }
+    return true;
+}
+
+/* We make the attach socket and the fifos there; conmon fails at it later, where nobody hears. */
+static bool check_bundle(const EngineOptions *options, const Messages *messages)
+{
+    struct stat status;
+    int number = 0;
+    if (stat(options->bundle, &status) < 0)
+        number = errno;
+    else if (!S_ISDIR(status.st_mode))
+        number = ENOTDIR;
+    else if (access(options->bundle, W_OK | X_OK) < 0)
+        number = errno;
+    if (number == 0)
+        return true;
+    message(messages, LEVEL_ERROR,
+            "Bundle path %s is not usable: %s; --bundle must name a directory that can be searched "
+            "and written",
+            options->bundle, strerror(number));
+    return false;
+}
+
+static void move(EngineOptions *options, Config *config)
+{
+    shared_options_move(&options->shared, config);
+    config->kind = KIND_CREATE;
+    config->api_version = options->api_version ? 1 : 0;
+    config->cuuid = g_steal_pointer(&options->cuuid);
+    config->bundle = g_steal_pointer(&options->bundle);
+    config->runtime = g_steal_pointer(&options->runtime);
+    config->runtime_args = (const char **)g_steal_pointer(&options->runtime_args);
+    config->runtime_opts = (const char **)g_steal_pointer(&options->runtime_opts);
+    config->systemd_cgroup = options->systemd_cgroup;
+    config->no_pivot = options->no_pivot;
+    config->no_new_keyring = options->no_new_keyring;
+    config->monitor_pidfile = g_steal_pointer(&options->conmon_pidfile);
+    config->detach = !options->sync;
+    if (options->full_attach)
+        return;
+    config->socket_dir =
+        options->socket_dir ? g_steal_pointer(&options->socket_dir) : g_strdup("/var/run/crio");
+}
+
+static int engine_options_parse(char **argv, Config *config)
+{
+    g_auto(EngineOptions) options = ENGINE_OPTIONS_NULL;
+    int status = parse(argv, &options);
+    if (status != GO_ON)
+        return status;
+    if (!check_early(&options))
+        return REFUSED;
+
+    *config = (Config){.log_fd = -1};
+    Messages *messages = &config->messages;
+    set_messages(&options, argv[0], messages);
+    LogChoice choice;
+    CLEANUP_FD int log_fd = -1;
+    /* The order is conmon's, with our own options where nothing has been created yet. */
+    if (!shared_options_check_level(&options.shared, messages) || !check_mode(&options, messages) ||
+        !check_cuuid(&options, messages) || !check_runtime(&options, messages) ||
+        !check_exec(&options, messages) || !check_directory(&options, messages) ||
+        !shared_options_check_delay(&options.shared, messages) ||
+        !shared_options_check_lines(&options.shared, messages, config) ||
+        !check_log(&options, messages, &choice, &log_fd) ||
+        !check_supported(&options, &choice, messages) || !check_bundle(&options, messages))
+        return REFUSED;
+
+    config->log_path = g_strdup(choice.file);
+    config->log_fd = fd_steal(&log_fd);
+    move(&options, config);
+    return GO_ON;
+}
+
+int options_parse(int argc, char **argv, Config *config)
+{
+    setlocale(LC_CTYPE, ""); /* for --log-tag; other categories would change messages and dates */
+    if (argc > 1 && strcmp(argv[1], "run") == 0)
+        return run_options_parse(argc, argv, config);
+    return engine_options_parse(argv, config);
+}

@@ -1,0 +1,190 @@
+#include "cli/run-options.h"
+
+#include "cli/shared-options.h"
+#include "util/fd.h"
+
+#include <glib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    GO_ON = -1,
+    DONE = 0,
+    REFUSED = 2,
+};
+
+typedef struct RunOptions {
+    SharedOptions shared;
+    char *pidfile;
+    gboolean quiet;
+    gboolean detach;
+    char **command;
+} RunOptions;
+
+#define RUN_OPTIONS_NULL              \
+    {                                 \
+        .shared = SHARED_OPTIONS_NULL \
+    }
+
+static void run_options_clear(RunOptions *options)
+{
+    shared_options_clear(&options->shared);
+    g_free(options->pidfile);
+    g_strfreev(options->command);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(RunOptions, run_options_clear)
+
+static void run_options_add(GOptionContext *context, RunOptions *options)
+{
+    const GOptionEntry entries[] = {
+        {"quiet", 'q', 0, G_OPTION_ARG_NONE, &options->quiet,
+         "Log only; do not copy the output to the terminal", NULL},
+        {"detach", 'd', 0, G_OPTION_ARG_NONE, &options->detach,
+         "Go on in the background; includes --quiet", NULL},
+        {"pidfile", 'P', 0, G_OPTION_ARG_FILENAME, &options->pidfile,
+         "File for the pid of the monitor, for --detach", "PATH"},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->command, NULL,
+         "-- COMMAND [ARG...]"},
+        G_OPTION_ENTRY_NULL,
+    };
+    g_option_context_add_main_entries(context, entries, NULL);
+}
+
+static int usage_error(const Messages *messages, const char *text)
+{
+    message(messages, LEVEL_ERROR, "%s; try conward run --help", text);
+    return REFUSED;
+}
+
+static int parse(char **argv, const Messages *messages, RunOptions *options)
+{
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_option_context_set_summary(
+        context, "Runs a process and holds its output: logs it, passes it on, reports the end.\n"
+                 "Without --log-path, it is logged to the k8s-file ./ID.log. Without --cid, ID is\n"
+                 "the name of the command and a number; without --name, the name is the ID.");
+    g_option_context_set_description(context, "Exit status:\n"
+                                              "  N      the command's own\n"
+                                              "  128+N  the command was ended by signal N\n"
+                                              "  127    the command was not found\n"
+                                              "  126    the command could not be executed\n"
+                                              "  2      conward refused to start it\n"
+                                              "  125    conward itself failed later\n"
+                                              "With --detach: 0 once it runs in the background.");
+    /* The first word that is no option is the command, and what follows is its own. */
+    g_option_context_set_strict_posix(context, TRUE);
+    shared_options_add(context, &options->shared);
+    run_options_add(context, options);
+
+    /* GLib names the program in its help by the first word. */
+    g_auto(GStrv) words = g_strdupv(argv + 1);
+    g_free(words[0]);
+    words[0] = g_strdup("conward run");
+    g_autoptr(GError) error = NULL;
+    if (!g_option_context_parse_strv(context, &words, &error))
+        return usage_error(messages, error->message);
+    if (options->shared.version) {
+        version_print();
+        return DONE;
+    }
+    if (!options->command)
+        return usage_error(messages, "No command to run");
+    return GO_ON;
+}
+
+/* COMMAND-PID, of characters that are harmless in a file name and on a terminal. */
+static char *default_cid(const char *command)
+{
+    enum { NAME_MOST = 160 };
+    g_autofree char *name = g_path_get_basename(command);
+    if (strlen(name) > NAME_MOST)
+        name[NAME_MOST] = '\0';
+    for (char *at = name; *at; at++) {
+        if (!g_ascii_isalnum(*at) && !strchr("._-", *at))
+            *at = '_';
+    }
+    return g_strdup_printf("%s-%d", name, (int)getpid());
+}
+
+static bool check_id(RunOptions *options, Messages *messages)
+{
+    SharedOptions *shared = &options->shared;
+    if (!shared->cid)
+        shared->cid = default_cid(options->command[0]);
+    const char *problem = file_name_problem(shared->cid);
+    if (problem) {
+        message(messages, LEVEL_ERROR, "The ID given with --cid is not usable: %s", problem);
+        return false;
+    }
+    if (!shared->name)
+        shared->name = g_strdup(shared->cid);
+    g_strlcpy(messages->id, shared->cid, sizeof messages->id);
+    return true;
+}
+
+static bool check_values(const RunOptions *options, const Messages *messages)
+{
+    if (options->shared.timeout < 0) {
+        message(messages, LEVEL_ERROR,
+                "--timeout %d is out of range: use a number of seconds, or 0 for no timeout",
+                options->shared.timeout);
+        return false;
+    }
+    if (options->pidfile && !options->detach) {
+        message(messages, LEVEL_ERROR,
+                "--pidfile is for the monitor of --detach: give both, or --container-pidfile for "
+                "the pid of the command");
+        return false;
+    }
+    return true;
+}
+
+static bool check_log(const RunOptions *options, const Messages *messages, char **path, int *log_fd)
+{
+    LogChoice choice;
+    if (!shared_options_choose_log(&options->shared, messages, &choice))
+        return false;
+    if (choice.journald || choice.passthrough) {
+        message(messages, LEVEL_ERROR,
+                "log driver %s is not supported by this version of conward run: use --log-path "
+                "k8s-file:PATH or --log-path none",
+                choice.journald ? "journald" : "passthrough");
+        return false;
+    }
+    /* Not through the grammar: an id may contain colons. */
+    *path = options->shared.log_paths ? g_strdup(choice.file)
+                                      : g_strdup_printf("./%s.log", options->shared.cid);
+    choice.file = *path;
+    return log_choice_open(&choice, messages, log_fd);
+}
+
+int run_options_parse(int argc, char **argv, Config *config)
+{
+    g_auto(RunOptions) options = RUN_OPTIONS_NULL;
+    *config = (Config){.log_fd = -1};
+    Messages *messages = &config->messages;
+    messages_init(messages, false, false, argc > 0 ? argv[0] : NULL);
+    int status = parse(argv, messages, &options);
+    if (status != GO_ON)
+        return status;
+
+    messages->syslog = options.shared.syslog;
+    g_autofree char *log_path = NULL;
+    CLEANUP_FD int log_fd = -1;
+    if (!shared_options_check_level(&options.shared, messages) || !check_id(&options, messages) ||
+        !check_values(&options, messages) ||
+        !shared_options_check_delay(&options.shared, messages) ||
+        !shared_options_check_lines(&options.shared, messages, config) ||
+        !check_log(&options, messages, &log_path, &log_fd))
+        return REFUSED;
+
+    config->kind = KIND_RUN;
+    config->log_path = g_steal_pointer(&log_path);
+    config->log_fd = fd_steal(&log_fd);
+    config->command = g_steal_pointer(&options.command);
+    config->monitor_pidfile = g_steal_pointer(&options.pidfile);
+    config->detach = options.detach;
+    config->quiet = options.quiet || options.detach;
+    shared_options_move(&options.shared, config);
+    return GO_ON;
+}

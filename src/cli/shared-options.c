@@ -1,0 +1,245 @@
+#include "cli/shared-options.h"
+
+#include "log/k8s-file.h"
+#include "log/log-path.h"
+#include "version.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    FILE_NAME_MOST = 200, /* leaves room below NAME_MAX for what a temporary file adds */
+    PARTIAL_FLUSH_MOST = 3600000,
+    PARTIAL_FLUSH_NEVER = -1,
+};
+
+void shared_options_clear(SharedOptions *shared)
+{
+    g_free(shared->cid);
+    g_free(shared->name);
+    g_free(shared->container_pidfile);
+    g_free(shared->exit_dir);
+    g_free(shared->persist_dir);
+    g_free(shared->exit_command);
+    g_strfreev(shared->exit_command_args);
+    g_strfreev(shared->log_paths);
+    g_free(shared->log_line_max);
+    g_free(shared->log_partial_flush);
+    g_free(shared->log_level);
+    *shared = (SharedOptions)SHARED_OPTIONS_NULL;
+}
+
+/* Texts are file names to GLib: it would refuse a non-ASCII byte of others in a C locale. */
+void shared_options_add(GOptionContext *context, SharedOptions *shared)
+{
+    const GOptionEntry entries[] = {
+        {"cid", 'c', 0, G_OPTION_ARG_FILENAME, &shared->cid, "Identification of the container",
+         "ID"},
+        {"name", 'n', 0, G_OPTION_ARG_FILENAME, &shared->name, "Name of the container", "NAME"},
+        {"container-pidfile", 'p', 0, G_OPTION_ARG_FILENAME, &shared->container_pidfile,
+         "File for the pid of the container's first process", "PATH"},
+        {"log-path", 'l', 0, G_OPTION_ARG_FILENAME_ARRAY, &shared->log_paths,
+         "Where the output goes: a file (k8s-file) or nowhere (none); journald and passthrough are "
+         "not supported yet. Can be given several times",
+         "[k8s-file:]PATH|none"},
+        {"log-size-max", 0, 0, G_OPTION_ARG_INT64, &shared->log_size_max,
+         "Maximum size of the log file; 0 or less means no limit", "BYTES"},
+        {"log-global-size-max", 0, 0, G_OPTION_ARG_INT64, &shared->log_global_size_max,
+         "Stop logging after so much in total; 0 or less means no limit", "BYTES"},
+        {"log-line-max", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_line_max,
+         "Longest line in one record, 256 to 1048576; longer ones become several (default 16384)",
+         "BYTES"},
+        {"log-partial-flush", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_partial_flush,
+         "Log an unfinished line after so long; 0 is at once (default 100)", "MILLISECONDS|never"},
+        {"no-sync-log", 0, 0, G_OPTION_ARG_NONE, &shared->no_sync_log,
+         "Do not sync the log to the disk at the end", NULL},
+        {"log-level", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_level,
+         "Own messages to show: error, warning, info, debug or trace (default warning)", "LEVEL"},
+        {"syslog", 0, 0, G_OPTION_ARG_NONE, &shared->syslog, "Send own messages to syslog as well",
+         NULL},
+        {"exit-dir", 0, 0, G_OPTION_ARG_FILENAME, &shared->exit_dir,
+         "Write the exit status to DIR/ID", "DIR"},
+        {"persist-dir", '0', 0, G_OPTION_ARG_FILENAME, &shared->persist_dir,
+         "Write the exit status to DIR/exit", "DIR"},
+        {"exit-command", 0, 0, G_OPTION_ARG_FILENAME, &shared->exit_command,
+         "Program to run after the end", "PATH"},
+        {"exit-command-arg", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &shared->exit_command_args,
+         "Argument of the exit command. Can be given several times", "ARG"},
+        {"exit-delay", 0, 0, G_OPTION_ARG_INT, &shared->exit_delay,
+         "Wait before the exit command runs", "SECONDS"},
+        {"timeout", 'T', 0, G_OPTION_ARG_INT, &shared->timeout, "Kill it after so long", "SECONDS"},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &shared->version, "Show the version", NULL},
+        G_OPTION_ENTRY_NULL,
+    };
+    g_option_context_add_main_entries(context, entries, NULL);
+}
+
+void version_print(void)
+{
+    /* 2.2.1 is the conmon whose behaviour we have; CRI-O insists on a plain semantic version. */
+    printf("conmon version 2.2.1\ncommit: conward %s (%s)\n", CONWARD_VERSION, CONWARD_COMMIT);
+}
+
+void messages_init(Messages *messages, bool engine_style, bool syslog, const char *argv0)
+{
+    *messages = (Messages){
+        .level = LEVEL_WARNING,
+        .engine_style = engine_style,
+        .syslog = syslog,
+    };
+    char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length > 0)
+        path[length] = '\0';
+    const char *program = length > 0 ? path : argv0 ? argv0 : "conward";
+    const char *slash = strrchr(program, '/');
+    g_strlcpy(messages->ident, slash ? slash + 1 : program, sizeof messages->ident);
+}
+
+const char *file_name_problem(const char *name)
+{
+    if (!*name)
+        return "it must not be empty";
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return "it must not be '.' or '..', for files are named after it";
+    if (strchr(name, '/'))
+        return "it must not contain '/', for files are named after it";
+    if (strlen(name) > FILE_NAME_MOST)
+        return "it must not be longer than 200 bytes, for files are named after it";
+    return NULL;
+}
+
+bool shared_options_check_level(const SharedOptions *shared, Messages *messages)
+{
+    if (!shared->log_level || level_parse(shared->log_level, &messages->level))
+        return true;
+    message(messages, LEVEL_ERROR, "No such log level %s", shared->log_level);
+    return false;
+}
+
+bool shared_options_check_delay(const SharedOptions *shared, const Messages *messages)
+{
+    if (shared->exit_delay >= 0)
+        return true;
+    message(messages, LEVEL_ERROR,
+            "Delay before invoking exit command must be greater than or equal to 0");
+    return false;
+}
+
+/* Decimal digits and nothing else: no sign, no blanks, and no leading zero that might mean octal.
+ */
+static bool number_parse(const char *text, uint32_t least, uint32_t most, uint32_t *number)
+{
+    guint64 value;
+    if (!g_ascii_isdigit(text[0]) || (text[0] == '0' && text[1]))
+        return false;
+    if (!g_ascii_string_to_unsigned(text, 10, least, most, &value, NULL))
+        return false;
+    *number = (uint32_t)value;
+    return true;
+}
+
+static bool line_max_check(const char *text, const Messages *messages, uint32_t *line_max)
+{
+    *line_max = LOG_LINE_MAX_DEFAULT;
+    if (!text || number_parse(text, LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST, line_max))
+        return true;
+    if (strcmp(text, "0") == 0 || strcmp(text, "-1") == 0 || strcmp(text, "unlimited") == 0)
+        message(messages, LEVEL_ERROR,
+                "--log-line-max %s is refused: without a limit, a line that never ends would be "
+                "buffered without bound until the node runs out of memory; use a number of bytes "
+                "from %d to %d (longer lines lose nothing, they are logged in several records)",
+                text, LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST);
+    else
+        message(messages, LEVEL_ERROR,
+                "--log-line-max '%s' is out of range: use a number of bytes from %d to %d", text,
+                LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST);
+    return false;
+}
+
+static bool partial_flush_check(const char *text, const Messages *messages, int32_t *flush)
+{
+    uint32_t milliseconds = LOG_PARTIAL_FLUSH_DEFAULT;
+    if (text && strcmp(text, "never") == 0) {
+        *flush = PARTIAL_FLUSH_NEVER;
+        return true;
+    }
+    if (text && !number_parse(text, 0, PARTIAL_FLUSH_MOST, &milliseconds)) {
+        message(messages, LEVEL_ERROR,
+                "--log-partial-flush '%s' is out of range: use a number of milliseconds from 0 to "
+                "%d, or the word never",
+                text, PARTIAL_FLUSH_MOST);
+        return false;
+    }
+    *flush = (int32_t)milliseconds;
+    return true;
+}
+
+bool shared_options_check_lines(const SharedOptions *shared, const Messages *messages,
+                                Config *config)
+{
+    return line_max_check(shared->log_line_max, messages, &config->log_line_max) &&
+           partial_flush_check(shared->log_partial_flush, messages, &config->log_partial_flush);
+}
+
+bool shared_options_choose_log(const SharedOptions *shared, const Messages *messages,
+                               LogChoice *choice)
+{
+    *choice = (LogChoice){.file = NULL};
+    for (char **value = shared->log_paths; value && *value; value++) {
+        LogPath path;
+        switch (log_path_parse(*value, &path)) {
+        case LOG_PATH_OK:
+            break;
+        case LOG_PATH_EMPTY:
+            message(messages, LEVEL_ERROR, "log-path must not be empty");
+            return false;
+        case LOG_PATH_NO_FILENAME:
+            message(messages, LEVEL_ERROR, "k8s-file requires a filename");
+            return false;
+        case LOG_PATH_NO_DRIVER:
+            message(messages, LEVEL_ERROR, "No such log driver %.*s", path.driver_length,
+                    path.driver_name);
+            return false;
+        }
+        if (path.file)
+            choice->file = path.file;
+        choice->journald |= path.driver == LOG_DRIVER_JOURNALD;
+        choice->passthrough |= path.driver == LOG_DRIVER_PASSTHROUGH;
+    }
+    return true;
+}
+
+bool log_choice_open(const LogChoice *choice, const Messages *messages, int *fd)
+{
+    *fd = -1;
+    if (!choice->file)
+        return true;
+    int opened = k8s_file_open(choice->file);
+    if (opened < 0) {
+        message(messages, LEVEL_ERROR,
+                "Failed to open log file %s: %s; --log-path must name a file that can be written, "
+                "in a directory that exists",
+                choice->file, strerror(-opened));
+        return false;
+    }
+    *fd = opened;
+    return true;
+}
+
+void shared_options_move(SharedOptions *shared, Config *config)
+{
+    config->cid = g_steal_pointer(&shared->cid);
+    config->name = g_steal_pointer(&shared->name);
+    config->container_pidfile = g_steal_pointer(&shared->container_pidfile);
+    config->exit_dir = g_steal_pointer(&shared->exit_dir);
+    config->persist_dir = g_steal_pointer(&shared->persist_dir);
+    config->exit_command = g_steal_pointer(&shared->exit_command);
+    config->exit_command_args = (const char **)g_steal_pointer(&shared->exit_command_args);
+    config->exit_delay = shared->exit_delay;
+    config->timeout = MAX(shared->timeout, 0);
+    config->log_size_max = MAX(shared->log_size_max, 0);
+    config->log_global_size_max = MAX(shared->log_global_size_max, 0);
+    config->log_sync = !shared->no_sync_log;
+}
