@@ -1,0 +1,113 @@
+#pragma once
+
+#include "log/k8s-file.h"
+#include "state/input.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A state with a log in a directory of its own, and the pipe it is fed from. */
+typedef struct LogFixture {
+    State state;
+    K8sFile log;
+    char *dir;
+    char *path;
+    int pipe[2];
+} LogFixture;
+
+static inline void log_setup(LogFixture *fixture, K8sLimits limits)
+{
+    Error error;
+
+    *fixture = (LogFixture){.state = STATE_NULL};
+    fixture->dir = g_dir_make_tmp("conward-XXXXXX", NULL);
+    fixture->path = g_build_filename(fixture->dir, "log", NULL);
+    ck_assert_int_eq(pipe2(fixture->pipe, O_NONBLOCK | O_CLOEXEC), 0);
+    ck_assert_int_eq(state_create(&fixture->state, &error), 0);
+    k8s_file_init(&fixture->log, &fixture->state, k8s_file_open(fixture->path), fixture->path,
+                  limits);
+}
+
+static inline void log_teardown(LogFixture *fixture)
+{
+    GDir *dir = g_dir_open(fixture->dir, 0, NULL);
+    const char *name;
+
+    while ((name = g_dir_read_name(dir)) != NULL) {
+        char *path = g_build_filename(fixture->dir, name, NULL);
+
+        g_remove(path);
+        g_free(path);
+    }
+    g_dir_close(dir);
+    g_rmdir(fixture->dir);
+    k8s_file_deinit(&fixture->log);
+    state_deinit(&fixture->state);
+    close(fixture->pipe[0]);
+    close(fixture->pipe[1]);
+    g_free(fixture->path);
+    g_free(fixture->dir);
+}
+
+/* Reads what the pipe holds into the stream's buffer. */
+static inline void log_read(LogFixture *fixture, StreamId stream)
+{
+    ck_assert_int_gt(input_read(&fixture->state, stream, fixture->pipe[0],
+                                state_cursors(&fixture->state)->start[stream]),
+                     0);
+}
+
+/* Gives bytes to the log as the monitor does: read, then pump; returns the pump's result. */
+static inline int log_feed(LogFixture *fixture, StreamId stream, const void *bytes, size_t size,
+                           SplitMode mode)
+{
+    ck_assert_int_eq(write(fixture->pipe[1], bytes, size), (ssize_t)size);
+    log_read(fixture, stream);
+    return k8s_file_pump(&fixture->log, stream, mode);
+}
+
+static inline GString *file_content(const char *path)
+{
+    char *content;
+    gsize length;
+    GString *string;
+
+    if (!g_file_get_contents(path, &content, &length, NULL))
+        return g_string_new(NULL);
+    string = g_string_new_len(content, (gssize)length);
+    g_free(content);
+    return string;
+}
+
+/*
+ * Appends the contents of a log's records of one stream to `joined`. Returns false at a record
+ * that is torn or is none.
+ */
+static inline bool join_records(const GString *log, StreamId stream, GString *joined)
+{
+    for (size_t at = 0; at < log->len;) {
+        const char *record = log->str + at;
+        const char *newline = memchr(record, '\n', log->len - at);
+        size_t content;
+
+        if (newline == NULL || newline - record < RECORD_HEADER_LENGTH)
+            return false;
+        if (record[10] != 'T' || record[19] != '.' || record[RECORD_TIME_LENGTH] != ' ' ||
+            strncmp(record + RECORD_STREAM_AT, "std", 3) != 0 || record[RECORD_TAG_AT + 1] != ' ')
+            return false;
+        content = (size_t)(newline - record) - RECORD_HEADER_LENGTH;
+        if (record[RECORD_TAG_AT] == 'F')
+            content++;
+        else if (record[RECORD_TAG_AT] != 'P')
+            return false;
+        if ((record[RECORD_STREAM_AT + 3] == 'e') == (stream == STREAM_STDERR))
+            g_string_append_len(joined, record + RECORD_HEADER_LENGTH, (gssize)content);
+        at += (size_t)(newline - record) + 1;
+    }
+    return true;
+}

@@ -1,0 +1,330 @@
+/*
+ * Death at every instruction. A child runs the data path (read, split, write, reopen) one
+ * instruction at a time. Whenever that has changed the page or the log, what is left is copied,
+ * the resume logic runs on the copy, gets the rest of the input, and every byte must be there
+ * once.
+ *
+ * One moment is left out on purpose: between read(2) returning and the store of its result the
+ * bytes are in neither place. No fault of our own can happen there, and a signal waits for the
+ * loop.
+ */
+#include "log-fixture.h"
+#include "suite.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum {
+    COPIED = 8192, /* of each buffer: more than the scripts below use */
+    LEAST_DEATHS = 30,
+};
+
+/* What the child does, one letter a step: r reads the next piece, w pumps, f flushes, e ends the
+ * stream, m moves the log away and reopens it (external rotation), o reopens it as it is. */
+typedef struct Script {
+    const char *steps;
+    const char *const *pieces;
+    K8sLimits limits;
+    rlim_t file_size; /* 0 = no limit; else writes beyond it fail */
+} Script;
+
+typedef struct Death {
+    const Script *script;
+    LogFixture fixture;
+    GString *input;
+    Page page; /* as it was when last looked at */
+    off_t log_size;
+    unsigned deaths;
+    uint64_t lost_most;
+} Death;
+
+static K8sFile adopt(State *state, const char *path, int fd, K8sLimits limits)
+{
+    K8sFile log;
+
+    k8s_file_init(&log, state, fd, path, limits);
+    return log;
+}
+
+static void child_main(const Death *death)
+{
+    const Script *script = death->script;
+    const LogFixture *fixture = &death->fixture;
+    char *moved = g_strdup_printf("%s.1", fixture->path);
+    const char *const *piece = script->pieces;
+    State state;
+    K8sFile log;
+    Error error;
+
+    if (state_adopt(&state, fixture->state.page_fd, fixture->state.buffers_fd, &error) < 0)
+        _exit(2);
+    log = adopt(&state, fixture->path, fixture->log.fd, script->limits);
+    if (script->file_size > 0) {
+        struct rlimit limit = {script->file_size, RLIM_INFINITY};
+
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+    raise(SIGSTOP);
+    for (const char *step = script->steps; *step != '\0'; step++) {
+        switch (*step) {
+        case 'r':
+            if (write(fixture->pipe[1], *piece, strlen(*piece)) < 0)
+                _exit(3);
+            piece++;
+            input_read(&state, STREAM_STDOUT, fixture->pipe[0],
+                       state_cursors(&state)->start[STREAM_STDOUT]);
+            break;
+        case 'w':
+            k8s_file_pump(&log, STREAM_STDOUT, SPLIT_WAIT);
+            break;
+        case 'f':
+            k8s_file_pump(&log, STREAM_STDOUT, SPLIT_FLUSH);
+            break;
+        case 'e':
+            k8s_file_pump(&log, STREAM_STDOUT, SPLIT_END);
+            break;
+        case 'm':
+            if (rename(fixture->path, moved) < 0)
+                _exit(4);
+            k8s_file_reopen(&log, &error);
+            break;
+        case 'o':
+            k8s_file_reopen(&log, &error);
+            break;
+        }
+    }
+    _exit(0);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    GString *content = file_content(from);
+
+    if (g_file_test(from, G_FILE_TEST_EXISTS))
+        ck_assert(g_file_set_contents(to, content->str, (gssize)content->len, NULL));
+    g_string_free(content, TRUE);
+}
+
+/* Opens the copy of that file which the dead process' log descriptor refers to. */
+static int open_copy(const Death *death, const LogFixture *copy, pid_t pid)
+{
+    static const char *const suffixes[] = {"", ".1", ".tmp"};
+    char name[64];
+    struct stat held;
+
+    snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)pid, death->fixture.log.fd);
+    ck_assert_int_eq(stat(name, &held), 0);
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        char *original = g_strconcat(death->fixture.path, suffixes[i], NULL);
+        char *path = g_strconcat(copy->path, suffixes[i], NULL);
+        struct stat st;
+        int fd = -1;
+
+        if (stat(original, &st) == 0 && st.st_ino == held.st_ino)
+            fd = k8s_file_open(path);
+        g_free(original);
+        g_free(path);
+        if (fd >= 0)
+            return fd;
+    }
+    ck_abort_msg("the log's descriptor refers to none of the log's names");
+    return -1;
+}
+
+/* The copy of everything that outlives the process, in a directory of its own. */
+static void copy_remains(const Death *death, LogFixture *copy, pid_t pid)
+{
+    static const char *const suffixes[] = {"", ".1", ".tmp"};
+    const State *state = &death->fixture.state;
+    Error error;
+
+    *copy = (LogFixture){.state = STATE_NULL};
+    copy->dir = g_dir_make_tmp("conward-XXXXXX", NULL);
+    copy->path = g_build_filename(copy->dir, "log", NULL);
+    ck_assert_int_eq(pipe2(copy->pipe, O_NONBLOCK | O_CLOEXEC), 0);
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        char *from = g_strconcat(death->fixture.path, suffixes[i], NULL);
+        char *to = g_strconcat(copy->path, suffixes[i], NULL);
+
+        copy_file(from, to);
+        g_free(from);
+        g_free(to);
+    }
+    ck_assert_int_eq(state_create(&copy->state, &error), 0);
+    *copy->state.page = *state->page;
+    memcpy(copy->state.input[STREAM_STDOUT], state->input[STREAM_STDOUT], COPIED);
+    memcpy(copy->state.output, state->output, COPIED);
+    memcpy(copy->state.output + STATE_BATCH_AREA, state->output + STATE_BATCH_AREA, COPIED);
+    copy->log = adopt(&copy->state, copy->path, open_copy(death, copy, pid), death->script->limits);
+}
+
+/* Whatever lies at the log's path is what the log is written to: readers look there. */
+static void check_writes_to_path(const LogFixture *copy)
+{
+    struct stat at_path;
+    struct stat held;
+
+    if (stat(copy->path, &at_path) < 0)
+        return;
+    ck_assert_int_eq(fstat(copy->log.fd, &held), 0);
+    ck_assert_uint_eq(held.st_ino, at_path.st_ino);
+}
+
+/* Goes on from the copy to the end of the input, and compares. */
+static void resume_and_compare(Death *death, pid_t pid)
+{
+    LogFixture copy;
+    const LogCounters *counters;
+    char *moved;
+    GString *content;
+    GString *joined = g_string_new(NULL);
+    uint64_t end;
+
+    copy_remains(death, &copy, pid);
+    check_writes_to_path(&copy);
+    k8s_file_pump(&copy.log, STREAM_STDOUT, SPLIT_WAIT);
+    while ((end = copy.state.page->streams[STREAM_STDOUT].end) < death->input->len) {
+        size_t piece = death->input->len - end < 5 ? death->input->len - end : 5;
+
+        log_feed(&copy, STREAM_STDOUT, death->input->str + end, piece, SPLIT_WAIT);
+    }
+    k8s_file_pump(&copy.log, STREAM_STDOUT, SPLIT_END);
+
+    moved = g_strdup_printf("%s.1", copy.path);
+    content = file_content(moved);
+    ck_assert_msg(join_records(content, STREAM_STDOUT, joined), "torn in the moved file");
+    g_string_free(content, TRUE);
+    content = file_content(copy.path);
+    ck_assert_msg(join_records(content, STREAM_STDOUT, joined), "torn: %s", content->str);
+    counters = &state_cursors(&copy.state)->counters[STREAM_STDOUT];
+    if (death->script->file_size == 0)
+        ck_assert_msg(joined->len == death->input->len &&
+                          memcmp(joined->str, death->input->str, joined->len) == 0,
+                      "after death %u, the log says: %s", death->deaths, joined->str);
+    ck_assert_uint_eq(joined->len + counters->lost_bytes, death->input->len);
+    ck_assert_uint_eq(joined->len, counters->bytes);
+    death->lost_most = MAX(death->lost_most, counters->lost_bytes);
+    g_string_free(content, TRUE);
+    g_string_free(joined, TRUE);
+    g_free(moved);
+    log_teardown(&copy);
+}
+
+static off_t sizes(const Death *death)
+{
+    char *moved = g_strdup_printf("%s.1", death->fixture.path);
+    struct stat st;
+    off_t size = 0;
+
+    if (stat(death->fixture.path, &st) == 0)
+        size = st.st_size * 1000 + (off_t)(st.st_ino % 1000);
+    if (stat(moved, &st) == 0)
+        size = size * 1000 + st.st_size;
+    g_free(moved);
+    return size;
+}
+
+static bool has_changed(Death *death)
+{
+    off_t size = sizes(death);
+
+    if (size == death->log_size &&
+        memcmp(&death->page, death->fixture.state.page, sizeof(Page)) == 0)
+        return false;
+    death->log_size = size;
+    death->page = *death->fixture.state.page;
+    return true;
+}
+
+static void die_everywhere(const Script *script)
+{
+    Death death = {.script = script, .input = g_string_new(NULL)};
+    int status;
+    pid_t pid;
+
+    for (const char *const *piece = script->pieces; *piece != NULL; piece++)
+        g_string_append(death.input, *piece);
+    log_setup(&death.fixture, script->limits);
+    pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0)
+        child_main(&death);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_msg(WIFSTOPPED(status), "the child cannot be traced: %#x", (unsigned)status);
+    for (;;) {
+        if (has_changed(&death)) {
+            resume_and_compare(&death, pid);
+            death.deaths++;
+        }
+        ck_assert_int_eq(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        if (WIFEXITED(status))
+            break;
+        /* A tracer is told of an ignored signal too. */
+        ck_assert_msg(WIFSTOPPED(status) &&
+                          (WSTOPSIG(status) == SIGTRAP || WSTOPSIG(status) == SIGXFSZ),
+                      "status %#x", (unsigned)status);
+    }
+    ck_assert_int_eq(WEXITSTATUS(status), 0);
+    ck_assert_uint_gt(death.deaths, LEAST_DEATHS); /* or nothing has been looked at */
+    if (script->file_size > 0)
+        ck_assert_uint_gt(death.lost_most, 0);
+    g_string_free(death.input, TRUE);
+    log_teardown(&death.fixture);
+}
+
+/* The splitter allows limits from 4 bytes on: small ones make many records of little input. */
+static const K8sLimits small = {.line_max = 8, .partial_flush = 100};
+
+START_TEST(reading_splitting_writing)
+{
+    static const char *const pieces[] = {
+        "one\ntwo\nthr", "ee\n\n", "a line beyond the limit", "\nopen", " \xe2\x82\xac end", NULL};
+
+    die_everywhere(&(Script){"rwrwrwrfrwe", pieces, small, 0});
+}
+END_TEST
+
+START_TEST(several_reads_before_a_write)
+{
+    static const char *const pieces[] = {"first\n",    "second\n", "third",
+                                         "\nfourth\n", "fifth",    NULL};
+
+    die_everywhere(&(Script){"rrwrrrwe", pieces, small, 0});
+}
+END_TEST
+
+START_TEST(external_rotation)
+{
+    static const char *const pieces[] = {"before\nthe ", "middle\nof it", "\nafter\n", NULL};
+
+    die_everywhere(&(Script){"rwmrwrwe", pieces, small, 0});
+}
+END_TEST
+
+START_TEST(a_log_that_is_full)
+{
+    static const char *const pieces[] = {"one\ntwo\n", "three\nfour\n", "five\n", "six\nseven\n",
+                                         NULL};
+
+    die_everywhere(&(Script){"rwrwrwrwe", pieces, small, 170});
+}
+END_TEST
+
+START_TEST(a_torn_record_over_several_batches)
+{
+    static const char *const pieces[] = {"12345678901234567890\n", "three\nfour\n", "five\n", NULL};
+
+    die_everywhere(&(Script){"rwrwrwe", pieces, small, 80});
+}
+END_TEST
+
+SUITE("death", reading_splitting_writing, several_reads_before_a_write, external_rotation,
+      a_log_that_is_full, a_torn_record_over_several_batches)

@@ -1,0 +1,363 @@
+#include "log-fixture.h"
+#include "suite.h"
+
+#include "log/none.h"
+#include "util/clock.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+static const K8sLimits plain = {.line_max = 256, .partial_flush = -1};
+
+static GString *log_joined(const LogFixture *fixture, StreamId stream)
+{
+    GString *content = file_content(fixture->path);
+    GString *joined = g_string_new(NULL);
+
+    ck_assert_msg(join_records(content, stream, joined), "torn or malformed record");
+    g_string_free(content, TRUE);
+    return joined;
+}
+
+START_TEST(both_streams_come_back)
+{
+    LogFixture fixture;
+    GString *joined;
+
+    log_setup(&fixture, plain);
+    log_feed(&fixture, STREAM_STDOUT, "one\ntwo\r\n\n", 10, SPLIT_WAIT);
+    log_feed(&fixture, STREAM_STDERR, "error\nopen", 10, SPLIT_WAIT);
+    log_feed(&fixture, STREAM_STDOUT, "a\0b\n", 4, SPLIT_WAIT);
+    k8s_file_pump(&fixture.log, STREAM_STDERR, SPLIT_END);
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert_uint_eq(joined->len, 14);
+    ck_assert_int_eq(memcmp(joined->str, "one\ntwo\r\n\na\0b\n", 14), 0);
+    g_string_free(joined, TRUE);
+    joined = log_joined(&fixture, STREAM_STDERR);
+    ck_assert_str_eq(joined->str, "error\nopen");
+    g_string_free(joined, TRUE);
+    ck_assert_uint_eq(state_cursors(&fixture.state)->counters[STREAM_STDOUT].records, 4);
+    ck_assert_uint_eq(state_cursors(&fixture.state)->counters[STREAM_STDERR].partials, 1);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(what_was_in_the_file_stays_and_the_mode_is_0640)
+{
+    LogFixture fixture;
+    GString *content;
+    struct stat st;
+
+    umask(0022);
+    log_setup(&fixture, plain);
+    ck_assert(g_file_set_contents(fixture.path, "2026-01-01T00:00:00.000000000+00:00 stdout F a\n",
+                                  -1, NULL));
+    k8s_file_deinit(&fixture.log);
+    k8s_file_init(&fixture.log, &fixture.state, k8s_file_open(fixture.path), fixture.path, plain);
+    log_feed(&fixture, STREAM_STDOUT, "b\n", 2, SPLIT_WAIT);
+    content = file_content(fixture.path);
+    ck_assert_uint_eq(content->len, 47 * 2);
+    g_string_free(content, TRUE);
+    g_remove(fixture.path);
+    close(k8s_file_open(fixture.path));
+    ck_assert_int_eq(stat(fixture.path, &st), 0);
+    ck_assert_uint_eq(st.st_mode & 07777, 0640);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(an_unfinished_line_gets_a_deadline_and_loses_it)
+{
+    LogFixture fixture;
+    int64_t now = clock_boottime_us();
+    GString *content;
+
+    log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = 5000});
+    log_feed(&fixture, STREAM_STDOUT, "prompt> ", 8, SPLIT_WAIT);
+    ck_assert_int_ge(fixture.state.page->flush_at[STREAM_STDOUT], now + 5000000);
+    ck_assert_int_eq(fixture.state.page->flush_at[STREAM_STDERR], 0);
+    content = file_content(fixture.path);
+    ck_assert_uint_eq(content->len, 0);
+    g_string_free(content, TRUE);
+
+    k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_FLUSH);
+    ck_assert_int_eq(fixture.state.page->flush_at[STREAM_STDOUT], 0);
+    content = file_content(fixture.path);
+    ck_assert_ptr_nonnull(strstr(content->str, " stdout P prompt> \n"));
+    g_string_free(content, TRUE);
+
+    log_feed(&fixture, STREAM_STDOUT, "\n", 1, SPLIT_WAIT);
+    content = file_content(fixture.path);
+    ck_assert_ptr_nonnull(strstr(content->str, " stdout F \n"));
+    g_string_free(content, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_zero_deadline_writes_at_every_read)
+{
+    LogFixture fixture;
+    GString *content;
+
+    log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = 0});
+    log_feed(&fixture, STREAM_STDOUT, "now", 3, SPLIT_WAIT);
+    content = file_content(fixture.path);
+    ck_assert_ptr_nonnull(strstr(content->str, " stdout P now\n"));
+    g_string_free(content, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_flood_of_newlines_takes_several_batches)
+{
+    LogFixture fixture;
+    static char newlines[65536];
+    GString *joined;
+
+    memset(newlines, '\n', sizeof(newlines));
+    log_setup(&fixture, plain);
+    log_feed(&fixture, STREAM_STDOUT, newlines, sizeof(newlines), SPLIT_WAIT);
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert_uint_eq(joined->len, sizeof(newlines));
+    g_string_free(joined, TRUE);
+    ck_assert_uint_le(fixture.state.touched, STATE_BATCH_SIZE);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_size_limit_keeps_the_newest_whole_records)
+{
+    LogFixture fixture;
+    GString *joined;
+    char line[32];
+
+    log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = -1, .size_max = 500});
+    for (int i = 0; i < 1000; i++) {
+        int size = snprintf(line, sizeof(line), "line %d\n", i);
+        struct stat st;
+
+        log_feed(&fixture, STREAM_STDOUT, line, (size_t)size, SPLIT_WAIT);
+        ck_assert_int_eq(stat(fixture.path, &st), 0);
+        ck_assert_int_le(st.st_size, 500);
+    }
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert(g_str_has_suffix(joined->str, "line 999\n"));
+    g_string_free(joined, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_record_longer_than_the_size_limit_is_written_alone)
+{
+    LogFixture fixture;
+    GString *joined;
+
+    log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = -1, .size_max = 10});
+    log_feed(&fixture, STREAM_STDOUT, "first\nsecond\nthird\n", 19, SPLIT_WAIT);
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert_str_eq(joined->str, "third\n");
+    g_string_free(joined, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(the_global_limit_is_never_exceeded_and_counted)
+{
+    LogFixture fixture;
+    const LogCounters *counters;
+    struct stat st;
+
+    log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = -1, .global_size_max = 100});
+    for (int i = 0; i < 20; i++)
+        log_feed(&fixture, STREAM_STDOUT, "12345\n", 6, SPLIT_WAIT);
+    ck_assert_int_eq(stat(fixture.path, &st), 0);
+    ck_assert_int_eq(st.st_size, 51); /* one record; a second would make 102 */
+    counters = &state_cursors(&fixture.state)->counters[STREAM_STDOUT];
+    ck_assert_uint_eq(counters->bytes, 6);
+    ck_assert_uint_eq(counters->capped_bytes, 19 * 6);
+    log_feed(&fixture, STREAM_STDOUT, "\n", 1, SPLIT_WAIT); /* 47 bytes would fit, but hide a gap */
+    ck_assert_int_eq(stat(fixture.path, &st), 0);
+    ck_assert_int_eq(st.st_size, 51);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(what_was_in_the_file_counts_for_the_global_limit)
+{
+    LogFixture fixture;
+    static const K8sLimits limits = {.line_max = 256, .partial_flush = -1, .global_size_max = 120};
+    struct stat st;
+
+    log_setup(&fixture, limits);
+    log_feed(&fixture, STREAM_STDOUT, "12345\n", 6, SPLIT_WAIT);
+    state_deinit(&fixture.state);
+    ck_assert_int_eq(state_create(&fixture.state, &(Error)ERROR_NULL), 0);
+    k8s_file_deinit(&fixture.log);
+    k8s_file_init(&fixture.log, &fixture.state, k8s_file_open(fixture.path), fixture.path, limits);
+    log_feed(&fixture, STREAM_STDOUT, "12345\n12345\n", 12, SPLIT_WAIT);
+    ck_assert_int_eq(stat(fixture.path, &st), 0);
+    ck_assert_int_eq(st.st_size, 102);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(reopen_goes_on_in_a_new_file_at_the_path)
+{
+    LogFixture fixture;
+    Error error;
+    GString *joined = g_string_new(NULL);
+    GString *content;
+    char *moved;
+
+    log_setup(&fixture, plain);
+    moved = g_strdup_printf("%s.1", fixture.path);
+    ck_assert(g_file_set_contents(moved, "in the way", -1, NULL));
+    log_feed(&fixture, STREAM_STDOUT, "before\nopen ", 12, SPLIT_WAIT);
+    ck_assert_int_eq(rename(fixture.path, moved), 0);
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log, &error), 0);
+    log_feed(&fixture, STREAM_STDOUT, "line\n", 5, SPLIT_WAIT);
+
+    content = file_content(moved);
+    ck_assert(join_records(content, STREAM_STDOUT, joined));
+    ck_assert_str_eq(joined->str, "before\n");
+    g_string_free(content, TRUE);
+    content = file_content(fixture.path);
+    ck_assert(join_records(content, STREAM_STDOUT, joined));
+    ck_assert_str_eq(joined->str, "before\nopen line\n");
+    g_string_free(content, TRUE);
+    g_string_free(joined, TRUE);
+    g_free(moved);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_failed_reopen_keeps_the_old_file)
+{
+    LogFixture fixture;
+    Error error;
+    GString *joined;
+    char *temporary;
+
+    log_setup(&fixture, plain);
+    temporary = g_strdup_printf("%s.tmp", fixture.path);
+    ck_assert_int_eq(g_mkdir(temporary, 0700), 0); /* cannot be unlinked or created */
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log, &error), -EEXIST);
+    ck_assert_ptr_nonnull(strstr(error.text, temporary));
+    log_feed(&fixture, STREAM_STDOUT, "still here\n", 11, SPLIT_WAIT);
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert_str_eq(joined->str, "still here\n");
+    g_string_free(joined, TRUE);
+    g_free(temporary);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(reopen_does_not_write_through_a_planted_link)
+{
+    LogFixture fixture;
+    Error error;
+    char *temporary;
+    char *victim;
+    GString *content;
+
+    log_setup(&fixture, plain);
+    temporary = g_strdup_printf("%s.tmp", fixture.path);
+    victim = g_build_filename(fixture.dir, "victim", NULL);
+    ck_assert(g_file_set_contents(victim, "precious", -1, NULL));
+    ck_assert_int_eq(symlink(victim, temporary), 0);
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log, &error), 0);
+    log_feed(&fixture, STREAM_STDOUT, "text\n", 5, SPLIT_WAIT);
+    content = file_content(victim);
+    ck_assert_str_eq(content->str, "precious");
+    g_string_free(content, TRUE);
+    g_free(victim);
+    g_free(temporary);
+    log_teardown(&fixture);
+}
+END_TEST
+
+static void limit_file_size(rlim_t size)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = size;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* For every size at which the file can be full: what is in the log and what is counted is all. */
+START_TEST(a_full_disk_costs_whole_records_and_counts_them)
+{
+    for (rlim_t size = 40; size < 400; size++) {
+        LogFixture fixture;
+        const LogCounters *counters;
+        GString *joined;
+        size_t fed = 0;
+        int failures = 0;
+
+        log_setup(&fixture, plain);
+        limit_file_size(size);
+        for (int i = 0; i < 30; i++) {
+            char text[64];
+            int length = snprintf(text, sizeof(text), "number %d\nanother %d\nand", i, i);
+
+            failures += log_feed(&fixture, STREAM_STDERR, text, (size_t)length, SPLIT_WAIT) < 0;
+            fed += (size_t)length;
+            if (i == 20)
+                limit_file_size(RLIM_INFINITY);
+        }
+        k8s_file_pump(&fixture.log, STREAM_STDERR, SPLIT_END);
+        ck_assert_int_gt(failures, 0);
+        joined = log_joined(&fixture, STREAM_STDERR); /* no record is torn */
+        counters = &state_cursors(&fixture.state)->counters[STREAM_STDERR];
+        ck_assert_uint_eq(counters->bytes, joined->len);
+        ck_assert_uint_eq(counters->bytes + counters->lost_bytes, fed);
+        ck_assert_uint_gt(counters->lost_records, 0);
+        ck_assert(g_str_has_suffix(joined->str, "another 29\nand"));
+        g_string_free(joined, TRUE);
+        log_teardown(&fixture);
+    }
+}
+END_TEST
+
+START_TEST(a_fifo_without_a_reader_is_an_error_at_once)
+{
+    char *dir = g_dir_make_tmp("conward-XXXXXX", NULL);
+    char *path = g_build_filename(dir, "fifo", NULL);
+
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_int_eq(k8s_file_open(path), -ENXIO);
+    g_remove(path);
+    g_rmdir(dir);
+    g_free(path);
+    g_free(dir);
+}
+END_TEST
+
+START_TEST(without_a_log_everything_is_taken_and_counted)
+{
+    LogFixture fixture;
+
+    log_setup(&fixture, plain);
+    ck_assert_int_eq(write(fixture.pipe[1], "one\ntwo", 7), 7);
+    log_read(&fixture, STREAM_STDOUT);
+    log_none_pump(&fixture.state, STREAM_STDOUT);
+    ck_assert_uint_eq(state_cursors(&fixture.state)->start[STREAM_STDOUT], 7);
+    ck_assert_uint_eq(state_cursors(&fixture.state)->counters[STREAM_STDOUT].bytes, 7);
+    log_teardown(&fixture);
+}
+END_TEST
+
+SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mode_is_0640,
+      an_unfinished_line_gets_a_deadline_and_loses_it, a_zero_deadline_writes_at_every_read,
+      a_flood_of_newlines_takes_several_batches, a_size_limit_keeps_the_newest_whole_records,
+      a_record_longer_than_the_size_limit_is_written_alone,
+      the_global_limit_is_never_exceeded_and_counted,
+      what_was_in_the_file_counts_for_the_global_limit, reopen_goes_on_in_a_new_file_at_the_path,
+      a_failed_reopen_keeps_the_old_file, reopen_does_not_write_through_a_planted_link,
+      a_full_disk_costs_whole_records_and_counts_them, a_fifo_without_a_reader_is_an_error_at_once,
+      without_a_log_everything_is_taken_and_counted)
