@@ -291,7 +291,7 @@ static int engine_options_parse(char **argv, Config *config)
     if (!check_early(&options))
         return REFUSED;
 
-    *config = (Config){.log_fd = -1};
+    *config = (Config)CONFIG_NULL;
     Messages *messages = &config->messages;
     set_messages(&options, argv[0], messages);
     LogChoice choice;

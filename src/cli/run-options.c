@@ -161,7 +161,7 @@ static bool check_log(const RunOptions *options, const Messages *messages, char 
 int run_options_parse(int argc, char **argv, Config *config)
 {
     g_auto(RunOptions) options = RUN_OPTIONS_NULL;
-    *config = (Config){.log_fd = -1};
+    *config = (Config)CONFIG_NULL;
     Messages *messages = &config->messages;
     messages_init(messages, false, false, argc > 0 ? argv[0] : NULL);
     int status = parse(argv, messages, &options);

@@ -343,6 +343,11 @@ void k8s_file_init(K8sFile *file, State *state, int fd, const char *path, K8sLim
         batch_write(file, file->regular ? batch_progress(file, live) : 0);
     if (state->page->log.reopening)
         k8s_file_reopen(file, &error);
+    if (live->total == 0) {
+        /* What an earlier container has left in the file counts for the global limit. */
+        state_cursors_next(state)->total = size_now(file);
+        state_cursors_commit(state);
+    }
 }
 
 void k8s_file_deinit(K8sFile *file)

@@ -11,8 +11,8 @@
  * room has filled it. It lives here and not in cli/ because the monitor may read it and must not
  * know option syntax.
  *
- * Strings belong to the Config and live as long as the process. NULL means "not given" for every
- * string unless its line says that it has a default.
+ * Strings belong to the Config. NULL means "not given" for every string unless its line says that
+ * it has a default.
  */
 typedef enum Kind {
     KIND_CREATE, /* an engine creates a container through an OCI runtime */
@@ -50,7 +50,7 @@ typedef struct Config {
     bool detach;                    /* fork once; false with --sync */
 
     const char *log_path;        /* NULL: nothing is logged */
-    int log_fd;                  /* opened by validation, -1 without log_path */
+    int log_fd;                  /* opened by validation, the monitor's then; -1 without log_path */
     int64_t log_size_max;        /* bytes, 0 = no limit */
     int64_t log_global_size_max; /* bytes, 0 = no limit */
     uint32_t log_line_max;       /* bytes of a line without its newline: 256 to 1048576 */
@@ -59,6 +59,14 @@ typedef struct Config {
 
     Messages messages; /* where the monitor's own messages go */
 } Config;
+
+#define CONFIG_NULL  \
+    {                \
+        .log_fd = -1 \
+    }
+
+/* Frees the strings. */
+void config_deinit(Config *config);
 
 enum {
     LOG_LINE_MAX_LEAST = 256,

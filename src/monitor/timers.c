@@ -89,6 +89,8 @@ static void kill_container(Monitor *monitor, int64_t now)
     pid_t group = getpgid(page->container_pid);
 
     state_commit_u32(&page->timed_out, 1);
+    message(&monitor->config->messages, LEVEL_WARNING, "command timed out after %d seconds",
+            monitor->config->timeout);
     if (group > 1 && group != getpgrp())
         kill(-group, SIGKILL);
     kill(page->container_pid, SIGKILL);
