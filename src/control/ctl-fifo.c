@@ -2,10 +2,10 @@
 
 #include "state/fds.h"
 #include "util/fd.h"
+#include "util/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glib-unix.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -131,7 +131,7 @@ int ctl_fifo_init(CtlFifo *fifo, State *state, CtlPage *page, const char *bundle
     if (r < 0)
         return r;
     fds_add(state, FD_CTL, fifo->fd);
-    fifo->source = g_unix_fd_add(fifo->fd, G_IO_IN, on_readable, fifo);
+    fifo->source = watch_fd(fifo->fd, G_IO_IN, on_readable, fifo);
     return 0;
 }
 

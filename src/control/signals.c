@@ -1,9 +1,9 @@
 #include "control/signals.h"
 
 #include "util/fd.h"
+#include "util/watch.h"
 
 #include <errno.h>
-#include <glib-unix.h>
 #include <unistd.h>
 
 void signals_ignore(void)
@@ -42,7 +42,7 @@ int signals_init(Signals *signals, SignalArrived arrived, void *owner)
     signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals->fd < 0)
         return -errno;
-    signals->source = g_unix_fd_add(signals->fd, G_IO_IN, on_signal, signals);
+    signals->source = watch_fd(signals->fd, G_IO_IN, on_signal, signals);
     return 0;
 }
 

@@ -1,19 +1,17 @@
-#include "process/runtime.h"
-
 #include "monitor/monitor.h"
 
 #include "process/children.h"
-#include "process/oom-score.h"
+#include "process/runtime.h"
 #include "process/spawn.h"
 #include "process/sync-pipe.h"
 #include "state/fds.h"
 #include "state/input.h"
 #include "util/clock.h"
 #include "util/fd.h"
+#include "util/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glib-unix.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -224,7 +222,7 @@ static void watch_foreign(Monitor *monitor, pid_t pid)
     if (fd >= 0) {
         monitor->foreign_fd = fd;
         fds_add(&monitor->state, FD_CONTAINER, fd);
-        monitor->foreign_source = g_unix_fd_add(fd, G_IO_IN, on_foreign_end, monitor);
+        monitor->foreign_source = watch_fd(fd, G_IO_IN, on_foreign_end, monitor);
     } else if (fd == -ESRCH) {
         on_foreign_end(-1, 0, monitor);
     }

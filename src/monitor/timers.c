@@ -155,6 +155,7 @@ void monitor_timers_init(Monitor *monitor)
 
     monitor->timers = g_source_new(&functions, sizeof(Timers));
     ((Timers *)monitor->timers)->monitor = monitor;
+    g_source_set_can_recurse(monitor->timers, TRUE); /* see util/watch.h */
     g_source_attach(monitor->timers, NULL);
 }
 

@@ -2,10 +2,10 @@
 
 #include "state/fds.h"
 #include "util/fd.h"
+#include "util/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glib-unix.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -59,7 +59,7 @@ static gboolean on_client(gint fd, GIOCondition condition, gpointer data)
             return G_SOURCE_CONTINUE;
         if (n == 0) {
             /* Podman half-closes at once when it only watches: go on, and wait for the hang-up. */
-            client->source = g_unix_fd_add(fd, G_IO_HUP | G_IO_ERR, on_client, client);
+            client->source = watch_fd(fd, G_IO_HUP | G_IO_ERR, on_client, client);
             return G_SOURCE_REMOVE;
         }
     }
@@ -87,7 +87,7 @@ static void add_client(Attach *attach, int fd)
 
     client = g_new0(AttachClient, 1);
     client->attach = attach;
-    client->source = g_unix_fd_add(fd, G_IO_IN, on_client, client);
+    client->source = watch_fd(fd, G_IO_IN, on_client, client);
     outlet_init(&client->outlet, attach->state, page, true, on_moved, client);
     fds_add(attach->state, FD_ATTACH_CLIENT, fd);
     state_commit_u32(&page->used, 1);
@@ -163,7 +163,7 @@ int attach_init(Attach *attach, State *state, const char *bundle, const char *so
     if (r < 0)
         return r;
     fds_add(state, FD_ATTACH_LISTENER, attach->listener);
-    attach->source = g_unix_fd_add(attach->listener, G_IO_IN, on_connection, attach);
+    attach->source = watch_fd(attach->listener, G_IO_IN, on_connection, attach);
     return 0;
 }
 

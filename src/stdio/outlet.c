@@ -2,9 +2,9 @@
 
 #include "state/input.h"
 #include "util/clock.h"
+#include "util/watch.h"
 
 #include <errno.h>
-#include <glib-unix.h>
 #include <limits.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -127,8 +127,8 @@ static gboolean on_stderr_writable(gint fd, GIOCondition condition, gpointer dat
 static void watch(Outlet *outlet, StreamId stream)
 {
     outlet->sources[stream] =
-        g_unix_fd_add(outlet->page->fd[stream], G_IO_OUT,
-                      stream == STREAM_STDOUT ? on_stdout_writable : on_stderr_writable, outlet);
+        watch_fd(outlet->page->fd[stream], G_IO_OUT,
+                 stream == STREAM_STDOUT ? on_stdout_writable : on_stderr_writable, outlet);
 }
 
 void outlet_pump(Outlet *outlet)

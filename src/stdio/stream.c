@@ -3,9 +3,9 @@
 #include "state/fds.h"
 #include "state/input.h"
 #include "util/fd.h"
+#include "util/watch.h"
 
 #include <errno.h>
-#include <glib-unix.h>
 
 void stream_init(Stream *stream, State *state, StreamId id, int fd, StreamReadable readable,
                  void *owner)
@@ -36,7 +36,7 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer data)
 void stream_watch(Stream *stream, bool on)
 {
     if (on && stream->source == 0 && stream->fd >= 0) {
-        stream->source = g_unix_fd_add(stream->fd, G_IO_IN, on_readable, stream);
+        stream->source = watch_fd(stream->fd, G_IO_IN, on_readable, stream);
     } else if (!on && stream->source != 0) {
         g_source_remove(stream->source);
         stream->source = 0;
