@@ -73,6 +73,38 @@ static uint64_t record_end(const uint8_t *batch, uint64_t length, uint64_t at)
     return newline == NULL ? length : (uint64_t)(newline - batch) + 1;
 }
 
+/* What a batch says of one of its records. */
+typedef struct BatchRecord {
+    uint64_t end;
+    uint64_t content;
+    StreamId stream;
+    bool partial;
+} BatchRecord;
+
+static BatchRecord batch_record(const uint8_t *batch, uint64_t length, uint64_t at)
+{
+    BatchRecord record = {
+        .end = record_end(batch, length, at),
+        .stream = batch[at + RECORD_STREAM_AT + 3] == 'e' ? STREAM_STDERR : STREAM_STDOUT,
+        .partial = batch[at + RECORD_TAG_AT] == 'P',
+    };
+
+    /* A full record's newline is the container's, a partial one's is ours. */
+    record.content = record.end - at - RECORD_HEADER_LENGTH - record.partial;
+    return record;
+}
+
+static void count_lost(LogCursors *next, StreamId stream, uint64_t content, bool partial)
+{
+    LogCounters *counters = &next->counters[stream];
+
+    counters->bytes -= content;
+    counters->records--;
+    counters->partials -= partial;
+    counters->lost_bytes += content;
+    counters->lost_records++;
+}
+
 /*
  * Gives up what a failed write left of the batch: the record that is in the file in part keeps its
  * rest, to be completed before anything else; the others are counted as lost.
@@ -82,27 +114,28 @@ static void batch_lose(K8sFile *file, uint64_t done)
     const LogCursors *live = state_cursors(file->state);
     const uint8_t *batch = file->state->output + live->batch_offset;
     uint64_t length = live->batch_length;
-    bool torn = done > 0 ? batch[done - 1] != '\n' : false;
     LogCursors *next = state_cursors_next(file->state);
-    uint64_t kept = done;
+    uint64_t kept = live->rest_length; /* up to here it is in the file, or waits */
 
-    /* A batch may begin with such a rest: as long as none of it is written, it is still one. */
-    if (torn || (done == 0 && live->rest_length > 0))
-        kept = record_end(batch, length, done);
+    if (done < kept)
+        next->torn_length += done; /* still the record that was torn before */
+    while (kept < done) {
+        BatchRecord record = batch_record(batch, length, kept);
 
+        if (record.end > done) {
+            next->torn_length = done - kept;
+            next->torn_content = record.content;
+            next->torn_stream = record.stream;
+            next->torn_partial = record.partial;
+        }
+        kept = record.end;
+    }
     for (uint64_t at = kept; at < length;) {
-        uint64_t end = record_end(batch, length, at);
-        LogCounters *counters = &next->counters[batch[at + RECORD_STREAM_AT + 3] == 'e'];
-        bool partial = batch[at + RECORD_TAG_AT] == 'P';
-        uint64_t content = end - at - RECORD_HEADER_LENGTH - (partial ? 1 : 0);
+        BatchRecord record = batch_record(batch, length, at);
 
-        counters->bytes -= content;
-        counters->records--;
-        counters->partials -= partial;
-        counters->lost_bytes += content;
-        counters->lost_records++;
-        next->total -= end - at;
-        at = end;
+        count_lost(next, record.stream, record.content, record.partial);
+        next->total -= record.end - at;
+        at = record.end;
     }
     next->batch_offset = live->batch_offset + done;
     next->batch_length = kept - done;
@@ -111,15 +144,31 @@ static void batch_lose(K8sFile *file, uint64_t done)
     state_cursors_commit(file->state);
 }
 
-/* The file with the record's beginning is gone: its rest would be garbage in a new one. */
-static void rest_abandon(K8sFile *file)
+/* Cuts a torn record off the file, unless somebody else has changed the file's size meanwhile. */
+static void cut_back(K8sFile *file)
+{
+    const LogCursors *live = state_cursors(file->state);
+
+    if (file->regular && size_now(file) == live->log_before &&
+        ftruncate(file->fd, (off_t)live->cut_to) < 0)
+        return; /* a torn record is left: nothing more can be done about it */
+    state_cursors_next(file->state)->cutting = 0;
+    state_cursors_commit(file->state);
+}
+
+/* Gives up on completing a torn record: it is lost like the others, and cut off the file. */
+static void rest_lose(K8sFile *file)
 {
     LogCursors *next = state_cursors_next(file->state);
 
-    next->total -= next->rest_length;
+    count_lost(next, (StreamId)next->torn_stream, next->torn_content, next->torn_partial != 0);
+    next->total -= next->torn_length + next->rest_length;
+    next->cut_to = next->log_before - next->torn_length;
+    next->cutting = 1;
     next->batch_length = 0;
     next->rest_length = 0;
     state_cursors_commit(file->state);
+    cut_back(file);
 }
 
 /* Writes the live batch from byte `done` on. Returns 0 or -errno with the loss counted. */
@@ -312,17 +361,20 @@ static int replace(K8sFile *file, Error *error)
     return 0;
 }
 
+void k8s_file_finish(K8sFile *file)
+{
+    if (state_cursors(file->state)->rest_length > 0 && batch_write(file, 0) < 0)
+        rest_lose(file);
+}
+
 int k8s_file_reopen(K8sFile *file, Error *error)
 {
     LogPage *page = &file->state->page->log;
     int r;
 
-    if (state_cursors(file->state)->rest_length > 0)
-        batch_write(file, 0); /* the rest of a torn record belongs to the old file */
+    k8s_file_finish(file); /* the rest of a torn record belongs to the old file */
     state_commit_u64(&page->reopening, 1);
     r = replace(file, error);
-    if (r == 0 && state_cursors(file->state)->rest_length > 0)
-        rest_abandon(file);
     state_commit_u64(&page->reopening, 0);
     return r;
 }
@@ -339,6 +391,8 @@ void k8s_file_init(K8sFile *file, State *state, int fd, const char *path, K8sLim
     file->fd = fd;
     file->limits = limits;
     file->regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    if (live->cutting)
+        cut_back(file);
     if (live->batch_length > 0)
         batch_write(file, file->regular ? batch_progress(file, live) : 0);
     if (state->page->log.reopening)

@@ -63,6 +63,12 @@ void k8s_file_deinit(K8sFile *file);
 int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode);
 
 /*
+ * Nothing more will be written to this file: a record that is in it in part is completed, or else
+ * counted as lost and cut off, if the file is still as it was left.
+ */
+void k8s_file_finish(K8sFile *file);
+
+/*
  * Replaces the file at the path by a new, empty one and goes on there (ctl message 2, and
  * --log-size-max). It is made beside the path and renamed onto it: CRI-O waits for an inotify
  * event that names exactly the log path. On failure the old file stays in use.

@@ -39,6 +39,8 @@ static bool drained(Monitor *monitor)
         if (!monitor_page(monitor)->failed)
             monitor_pump(monitor, i, SPLIT_END);
     }
+    if (monitor_has_log(monitor))
+        k8s_file_finish(&monitor->log);
     return true;
 }
 

@@ -70,8 +70,14 @@ typedef struct LogCursors {
     uint64_t batch_length;       /* 0 = nothing is waiting to be written */
     uint64_t rest_length;        /* so much of its beginning is the rest of a torn record */
     uint64_t log_before;         /* size of the log file without the batch */
-    uint64_t total;              /* bytes ever in the log, for --log-global-size-max */
-    uint64_t capped;             /* 1 once that limit has been reached */
+    uint64_t torn_length;        /* so much of that torn record is in the file */
+    uint64_t torn_content;       /* its content, in bytes the container wrote */
+    uint64_t torn_stream;
+    uint64_t torn_partial;
+    uint64_t cutting; /* 1: the file is to be cut back from log_before to cut_to */
+    uint64_t cut_to;
+    uint64_t total;  /* bytes ever in the log, for --log-global-size-max */
+    uint64_t capped; /* 1 once that limit has been reached */
     LogCounters counters[STREAMS];
 } LogCursors;
 

@@ -4,14 +4,18 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { BUFFERS_SIZE = STREAMS * STATE_INPUT_SIZE + STATE_OUTPUT_SIZE };
 
+/* Maps a memory file, or with fd -1 memory that no other image of this program can find. */
 static int map(int fd, size_t size, void **address, Error *error)
 {
-    *address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    int flags = MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0);
+
+    *address = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
     if (*address == MAP_FAILED) {
         *address = NULL;
         return error_set(error, errno, "Cannot map %zu bytes of the monitor's state", size);
@@ -40,13 +44,59 @@ static int map_both(State *state, Error *error)
     return 0;
 }
 
+/*
+ * Gives a memory file its size. The caller's limit on file sizes counts for memory too; ours is
+ * raised as far as it may be for the moment, and put back for our children.
+ */
+static int set_size(int fd, off_t size)
+{
+    struct rlimit old;
+    struct rlimit raised;
+    int r;
+
+    if (ftruncate(fd, size) == 0)
+        return 0;
+    if (errno != EFBIG || getrlimit(RLIMIT_FSIZE, &old) < 0)
+        return -errno;
+    raised = (struct rlimit){old.rlim_max, old.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &raised);
+    r = ftruncate(fd, size) < 0 ? -errno : 0;
+    setrlimit(RLIMIT_FSIZE, &old);
+    return r;
+}
+
+/*
+ * Returns a descriptor, or a negative value with *error filled. -EFBIG: the caller's hard limit
+ * on file sizes does not even allow this.
+ */
 static int memory_file(const char *name, off_t size, Error *error)
 {
     CLEANUP_FD int fd = memfd_create(name, MFD_CLOEXEC);
+    int r;
 
-    if (fd < 0 || ftruncate(fd, size) < 0)
+    if (fd < 0)
         return error_set(error, errno, "Cannot make the memory file %s", name);
+    r = set_size(fd, size);
+    if (r < 0)
+        return error_set(error, -r, "Cannot make the memory file %s of %lld bytes", name,
+                         (long long)size);
     return fd_steal(&fd);
+}
+
+static int make_files(State *state, Error *error)
+{
+    int r = memory_file("conward-page", PAGE_SIZE_BYTES, error);
+
+    if (r < 0)
+        return r;
+    state->page_fd = r;
+    r = memory_file("conward-buffers", BUFFERS_SIZE, error);
+    if (r < 0) {
+        fd_close(&state->page_fd);
+        return r;
+    }
+    state->buffers_fd = r;
+    return 0;
 }
 
 int state_create(State *state, Error *error)
@@ -54,10 +104,8 @@ int state_create(State *state, Error *error)
     int r;
 
     *state = (State)STATE_NULL;
-    state->page_fd = r = memory_file("conward-page", PAGE_SIZE_BYTES, error);
-    if (r >= 0)
-        state->buffers_fd = r = memory_file("conward-buffers", BUFFERS_SIZE, error);
-    if (r >= 0)
+    r = make_files(state, error);
+    if (r == 0 || r == -EFBIG)
         r = map_both(state, error);
     if (r < 0) {
         state_deinit(state);

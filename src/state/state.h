@@ -39,8 +39,8 @@ enum {
 };
 
 typedef struct State {
-    int page_fd;
-    int buffers_fd;
+    int page_fd;    /* -1: see state_create() */
+    int buffers_fd; /* -1: likewise */
     Page *page;
     uint8_t *input[STREAMS];
     uint8_t *output;
@@ -52,7 +52,13 @@ typedef struct State {
         .page_fd = -1, .buffers_fd = -1 \
     }
 
-/* Makes a new page and its buffers. Returns 0, or a negative value with *error filled. */
+/*
+ * Makes a new page and its buffers. Under a limit on file sizes that is smaller than they are
+ * (RLIMIT_FSIZE) they have no descriptors: the container can be watched all the same, but no other
+ * image of this program could take over.
+ *
+ * Returns 0, or a negative value with *error filled.
+ */
 int state_create(State *state, Error *error);
 
 /*

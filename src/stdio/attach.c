@@ -20,6 +20,20 @@ enum {
     SYMLINK_CUT_LENGTH = 107,
 };
 
+/*
+ * A socket that is closed with input unread resets the connection, and the reset overtakes the
+ * output that is still on its way: Podman would end its session without it.
+ */
+static void close_gently(int fd)
+{
+    char byte;
+
+    shutdown(fd, SHUT_RD);
+    while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT | MSG_TRUNC) > 0)
+        ;
+    close(fd);
+}
+
 static void client_free(AttachClient *client)
 {
     Attach *attach = client->attach;
@@ -31,7 +45,7 @@ static void client_free(AttachClient *client)
     outlet_deinit(&client->outlet);
     state_commit_u32(&page->used, 0);
     fds_remove(attach->state, fd);
-    close(fd);
+    close_gently(fd);
     attach->clients[page - attach->state->page->clients] = NULL;
     g_free(client);
 }

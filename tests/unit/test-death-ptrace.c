@@ -25,7 +25,8 @@ enum {
 };
 
 /* What the child does, one letter a step: r reads the next piece, w pumps, f flushes, e ends the
- * stream, m moves the log away and reopens it (external rotation), o reopens it as it is. */
+ * stream, x finishes the file, m moves the log away and reopens it (external rotation), o reopens
+ * it as it is. */
 typedef struct Script {
     const char *steps;
     const char *const *pieces;
@@ -89,6 +90,9 @@ static void child_main(const Death *death)
             break;
         case 'e':
             k8s_file_pump(&log, STREAM_STDOUT, SPLIT_END);
+            break;
+        case 'x':
+            k8s_file_finish(&log);
             break;
         case 'm':
             if (rename(fixture->path, moved) < 0)
@@ -314,7 +318,7 @@ START_TEST(a_log_that_is_full)
     static const char *const pieces[] = {"one\ntwo\n", "three\nfour\n", "five\n", "six\nseven\n",
                                          NULL};
 
-    die_everywhere(&(Script){"rwrwrwrwe", pieces, small, 170});
+    die_everywhere(&(Script){"rwrwrwrwex", pieces, small, 170});
 }
 END_TEST
 
@@ -322,7 +326,7 @@ START_TEST(a_torn_record_over_several_batches)
 {
     static const char *const pieces[] = {"12345678901234567890\n", "three\nfour\n", "five\n", NULL};
 
-    die_everywhere(&(Script){"rwrwrwe", pieces, small, 80});
+    die_everywhere(&(Script){"rwrwrwex", pieces, small, 80});
 }
 END_TEST
 

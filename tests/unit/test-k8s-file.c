@@ -324,6 +324,30 @@ START_TEST(a_full_disk_costs_whole_records_and_counts_them)
 }
 END_TEST
 
+START_TEST(a_disk_that_stays_full_leaves_no_torn_record)
+{
+    for (rlim_t size = 40; size < 240; size++) {
+        LogFixture fixture;
+        const LogCounters *counters;
+        GString *joined;
+
+        log_setup(&fixture, plain);
+        limit_file_size(size);
+        log_feed(&fixture, STREAM_STDOUT, "number one\n", 11, SPLIT_WAIT);
+        log_feed(&fixture, STREAM_STDOUT, "number two\nand", 14, SPLIT_FLUSH);
+        log_feed(&fixture, STREAM_STDOUT, "number three\n", 13, SPLIT_WAIT);
+        k8s_file_finish(&fixture.log);
+        joined = log_joined(&fixture, STREAM_STDOUT);
+        counters = &state_cursors(&fixture.state)->counters[STREAM_STDOUT];
+        ck_assert_uint_eq(counters->bytes, joined->len);
+        ck_assert_uint_eq(counters->bytes + counters->lost_bytes, 38);
+        ck_assert_uint_eq(counters->records + counters->lost_records, 4);
+        g_string_free(joined, TRUE);
+        log_teardown(&fixture);
+    }
+}
+END_TEST
+
 START_TEST(a_fifo_without_a_reader_is_an_error_at_once)
 {
     char *dir = g_dir_make_tmp("conward-XXXXXX", NULL);
@@ -359,5 +383,5 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       the_global_limit_is_never_exceeded_and_counted,
       what_was_in_the_file_counts_for_the_global_limit, reopen_goes_on_in_a_new_file_at_the_path,
       a_failed_reopen_keeps_the_old_file, reopen_does_not_write_through_a_planted_link,
-      a_full_disk_costs_whole_records_and_counts_them, a_fifo_without_a_reader_is_an_error_at_once,
-      without_a_log_everything_is_taken_and_counted)
+      a_full_disk_costs_whole_records_and_counts_them, a_disk_that_stays_full_leaves_no_torn_record,
+      a_fifo_without_a_reader_is_an_error_at_once, without_a_log_everything_is_taken_and_counted)
