@@ -200,6 +200,8 @@ void attach_stop_listening(Attach *attach)
     if (attach->listener < 0)
         return;
     remove_files(attach);
+    /* Whoever has connected shall see an orderly end, and not a reset. */
+    attach_accept_waiting(attach);
     if (attach->source != 0)
         g_source_remove(attach->source);
     attach->source = 0;

@@ -1,0 +1,45 @@
+"""Fixtures of the contract tests. The monitor under test is $CONWARD (default: build/src/conward), the runtime is
+$STUB_RUNTIME (default: build/tests/stub-runtime)."""
+
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+
+import engine  # noqa: E402  (found through the path above)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tools():
+    for program in (engine.conward(), engine.stub_runtime()):
+        if not os.access(program, os.X_OK):
+            pytest.exit(f"{program} is not an executable: build first, or set CONWARD and STUB_RUNTIME", 2)
+    engine.become_subreaper()
+
+
+@pytest.fixture
+def directory():
+    path = tempfile.mkdtemp(prefix="conward-")
+    yield pathlib.Path(path)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def new_container(directory):
+    """Makes containers; each gets a directory of its own and is gone, with its processes, when the test ends."""
+    made = []
+
+    def new(*args, **kwargs):
+        container = engine.Container(directory / str(len(made)), *args, **kwargs)
+        made.append(container)
+        return container
+
+    new.directory = directory
+    yield new
+    for container in reversed(made):
+        container.close()

@@ -1,0 +1,546 @@
+"""A scripted container engine: it calls the monitor as Podman, CRI-O or conmon's own tests would, with the stub runtime
+in the place of runc, and looks at everything that comes back.
+
+    with Container(directory, command="echo hello; exit 3") as container:
+        container.create()          # the pid report has been read, the container waits
+        container.start()
+        assert container.wait() == 3
+        assert container.records() == ...
+
+The steps of create() can be taken one by one: launch(), let_go(), report(). Everything that was started is gone when
+the `with` block ends, however it ends.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import pathlib
+import resource
+import select
+import signal
+import socket
+import struct
+import traceback
+from dataclasses import dataclass
+
+import k8slog
+import procfs
+from waiting import LIMIT, Late, is_readable, read_to_end, wait_readable, wait_until
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+MARK = "CONWARD_TEST"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_CAPBSET_DROP = 24
+_CAP_DAC_OVERRIDE = 1
+_CAP_DAC_READ_SEARCH = 2
+
+
+def conward():
+    """The monitor under test."""
+    return os.path.abspath(os.environ.get("CONWARD", TOP / "build/src/conward"))
+
+
+def stub_runtime():
+    return os.path.abspath(os.environ.get("STUB_RUNTIME", TOP / "build/tests/stub-runtime"))
+
+
+def become_subreaper():
+    """Makes this process the parent of every monitor whose short-lived parent has gone, so that its exit status can be
+    seen."""
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
+
+
+def obey_file_modes():
+    """For a child that is about to execute the monitor: root loses its right to ignore the modes of files."""
+    for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
+        _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def limit_file_size(size):
+    """The same, for the size of the files it may write."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one kind of engine talks to the monitor."""
+
+    name: str
+    api: int
+    pipes: str  # "seqpacket", "stream" or "fifo"
+    sync_fd: int
+    start_fd: int
+    start_message: bytes
+
+
+PODMAN = Family("podman", 1, "seqpacket", 3, 4, b"\0")
+CRIO = Family("crio", 0, "stream", 3, 4, b"\0")
+BATS = Family("bats", 0, "fifo", 6, 5, b"start conmon\n")
+
+
+class Hold:
+    """Stops a stub at the place where it looks for the fifos `held` and `hold` in `directory`."""
+
+    def __init__(self, directory):
+        os.mkfifo(directory / "held", 0o600)
+        self._held = os.open(directory / "held", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        # Not opened before let_go(): until then the stub waits in its own open, and has no descriptor more than usual.
+        self._path = directory / "hold"
+        os.mkfifo(self._path, 0o600)
+        self._hold = None
+
+    def wait(self):
+        """Waits until the stub is there and returns its pid."""
+        return int(read_to_end(self._held, "the stub to be held"))
+
+    def reached(self):
+        return is_readable(self._held)
+
+    def let_go(self, status=""):
+        """The stub goes on, or ends with the status."""
+        self._hold = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        os.write(self._hold, f"{status}\n".encode())
+
+    def close(self):
+        os.close(self._held)
+        if self._hold is not None:
+            os.close(self._hold)
+
+
+class Attach:
+    """A client of the attach socket. It connects as Podman does, which works for paths of any length."""
+
+    PACKET = 8193
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # A connect to a listener that accepts nobody blocks once its backlog is full.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(LIMIT), 0))
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            self.socket.connect(f"/proc/self/fd/{fd}")
+        finally:
+            os.close(fd)
+        self.packets = []
+        self.at_end = False
+
+    def receive(self):
+        """Takes one packet if there is one."""
+        try:
+            packet, _, flags, _ = self.socket.recvmsg(self.PACKET, 0, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        assert not flags & socket.MSG_TRUNC, f"a packet has more than {self.PACKET} bytes"
+        if packet:
+            assert packet[0] in (2, 3), f"a packet for the unknown stream {packet[0]}"
+            assert len(packet) > 1, "a packet without data"
+            self.packets.append((packet[0], packet[1:]))
+        else:
+            self.at_end = True
+
+    def output(self, stream="stdout"):
+        number = {"stdout": 2, "stderr": 3}[stream]
+        return b"".join(data for packet_stream, data in self.packets if packet_stream == number)
+
+    def close(self):
+        self.socket.close()
+
+
+def receive_all(*clients):
+    """Serves all clients until each has seen the end."""
+    poll = select.poll()
+    waiting = {client.socket.fileno(): client for client in clients if not client.at_end}
+    for fd in waiting:
+        poll.register(fd, select.POLLIN)
+    while waiting:
+        ready = poll.poll(LIMIT * 1000)
+        if not ready:
+            raise Late(f"{len(waiting)} attach clients wait for data or the end")
+        for fd, _ in ready:
+            waiting[fd].receive()
+            if waiting[fd].at_end:
+                poll.unregister(fd)
+                del waiting[fd]
+
+
+class Container:
+    """One container, its monitor and everything the engine keeps for them.
+
+    `options` is the monitor's command line: an option's value is text, a list of texts for an option given several
+    times, True for a flag, None for an option left out. `environment` is the monitor's environment. Both may be changed
+    until launch()."""
+
+    def __init__(self, directory, command=None, family=PODMAN, cid="c0ffee0123456789", waits=True):
+        """`command`: what the container runs, for sh. `waits`: the container waits for start(); otherwise it runs as
+        soon as it exists."""
+        self.family = family
+        self.cid = cid
+        self.top = pathlib.Path(directory)
+        self.bundle = self.top / "bundle"
+        self.exits = self.top / "exits"
+        self.persist = self.top / "persist"
+        self.logs = self.top / "logs"
+        self.sockets = self.top / "sockets"
+        self.plan = self.bundle / "stub"
+        for path in (self.bundle, self.exits, self.persist, self.logs, self.sockets, self.plan):
+            path.mkdir(parents=True, exist_ok=True)
+        self.log = self.logs / "ctr.log"
+        self.pidfile = self.bundle / "pidfile"
+        self.monitor_pidfile = self.bundle / "conmon-pidfile"
+        self.environment = {
+            "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            "XDG_RUNTIME_DIR": str(self.top),
+            "LC_ALL": "C.UTF-8",
+            "TZ": os.environ.get("TZ", "UTC"),
+            MARK: str(self.top),
+        }
+        self.options = self._options()
+
+        self.pid = None  # of the container
+        self.monitor = None  # a procfs.Process
+        self._first = None  # the process that was started: the monitor's parent, or with --sync the monitor
+        self._monitor_status = None
+        self._open = []  # what close() has to close
+        self._pending = b""
+        self._start = self._fifo_in(self.plan, "start") if waits else None
+        if command is not None:
+            self.stub("command", command)
+
+    # The monitor's command line
+
+    def _options(self):
+        shared = {
+            "--cid": self.cid,
+            "--cuuid": self.cid,
+            "--runtime": stub_runtime(),
+            "--bundle": str(self.bundle),
+            "--container-pidfile": str(self.pidfile),
+            "--exit-dir": str(self.exits),
+            "--persist-dir": str(self.persist),
+            "--conmon-pidfile": str(self.monitor_pidfile),
+        }
+        if self.family.name == "podman":
+            return {
+                "--api-version": "1",
+                **shared,
+                "--name": "quiet_name",
+                "--full-attach": True,
+                "--runtime-arg": ["--log-format=json", "--log", f"--log={self.top}/oci-log"],
+                "--log-path": f"k8s-file:{self.log}",
+                "--log-level": "warning",
+            }
+        if self.family.name == "crio":
+            return {
+                **shared,
+                "--log-path": str(self.log),
+                "--log-level": "info",
+                "--name": "k8s_quiet_name",
+                "--runtime-arg": [f"--root={self.top}/runtime"],
+                "--socket-dir-path": str(self.sockets),
+            }
+        return {**shared, "--log-path": f"k8s-file:{self.log}", "--full-attach": True}
+
+    def arguments(self):
+        words = []
+        for option, value in self.options.items():
+            if value is True:
+                words.append(option)
+            elif value is not None:
+                for one in value if isinstance(value, list) else [value]:
+                    words += [option, str(one)]
+        return words
+
+    # What the runtime and the container shall do
+
+    def stub(self, name, content=b""):
+        """Puts a file into the stub's plan; see stub-runtime.c."""
+        (self.plan / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def hold_runtime(self):
+        """The runtime will stop until let_go()."""
+        return self._keep(Hold(self.plan))
+
+    def hold_exit_command(self):
+        """Sets an exit command that will stop until let_go()."""
+        directory = self.top / "exit-command"
+        directory.mkdir()
+        self.options["--exit-command"] = stub_runtime()
+        self.options["--exit-command-arg"] = ["hold", str(directory), "container", "cleanup", "--root", self.cid]
+        return self._keep(Hold(directory))
+
+    def fifo(self, name):
+        """A fifo in the bundle for the container's script, open here for reading and writing."""
+        return self._fifo_in(self.bundle, name)
+
+    # The create flow
+
+    def launch(self, user_fds=(), extra_fds=(), prepare=None):
+        """Starts the monitor with the pipes of its engine. `user_fds` come before the pipes, as the descriptors a user
+        preserves; `extra_fds` behind them, as Podman's port sockets. `prepare()` is called in the child just before the
+        monitor is executed."""
+        start_theirs, self._start_pipe = self._pipe("start", to_monitor=True)
+        sync_theirs, self.sync = self._pipe("sync", to_monitor=False)
+        self._close_sync = self._open[-1]
+        self._stderr, stderr_theirs = os.pipe()
+        self._open.append(lambda: os.close(self._stderr))
+
+        first = len(user_fds)
+        layout = dict(enumerate(user_fds, start=3))
+        layout[self.family.sync_fd + first] = sync_theirs
+        layout[self.family.start_fd + first] = start_theirs
+        behind = max(layout) + 1
+        layout.update(enumerate(extra_fds, start=behind))
+        self.environment["_OCI_SYNCPIPE"] = str(self.family.sync_fd + first)
+        self.environment["_OCI_STARTPIPE"] = str(self.family.start_fd + first)
+
+        self.command_line = [conward(), *self.arguments()]
+        self._first = os.fork()
+        if self._first == 0:
+            self._become_monitor(layout, stderr_theirs, prepare)
+        for fd in (start_theirs, sync_theirs, stderr_theirs):
+            os.close(fd)
+        return self
+
+    def _become_monitor(self, layout, stderr, prepare):
+        try:
+            os.setpgid(0, 0)
+            # Python ignores these two, and an ignored signal outlives execve.
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            null = os.open("/dev/null", os.O_RDWR)
+            layout = {0: null, 1: stderr, 2: stderr, **layout}
+            high = {number: fcntl.fcntl(fd, fcntl.F_DUPFD, 200) for number, fd in layout.items()}
+            for number, fd in high.items():
+                os.dup2(fd, number)
+            for number in range(3, 200):
+                if number not in layout:
+                    try:
+                        os.close(number)
+                    except OSError:
+                        pass
+            os.closerange(200, 1024)
+            if self.family.name == "crio":
+                os.chdir(self.bundle)
+            if prepare is not None:
+                prepare()
+            os.execve(self.command_line[0], self.command_line, self.environment)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(126)
+
+    def _pipe(self, name, to_monitor):
+        """The monitor's and our end of the pipe."""
+        if self.family.pipes == "fifo":
+            path = self.top / f"{name}-pipe"
+            ours = _fifo(path)
+            theirs = os.open(path, (os.O_RDONLY if to_monitor else os.O_WRONLY) | os.O_CLOEXEC)
+        else:
+            kind = socket.SOCK_SEQPACKET if self.family.pipes == "seqpacket" else socket.SOCK_STREAM
+            left, right = socket.socketpair(socket.AF_UNIX, kind)
+            ours, theirs = left.detach(), right.detach()
+        self._open.append(lambda: os.close(ours))
+        return theirs, ours
+
+    def let_go(self, status=0):
+        """Writes the start message, as an engine does after it has moved the monitor into its cgroup, and waits for the
+        started process to end with `status`. Returns what it wrote to its standard error, which also shows that nobody
+        holds that pipe any more."""
+        os.write(self._start_pipe, self.family.start_message)
+        if self.options.get("--sync"):
+            self._know_monitor(self._first)
+            return b""
+        return self.wait_first(status)
+
+    def wait_first(self, status=0):
+        """Waits for the started process to end with `status` and returns what it wrote to standard error."""
+        got = _wait_process(self._first, "the started process to end")
+        self._first = None
+        if got == 0 and self.monitor_pidfile.exists():
+            self._know_monitor(int(self.monitor_pidfile.read_bytes()))
+        text = read_to_end(self._stderr, "the monitor to let go of its standard error")
+        assert got == status, f"exit status {got} in place of {status}: {text.decode(errors='replace')}"
+        return text
+
+    def _know_monitor(self, pid):
+        self.monitor = procfs.Process(pid)
+        self.monitor_pidfd = os.pidfd_open(pid)
+        self._open.append(lambda: os.close(self.monitor_pidfd))
+
+    def line(self):
+        """The next line on the sync pipe, or b"" at its end. Of a socket that keeps packets, one packet, read as Podman
+        reads it."""
+        if self.family.pipes == "seqpacket":
+            wait_readable(self.sync, "a line on the sync pipe")
+            with socket.socket(fileno=os.dup(self.sync)) as sync:
+                packet, _, flags, _ = sync.recvmsg(4096)
+            assert not flags & socket.MSG_TRUNC, "a line on the sync pipe has more than 4096 bytes"
+            return packet
+        while b"\n" not in self._pending:
+            wait_readable(self.sync, "a line on the sync pipe")
+            part = os.read(self.sync, 65536)
+            if not part:
+                break
+            self._pending += part
+        line, newline, self._pending = self._pending.partition(b"\n")
+        return line + newline
+
+    def close_sync(self):
+        """The engine loses interest in the sync pipe."""
+        os.close(self.sync)
+        self._open.remove(self._close_sync)
+
+    def report(self):
+        """The next line of the sync pipe as a dictionary. Its number is under "data" whatever the engine's key."""
+        line = self.line()
+        assert line.endswith(b"\n"), f"no line but {line!r} on the sync pipe"
+        message = json.loads(line.decode(errors="surrogateescape"))
+        key = "data" if self.family.api else "pid"
+        assert key in message and set(message) <= {key, "message"}, line
+        return {**message, "data": message[key]}
+
+    def create(self, **how):
+        """The whole create flow; returns the container's pid."""
+        self.launch(**how)
+        self.let_go()
+        report = self.report()
+        assert report["data"] > 0, report
+        self.pid = report["data"]
+        return self.pid
+
+    def create_fails(self, **how):
+        """The create flow with a runtime that fails; returns the message for the engine."""
+        self.launch(**how)
+        self.let_go()
+        report = self.report()
+        assert report["data"] == -1, report
+        return report.get("message", "")
+
+    # The life of the container
+
+    def start(self):
+        os.write(self._start, b"\n")
+
+    def run(self, **how):
+        """create, start, wait: returns the monitor's exit status."""
+        self.create(**how)
+        self.start()
+        return self.wait()
+
+    def wait(self):
+        """Waits for the end of the monitor and returns its exit status."""
+        if self._monitor_status is None:
+            wait_readable(self.monitor_pidfd, "the monitor to end")
+            self._monitor_status = _wait_process(self.monitor.pid, "the monitor")
+            if self._first == self.monitor.pid:
+                self._first = None
+        return self._monitor_status
+
+    def monitor_ended(self):
+        return is_readable(self.monitor_pidfd)
+
+    def signal_monitor(self, sig):
+        signal.pidfd_send_signal(self.monitor_pidfd, sig)
+
+    def pause_monitor(self):
+        """Stops the monitor, and returns when it has stopped."""
+        self.signal_monitor(signal.SIGSTOP)
+        wait_until(lambda: self.monitor.stat()[0] in "Tt", "the monitor to stop")
+
+    def resume_monitor(self):
+        self.signal_monitor(signal.SIGCONT)
+
+    def wait_dead(self):
+        """Waits until the container process has ended; it may still be a zombie."""
+        wait_until(lambda: not procfs.Process(self.pid).alive(), "the container to end")
+
+    @property
+    def exit_file(self):
+        return self.exits / self.cid
+
+    def attach(self):
+        return self._keep(Attach(self.bundle / "attach"))
+
+    def control(self, text):
+        """Writes to the ctl fifo, as Podman does."""
+        fd = os.open(self.bundle / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.write(fd, text if isinstance(text, bytes) else text.encode())
+        finally:
+            os.close(fd)
+
+    # The log
+
+    def records(self):
+        return k8slog.records(self.log.read_bytes())
+
+    def output(self, stream="stdout"):
+        return k8slog.output(self.records(), stream)
+
+    def wait_log(self, text):
+        """Waits until the log contains the bytes."""
+        wait_until(lambda: self.log.exists() and text in self.log.read_bytes(), f"{text!r} in the log")
+
+    # The end
+
+    def _fifo_in(self, directory, name):
+        fd = _fifo(directory / name)
+        self._open.append(lambda: os.close(fd))
+        return fd
+
+    def _keep(self, thing):
+        self._open.append(thing.close)
+        return thing
+
+    def close(self):
+        # First kill: closing a fifo would let go who waits for it. Twice nothing: a process in the middle of execve has
+        # no environment for a moment.
+        mark = f"{MARK}={self.top}".encode()
+        wait_until(lambda: not _kill_all(mark) and not _kill_all(mark), "the test's processes to die")
+        for close in reversed(self._open):
+            close()
+        self._open = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def _fifo(path):
+    """A new fifo, open for both directions: opening it never blocks and what is written waits for the reader."""
+    os.mkfifo(path, 0o600)
+    return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+
+def _wait_process(pid, what):
+    """The exit status of our child, 128 + N for a death by signal N."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        wait_readable(pidfd, what)
+    finally:
+        os.close(pidfd)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status if status >= 0 else 128 - status
+
+
+def _kill_all(mark):
+    """Kills what carries the mark, reaps what has fallen to us, and tells how many were killed."""
+    killed = procfs.with_environment(mark)
+    for pid in killed:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    for pid, state in procfs.children(os.getpid()):
+        if state == "Z":
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                pass
+    return len(killed)

@@ -1,0 +1,239 @@
+/*
+ * A stand-in for runc or crun that does what a test tells it, and nothing else. It needs no root,
+ * no cgroup and no namespace, starts in a millisecond, and can misbehave on purpose.
+ *
+ *   stub-runtime [ANY]… create|restore [ANY]… --bundle DIR --pid-file FILE [ANY]… ID
+ *   stub-runtime hold DIR [ANY]…
+ *
+ * `create` follows the files it finds in DIR/stub; every one may be missing:
+ *
+ *   held, hold   two fifos: the runtime writes its pid and a newline to `held`, then reads `hold`;
+ *                an empty text lets it go on, a number is its exit status. Meanwhile a test can
+ *                look at it in /proc. A test that never answers has a runtime that hangs.
+ *   stderr       these bytes go to standard error
+ *   exit         a number: the runtime ends with it and makes no container
+ *   command      the shell script that the container process runs in DIR; if missing, it just ends
+ *   start        a fifo: the container process waits for one byte from it, as for `start`
+ *   no-session   the container stays in its creator's process group instead of a session of its own
+ *   no-pidfile   the pid file is not written
+ *   pidfile      this text is written to the pid file in place of the pid
+ *   fast         the runtime waits for the end of the container and leaves it unreaped
+ *   reap         the runtime waits for the end of the container and reaps it
+ *
+ * `hold` does only the dance of `held` and `hold`, in DIR itself; it serves as an exit command.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A status of its own, so that a test never takes a fault of the stub for a fault it asked for. */
+enum { STUB_FAILED = 111 };
+
+static _Noreturn void fail(const char *what, const char *on)
+{
+    fprintf(stderr, "stub-runtime: %s %s: %s\n", what, on, strerror(errno));
+    exit(STUB_FAILED);
+}
+
+/* The path of file `name` in `directory`; never freed, the program is short-lived. */
+static char *path_in(const char *directory, const char *name)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/%s", directory, name) < 0) {
+        fail("no memory for the path of", name);
+    }
+    return path;
+}
+
+static bool exists(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0;
+}
+
+static void write_all(int fd, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t n = write(fd, bytes, length);
+        if (n < 0 && errno != EINTR) {
+            fail("cannot write to", "a descriptor");
+        }
+        if (n > 0) {
+            bytes += n;
+            length -= (size_t)n;
+        }
+    }
+}
+
+/* Writes the bytes of the file at `path` to `fd`; a missing file has none. */
+static void copy_file_to(const char *path, int fd)
+{
+    int source = open(path, O_RDONLY | O_CLOEXEC);
+    if (source < 0) {
+        return;
+    }
+    char bytes[65536];
+    ssize_t n;
+    while ((n = read(source, bytes, sizeof bytes)) > 0) {
+        write_all(fd, bytes, (size_t)n);
+    }
+    close(source);
+}
+
+/* The number in the file at `path`, or `missing` without such a file or a number in it. */
+static int number_in(const char *path, int missing)
+{
+    char text[32] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return missing;
+    }
+    if (read(fd, text, sizeof text - 1) < 0) {
+        fail("cannot read", path);
+    }
+    close(fd);
+    char *end;
+    long number = strtol(text, &end, 10);
+    return end == text ? missing : (int)number;
+}
+
+/* Tells the test our pid and waits for its answer: the exit status to end with, or -1 to go on. */
+static int hold(const char *directory)
+{
+    const char *held = path_in(directory, "held");
+    if (!exists(held)) {
+        return -1;
+    }
+    int fd = open(held, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) {
+        fail("cannot open", held);
+    }
+    dprintf(fd, "%d\n", (int)getpid());
+    close(fd);
+    return number_in(path_in(directory, "hold"), -1);
+}
+
+/* The container process: waits for `start`, then becomes the script. `ready` is closed once the
+ * session is its own. */
+static _Noreturn void be_container(const char *bundle, const char *plan, int ready)
+{
+    if (!exists(path_in(plan, "no-session"))) {
+        setsid();
+    }
+    close(ready);
+    /* A runtime hands none of its caller's descriptors to a container. */
+    close_range(3, UINT_MAX, 0);
+
+    const char *start = path_in(plan, "start");
+    if (exists(start)) {
+        char byte;
+        int fd = open(start, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || read(fd, &byte, 1) != 1) {
+            fail("cannot read", start);
+        }
+        close(fd);
+    }
+    const char *command = path_in(plan, "command");
+    if (!exists(command)) {
+        _exit(0);
+    }
+    if (chdir(bundle) != 0) {
+        fail("cannot enter", bundle);
+    }
+    execl("/bin/sh", "sh", "stub/command", (char *)NULL);
+    fail("cannot execute", "/bin/sh");
+}
+
+static void write_pidfile(const char *path, const char *plan, pid_t pid)
+{
+    if (exists(path_in(plan, "no-pidfile"))) {
+        return;
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        fail("cannot create", path);
+    }
+    const char *instead = path_in(plan, "pidfile");
+    if (exists(instead)) {
+        copy_file_to(instead, fd);
+    } else {
+        dprintf(fd, "%d", (int)pid);
+    }
+    close(fd);
+}
+
+static int create(const char *bundle, const char *pidfile)
+{
+    const char *plan = path_in(bundle, "stub");
+    int told = hold(plan);
+    if (told >= 0) {
+        return told;
+    }
+    copy_file_to(path_in(plan, "stderr"), STDERR_FILENO);
+    int status = number_in(path_in(plan, "exit"), -1);
+    if (status >= 0) {
+        return status;
+    }
+
+    int ready[2];
+    if (pipe2(ready, O_CLOEXEC) != 0) {
+        fail("cannot make", "a pipe");
+    }
+    pid_t container = fork();
+    if (container < 0) {
+        fail("cannot fork", "the container process");
+    }
+    if (container == 0) {
+        close(ready[0]);
+        be_container(bundle, plan, ready[1]);
+    }
+    close(ready[1]);
+    char nothing;
+    if (read(ready[0], &nothing, 1) != 0) {
+        fail("cannot wait for", "the container process");
+    }
+
+    write_pidfile(pidfile, plan, container);
+    bool reap = exists(path_in(plan, "reap"));
+    if (reap || exists(path_in(plan, "fast"))) {
+        siginfo_t info;
+        if (waitid(P_PID, (id_t)container, &info, WEXITED | (reap ? 0 : WNOWAIT)) != 0) {
+            fail("cannot wait for", "the container process");
+        }
+    }
+    return 0;
+}
+
+/* The word after `option`, searched from argv[from]; ends the program if there is none. */
+static const char *value_of(char **argv, int from, const char *option)
+{
+    for (char **word = argv + from; *word != NULL; word++) {
+        if (strcmp(*word, option) == 0 && word[1] != NULL) {
+            return word[1];
+        }
+    }
+    errno = EINVAL;
+    fail("missing option", option);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc >= 3 && strcmp(argv[1], "hold") == 0) {
+        int status = hold(argv[2]);
+        return status < 0 ? 0 : status;
+    }
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "create") == 0 || strcmp(argv[i], "restore") == 0) {
+            return create(value_of(argv, i, "--bundle"), value_of(argv, i, "--pid-file"));
+        }
+    }
+    errno = EINVAL;
+    fail("no create, restore or hold among", "the arguments");
+}
