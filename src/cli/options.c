@@ -314,8 +314,9 @@ static int engine_options_parse(char **argv, Config *config)
 
 int options_parse(int argc, char **argv, Config *config)
 {
+    bool run = argc > 1 && strcmp(argv[1], "run") == 0;
     setlocale(LC_CTYPE, ""); /* for --log-tag; other categories would change messages and dates */
-    if (argc > 1 && strcmp(argv[1], "run") == 0)
-        return run_options_parse(argc, argv, config);
-    return engine_options_parse(argv, config);
+    int status = run ? run_options_parse(argc, argv, config) : engine_options_parse(argv, config);
+    setlocale(LC_CTYPE, "C"); /* the monitor needs none, and none of its tables in memory */
+    return status;
 }

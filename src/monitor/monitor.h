@@ -77,6 +77,9 @@ void monitor_pump(Monitor *monitor, StreamId stream, SplitMode mode);
 /* Stream offset of the first byte that an outlet still needs, or the stream's end. */
 uint64_t monitor_outlets_from(const Monitor *monitor, StreamId stream);
 
+/* Gives back the memory that a burst has left in the buffers. */
+void monitor_trim(Monitor *monitor);
+
 /*
  * Takes what is in the pipe now, and not what may follow. Returns false if an outlet that lags
  * behind leaves no room for it.

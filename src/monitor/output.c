@@ -35,6 +35,12 @@ static uint64_t keep_from(const Monitor *monitor, StreamId stream)
     return log < outlets ? log : outlets;
 }
 
+void monitor_trim(Monitor *monitor)
+{
+    state_trim(&monitor->state, (uint64_t[STREAMS]){keep_from(monitor, STREAM_STDOUT),
+                                                    keep_from(monitor, STREAM_STDERR)});
+}
+
 /* Says once that a log fails and once what that cost, not at every record. */
 static void speak_of_log(Monitor *monitor, int result)
 {

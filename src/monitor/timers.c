@@ -138,7 +138,7 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
             monitor_pump(monitor, i, SPLIT_FLUSH);
     }
     if (is_due(&monitor->trim_at, now))
-        state_trim(&monitor->state);
+        monitor_trim(monitor);
     if (is_due(&page->timeout_at, now))
         kill_container(monitor, now);
     if (is_due(&monitor->kill_at, now))

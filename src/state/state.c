@@ -159,24 +159,28 @@ void state_deinit(State *state)
     *state = (State)STATE_NULL;
 }
 
-/* Gives back the whole pages of buffer[used, size). */
-static void give_back(uint8_t *buffer, size_t used, size_t size)
+/* Gives back the whole pages of buffer[from, to). */
+static void give_back(uint8_t *buffer, size_t from, size_t to)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t from = (used + page - 1) / page * page;
+    size_t first = (from + page - 1) / page * page;
+    size_t last = to / page * page;
 
-    madvise(buffer + from, size - from, MADV_REMOVE);
+    if (first < last)
+        madvise(buffer + first, last - first, MADV_REMOVE);
 }
 
-void state_trim(State *state)
+void state_trim(State *state, const uint64_t keep_from[STREAMS])
 {
     const LogCursors *live = state_cursors(state);
 
     for (size_t i = 0; i < STREAMS; i++) {
         const StreamPage *stream = &state->page->streams[i];
 
+        give_back(state->input[i], 0, keep_from[i] - stream->base);
         give_back(state->input[i], stream->end - stream->base, STATE_INPUT_SIZE);
     }
+    give_back(state->output, 0, live->batch_offset);
     give_back(state->output, live->batch_offset + live->batch_length, STATE_OUTPUT_SIZE);
     state->touched = 0;
 }

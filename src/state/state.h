@@ -28,12 +28,13 @@ enum {
     STATE_PENDING_MAX = STATE_LINE_MAX_MOST + STATE_HOLD_SIZE + STATE_READ_SIZE,
     STATE_INPUT_SIZE = 2 * STATE_PENDING_MAX + STATE_READ_SIZE,
 
-    /* A batch is closed at this size, unless its first record is longer. */
-    STATE_BATCH_SIZE = 131072,
+    /* A batch is closed at this size, unless its first record is longer. A whole read of lines of
+     * 100 bytes fits. */
+    STATE_BATCH_SIZE = 98304,
 
     /* The rest of a torn record, and a batch. There are two such areas: see log/k8s-file.c. */
     STATE_BATCH_AREA = 2 * (STATE_LINE_MAX_MOST + STATE_RECORD_OVERHEAD) + STATE_BATCH_SIZE,
-    STATE_OUTPUT_SIZE = 2 * STATE_BATCH_AREA,
+    STATE_OUTPUT_SIZE = (2 * STATE_BATCH_AREA + 4095) / 4096 * 4096,
 
     STATE_QUIET_SIZE = 16384, /* buffers in use up to this size are left alone */
 };
@@ -77,10 +78,11 @@ static inline bool state_is_swollen(const State *state)
 }
 
 /*
- * Gives the memory behind the bytes in use back to the system (MADV_REMOVE: with MADV_DONTNEED the
- * pages of a memory file would only vanish from the figures).
+ * Gives the memory around the bytes in use back to the system (MADV_REMOVE: with MADV_DONTNEED the
+ * pages of a memory file would only vanish from the figures). In use are a stream's bytes from
+ * keep_from on, and a batch that is not written.
  */
-void state_trim(State *state);
+void state_trim(State *state, const uint64_t keep_from[STREAMS]);
 
 /*
  * The one aligned store of a commit. Release order: whoever looks at memory after a death sees

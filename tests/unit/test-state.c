@@ -106,14 +106,14 @@ START_TEST(trim_gives_memory_back_and_keeps_what_is_pending)
 
     ck_assert_int_eq(state_create(&state, &error), 0);
     ck_assert_int_eq(pipe(ends), 0);
-    feed(ends[1], 0, 5000);
-    ck_assert_int_eq(input_read(&state, STREAM_STDOUT, ends[0], 0), 5000);
-    memset(state.input[STREAM_STDOUT] + 8192, 1, 1 << 20);
+    feed(ends[1], 0, 45000);
+    ck_assert_int_eq(input_read(&state, STREAM_STDOUT, ends[0], 0), 45000);
+    memset(state.input[STREAM_STDOUT] + 45056, 1, 1 << 20);
     memset(state.output, 1, 1 << 20);
     ck_assert_int_gt(resident_pages(&state), 500);
-    state_trim(&state);
+    state_trim(&state, (uint64_t[STREAMS]){40000, 0});
     ck_assert_int_le(resident_pages(&state), 2);
-    for (uint64_t at = 0; at < 5000; at++)
+    for (uint64_t at = 40000; at < 45000; at++)
         ck_assert_uint_eq(*input_at(&state, STREAM_STDOUT, at), byte_at(at));
     state_deinit(&state);
 }
