@@ -39,7 +39,7 @@ def conmon():
 
 @pytest.fixture(scope="module")
 def workload(tmp_path_factory):
-    """The helper in workload.c; its step write:LENGTH:TOTAL:0 writes TOTAL bytes in lines of LENGTH, 0 = without end."""
+    """The helper in workload.c; its step write:LENGTH:TOTAL:0 writes TOTAL bytes in lines of LENGTH, or of no end."""
     output = tmp_path_factory.mktemp("bounded") / "workload"
     compiler = os.environ.get("CC", "cc").split()
     source = str(BENCH / "workload.c")
@@ -49,9 +49,9 @@ def workload(tmp_path_factory):
 
 
 def fix_addresses():
-    """For a child that is about to execute a monitor: no random addresses. The kernel maps file pages in blocks of 64 KiB,
-    and how many blocks the libraries' code touches depends on where they lie: some hundred KiB of difference between
-    two runs of the same program."""
+    """For a child that is about to execute a monitor: no random addresses. The kernel maps file pages in blocks of
+    64 KiB, and how many blocks the libraries' code touches depends on where they lie: some hundred KiB of difference
+    between two runs of the same program."""
     addr_no_randomize = 0x0040000
     ctypes.CDLL(None).personality(addr_no_randomize)
 
