@@ -284,6 +284,7 @@ static void move(EngineOptions *options, Config *config)
 
 static int engine_options_parse(char **argv, Config *config)
 {
+    umask(0022); /* whatever the engine's is; a process wrapped by `run` keeps its caller's */
     g_auto(EngineOptions) options = ENGINE_OPTIONS_NULL;
     int status = parse(argv, &options);
     if (status != GO_ON)

@@ -111,8 +111,8 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
-int ctl_fifo_init(CtlFifo *fifo, State *state, CtlPage *page, const char *bundle, const char *name,
-                  CtlArrived arrived, void *owner, Error *error)
+int ctl_fifo_init(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, const char *bundle,
+                  const char *name, CtlArrived arrived, void *owner, Error *error)
 {
     char *path = g_strdup_printf("%s/%s", bundle, name);
     int r = 0;
@@ -130,7 +130,7 @@ int ctl_fifo_init(CtlFifo *fifo, State *state, CtlPage *page, const char *bundle
     g_free(path);
     if (r < 0)
         return r;
-    fds_add(state, FD_CTL, fifo->fd);
+    fds_add(state, role, fifo->fd);
     fifo->source = watch_fd(fifo->fd, G_IO_IN, on_readable, fifo);
     return 0;
 }

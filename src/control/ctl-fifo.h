@@ -9,7 +9,9 @@
  * A control fifo in the bundle: lines of decimal numbers. `ctl` takes `TYPE HEIGHT WIDTH`; `winsz`
  * is made and read because engines expect it, what it says needs a terminal.
  *
- * What has been read and not yet acted on lies on the page, so that no request is lost.
+ * What has been read and not yet acted on lies on the page, so that no request is lost. After a
+ * crash one may be acted on twice; whatever is left must be acted on before anything is logged, for
+ * a second reopen would discard what was written between the two.
  */
 typedef enum CtlType {
     CTL_RESIZE = 1,
@@ -42,8 +44,8 @@ typedef struct CtlFifo {
  * Makes the fifo `bundle`/`name` anew, mode 0660 less the umask, and reads it. With `arrived` NULL
  * its lines are dropped. Returns 0, or negative with *error filled.
  */
-int ctl_fifo_init(CtlFifo *fifo, State *state, CtlPage *page, const char *bundle, const char *name,
-                  CtlArrived arrived, void *owner, Error *error);
+int ctl_fifo_init(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, const char *bundle,
+                  const char *name, CtlArrived arrived, void *owner, Error *error);
 
 void ctl_fifo_deinit(CtlFifo *fifo);
 

@@ -15,6 +15,8 @@
 
 enum { LOG_MODE = 0640 };
 
+_Static_assert(RECORD_HEADER_LENGTH + 1 <= STATE_RECORD_OVERHEAD, "a batch has too little room");
+
 int k8s_file_open(const char *path)
 {
     int fd =
@@ -85,7 +87,8 @@ static BatchRecord batch_record(const uint8_t *batch, uint64_t length, uint64_t 
 {
     BatchRecord record = {
         .end = record_end(batch, length, at),
-        .stream = batch[at + RECORD_STREAM_AT + 3] == 'e' ? STREAM_STDERR : STREAM_STDOUT,
+        .stream =
+            batch[at + RECORD_STREAM_AT + 3] == 'e' /* stdErr */ ? STREAM_STDERR : STREAM_STDOUT,
         .partial = batch[at + RECORD_TAG_AT] == 'P',
     };
 
@@ -264,7 +267,7 @@ static Built batch_build(K8sFile *file, LogCursors *next, StreamId stream, Split
         } else {
             uint64_t length = next->log_before + next->batch_length;
 
-            if (file->limits.size_max > 0 && !unlimited && length > 0 &&
+            if (file->regular && file->limits.size_max > 0 && !unlimited && length > 0 &&
                 length + record > (uint64_t)file->limits.size_max)
                 return BUILT_TOO_LONG;
             record_write(batch + next->batch_length, header, full ? 'F' : 'P', bytes, split.length);
@@ -275,7 +278,6 @@ static Built batch_build(K8sFile *file, LogCursors *next, StreamId stream, Split
             counters->partials += !full;
         }
         next->start[stream] = start + content;
-        next->open_line[stream] = full ? 0 : next->open_line[stream] + split.length;
     }
 }
 
@@ -310,20 +312,14 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
             int failed;
 
             progress = progress || next->start[stream] != before;
-            if (next->batch_length > file->state->touched)
-                file->state->touched = next->batch_length;
+            state_touch(file->state, next->batch_length);
             state_cursors_commit(file->state);
             failed = batch_write(file, 0);
-            r = failed < 0 ? failed : r;
+            r = failed < 0 ? failed : r == 0 ? 1 : r;
         }
-        if (built == BUILT_TOO_LONG) {
-            Error error;
-            int failed = k8s_file_reopen(file, &error);
-
-            /* The promise is the log; its limit comes second, and is tried again next time. */
-            unlimited = failed < 0;
-            r = failed < 0 ? failed : r;
-        }
+        /* The promise is the log; its limit comes second, and is tried again next time. */
+        if (built == BUILT_TOO_LONG)
+            unlimited = k8s_file_reopen(file, &file->reopen_error) < 0;
     } while (built != BUILT_ALL);
 
     if (mode == SPLIT_FLUSH)
@@ -339,6 +335,9 @@ static int replace(K8sFile *file, Error *error)
     char temporary[PATH_MAX];
     CLEANUP_FD int fd = -1;
 
+    if (!file->regular)
+        return error_set(error, 0, "Cannot replace the log %s: it is not a regular file",
+                         file->path);
     if (snprintf(temporary, sizeof(temporary), "%s.tmp", file->path) >= (int)sizeof(temporary))
         return error_set(error, ENAMETOOLONG, "Cannot reopen the log file %s", file->path);
     /* The name is known beforehand: whatever lies there is removed, not followed or written to. */
@@ -356,7 +355,6 @@ static int replace(K8sFile *file, Error *error)
     /* The same number stays the log's: there is no moment without one. */
     if (dup3(fd, file->fd, O_CLOEXEC) < 0)
         return error_set(error, errno, "Cannot reopen the log file %s", file->path);
-    file->regular = true;
     fds_refresh(file->state, file->fd);
     return 0;
 }
@@ -373,6 +371,7 @@ int k8s_file_reopen(K8sFile *file, Error *error)
     int r;
 
     k8s_file_finish(file); /* the rest of a torn record belongs to the old file */
+    *error = (Error)ERROR_NULL;
     state_commit_u64(&page->reopening, 1);
     r = replace(file, error);
     state_commit_u64(&page->reopening, 0);
@@ -391,6 +390,7 @@ void k8s_file_init(K8sFile *file, State *state, int fd, const char *path, K8sLim
     file->fd = fd;
     file->limits = limits;
     file->regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    fds_add(state, FD_LOG, fd);
     if (live->cutting)
         cut_back(file);
     if (live->batch_length > 0)
@@ -406,5 +406,7 @@ void k8s_file_init(K8sFile *file, State *state, int fd, const char *path, K8sLim
 
 void k8s_file_deinit(K8sFile *file)
 {
+    if (file->fd >= 0)
+        fds_remove(file->state, file->fd);
     fd_close(&file->fd);
 }

@@ -31,7 +31,7 @@ typedef struct K8sFile {
     K8sLimits limits;
     RecordClock clock;
     uint64_t scanned[STREAMS]; /* stream offset up to which there is no newline */
-    int said;                  /* errno of the failure that the owner has spoken of, 0 = none */
+    Error reopen_error;        /* of the last attempt to replace the file, "" if it went well */
 } K8sFile;
 
 #define K8S_FILE_NULL                        \
@@ -57,8 +57,10 @@ void k8s_file_deinit(K8sFile *file);
  * Writes what the stream's buffer holds. With SPLIT_WAIT, an unfinished line stays in the buffer
  * and the page's flush_at says when to come back with SPLIT_FLUSH.
  *
- * Returns 0, or -errno of a write that failed: the loss is counted, a record that was written in
- * part will be completed by the next call, and nothing else is kept.
+ * Returns 1 if something was written, 0 if there was nothing to write, or -errno of a write that
+ * failed: the loss is counted, a record that was written in part will be completed by the next
+ * call, and nothing else is kept. A failure to replace the file at its size limit is no failure to
+ * write: it is in reopen_error.
  */
 int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode);
 
@@ -71,6 +73,9 @@ void k8s_file_finish(K8sFile *file);
 /*
  * Replaces the file at the path by a new, empty one and goes on there (ctl message 2, and
  * --log-size-max). It is made beside the path and renamed onto it: CRI-O waits for an inotify
- * event that names exactly the log path. On failure the old file stays in use.
+ * event that names exactly the log path. On failure the old file stays in use. What is not a
+ * regular file (/dev/null) is never replaced.
+ *
+ * Returns 0, or negative with *error filled.
  */
 int k8s_file_reopen(K8sFile *file, Error *error);

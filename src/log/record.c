@@ -16,7 +16,7 @@ static void format_second(RecordClock *clock, time_t second)
 
 void record_header(RecordClock *clock, struct timespec now, int stream, char *header)
 {
-    char *digit = header + 28;
+    char *digit = header + RECORD_LAST_DIGIT_AT;
 
     if (now.tv_sec != clock->second)
         format_second(clock, now.tv_sec);

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "state/state.h"
 #include "util/message.h"
 
 /*
@@ -71,6 +72,6 @@ void config_deinit(Config *config);
 enum {
     LOG_LINE_MAX_LEAST = 256,
     LOG_LINE_MAX_DEFAULT = 16384,
-    LOG_LINE_MAX_MOST = 1048576,
+    LOG_LINE_MAX_MOST = STATE_LINE_MAX_MOST,
     LOG_PARTIAL_FLUSH_DEFAULT = 100,
 };

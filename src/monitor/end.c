@@ -1,21 +1,15 @@
 #include "monitor/monitor.h"
 
 #include "process/children.h"
-#include "process/spawn.h"
+#include "process/exit-command.h"
 #include "state/fds.h"
 #include "util/clock.h"
 #include "util/fd.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-extern char **environ;
-
-enum { STATUS_TIMED_OUT = -1, STATUS_FAILED = 1 };
 
 static void set_phase(Monitor *monitor, Phase phase)
 {
@@ -60,8 +54,6 @@ static void write_status(Monitor *monitor, const char *directory, const char *na
 
 static void end_attach(Monitor *monitor)
 {
-    if (monitor->attach.state == NULL)
-        return;
     attach_stop_listening(&monitor->attach);
     attach_close_clients(&monitor->attach, false);
 }
@@ -86,51 +78,22 @@ static void close_sync(Monitor *monitor)
     fd_close(&monitor->sync_fd);
 }
 
-/* The environment without what names the engine's pipes: they are closed. */
-static char **command_environment(void)
-{
-    GPtrArray *words = g_ptr_array_new();
-
-    for (char **word = environ; *word != NULL; word++) {
-        if (!g_str_has_prefix(*word, "_OCI_"))
-            g_ptr_array_add(words, *word);
-    }
-    g_ptr_array_add(words, NULL);
-    return (char **)g_ptr_array_free(words, FALSE);
-}
-
 static void start_exit_command(Monitor *monitor)
 {
     const Config *config = monitor->config;
+    const sigset_t mask = monitor_child_mask(monitor);
     Page *page = monitor_page(monitor);
-    g_autofree char **environment = command_environment();
-    g_autoptr(GPtrArray) argv = g_ptr_array_new();
-    Spawn what = {
-        .file = config->exit_command,
-        .environment = environment,
-        .stdio = {-1, -1, -1},
-        .close_others = true,
-        .mask = &monitor->mask,
-        .oom_score_adj = page->old_oom_score_adj,
-        .failure_fd = -1,
-    };
     Error error = ERROR_NULL;
-    pid_t pid;
+    pid_t pid = exit_command_start(config->exit_command, config->exit_command_args, &mask,
+                                   page->old_oom_score_adj, &error);
 
-    g_ptr_array_add(argv, (gpointer)config->exit_command);
-    for (const char **word = config->exit_command_args; word != NULL && *word != NULL; word++)
-        g_ptr_array_add(argv, (gpointer)*word);
-    g_ptr_array_add(argv, NULL);
-    what.argv = (char *const *)argv->pdata;
-
-    pid = spawn(&what, &error);
     if (pid < 0) {
         message(&config->messages, LEVEL_ERROR, "Failed to run the exit command: %s", error.text);
         page->command_status = STATUS_FAILED;
         state_commit_u32(&page->ended, page->ended | ENDED_COMMAND);
-        return;
+    } else {
+        state_commit_i32(&page->command_pid, pid);
     }
-    state_commit_i32(&page->command_pid, pid);
 }
 
 static void say_losses(Monitor *monitor)
@@ -160,22 +123,31 @@ static void finish_log(Monitor *monitor)
         fsync(monitor->log.fd);
 }
 
+/* It is never started twice, whatever step of this is repeated. */
+static bool exit_command_was_started(const Page *page)
+{
+    return page->command_pid > 0 || page->ended & ENDED_COMMAND;
+}
+
 static void start_exit_command_if_due(Monitor *monitor)
 {
-    Page *page = monitor_page(monitor);
+    const Page *page = monitor_page(monitor);
 
-    if (page->command_at == 0 || clock_boottime_us() < page->command_at)
+    if (page->command_at == 0 || page->command_at > clock_boottime_us())
         return;
-    page->command_at = 0;
-    start_exit_command(monitor);
+    if (!exit_command_was_started(page))
+        start_exit_command(monitor);
+    state_commit_i64(&monitor_page(monitor)->command_at, 0);
 }
 
 static void schedule_exit_command(Monitor *monitor)
 {
-    if (monitor->config->exit_command == NULL)
+    const Config *config = monitor->config;
+
+    if (config->exit_command == NULL || exit_command_was_started(monitor_page(monitor)))
         return;
-    monitor_page(monitor)->command_at =
-        clock_boottime_us() + (int64_t)monitor->config->exit_delay * 1000000;
+    state_commit_i64(&monitor_page(monitor)->command_at,
+                     clock_boottime_us() + (int64_t)config->exit_delay * 1000000);
     start_exit_command_if_due(monitor);
 }
 
@@ -214,9 +186,8 @@ static bool command_is_over(const Monitor *monitor)
 
 static bool readers_are_served(Monitor *monitor)
 {
-    if (monitor->attach.state != NULL)
-        attach_close_clients(&monitor->attach, false);
-    return (monitor->attach.state == NULL || !attach_has_clients(&monitor->attach)) &&
+    attach_close_clients(&monitor->attach, false);
+    return !attach_has_clients(&monitor->attach) &&
            (!monitor->has_console || !outlet_is_behind(&monitor->console.outlet));
 }
 
@@ -225,7 +196,8 @@ void monitor_end(Monitor *monitor)
     Page *page = monitor_page(monitor);
 
     if (page->phase < PHASE_DRAINING) {
-        page->timeout_at = 0;
+        state_commit_i64(&page->timeout_at, 0);
+        state_commit_i64(&page->kill_at, 0);
         set_phase(monitor, PHASE_DRAINING);
     }
     if (page->phase == PHASE_DRAINING) {
@@ -244,8 +216,7 @@ void monitor_end(Monitor *monitor)
 
 void monitor_hurry(Monitor *monitor)
 {
-    if (monitor->attach.state != NULL)
-        attach_close_clients(&monitor->attach, true);
+    attach_close_clients(&monitor->attach, true);
     if (monitor->has_console)
         outlet_skip(&monitor->console.outlet);
     monitor_end(monitor);

@@ -21,17 +21,17 @@ static void on_term(int number)
 int foreground_wait_for_engine(Error *error)
 {
     CLEANUP_FD int fd = engine_pipe("_OCI_STARTPIPE", error);
-    char message[START_MESSAGE_MAX];
+    char word[START_MESSAGE_MAX];
     struct stat st;
     ssize_t n;
 
+    signal(SIGTERM, on_term); /* until the runtime is started there is nothing to forward it to */
     if (fd == -1)
         return 0;
     if (fd < 0)
         return -1;
-    signal(SIGTERM, on_term); /* until the runtime is started there is nothing to forward it to */
     do {
-        n = read(fd, message, sizeof(message));
+        n = read(fd, word, sizeof(word));
     } while (n < 0 && errno == EINTR);
     if (n < 0)
         return error_set(error, errno, "start-pipe read failed");
@@ -73,7 +73,7 @@ int foreground_detach(const Config *config, bool report, int *started_fd, Error 
 
     *started_fd = -1;
     if (pipe2(gate, O_CLOEXEC) < 0 || pipe2(started, O_CLOEXEC) < 0) {
-        error_set(error, errno, "Cannot make a pipe");
+        error_set(error, errno, "Cannot make a pipe to the foreground process");
         return 1;
     }
     pid = fork();

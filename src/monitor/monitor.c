@@ -7,17 +7,12 @@
 #include "util/clock.h"
 #include "util/fd.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum {
-    STATUS_FAILED = 1,
-    STATUS_RUN_FAILED = 125,
-    MONITOR_OOM_SCORE = -1000, /* the kernel's choice must be the container, not its monitor */
-};
+/* The kernel's choice must be the container, not its monitor. */
+enum { MONITOR_OOM_SCORE = -1000 };
 
 static int own_failure(const Config *config)
 {
@@ -36,20 +31,55 @@ static void open_log(Monitor *monitor)
 
     if (config->log_path == NULL)
         return;
-    fds_add(&monitor->state, FD_LOG, config->log_fd);
     k8s_file_init(&monitor->log, &monitor->state, config->log_fd, config->log_path, limits);
 }
 
-static void on_attach_changed(Attach *attach, void *owner)
+void monitor_set_running(Monitor *monitor)
 {
-    (void)attach;
-    monitor_outlets_moved(owner);
+    Page *page = monitor_page(monitor);
+    int timeout = monitor->config->timeout;
+
+    if (timeout > 0)
+        state_commit_i64(&page->timeout_at, clock_boottime_us() + (int64_t)timeout * 1000000);
+    state_commit_u32(&page->phase, PHASE_RUNNING);
 }
 
-static void on_console_moved(Outlet *outlet, void *owner)
+/* A page holds numbers only: bit N - 1 is signal N, as in /proc/PID/status. */
+static uint64_t mask_to_bits(const sigset_t *mask)
 {
-    (void)outlet;
-    monitor_outlets_moved(owner);
+    uint64_t bits = 0;
+
+    for (int number = 1; number <= 64; number++) {
+        if (sigismember(mask, number) == 1)
+            bits |= UINT64_C(1) << (number - 1);
+    }
+    return bits;
+}
+
+sigset_t monitor_child_mask(const Monitor *monitor)
+{
+    uint64_t bits = monitor_page(monitor)->child_mask;
+    sigset_t mask;
+
+    sigemptyset(&mask);
+    for (int number = 1; number <= 64; number++) {
+        if (bits & UINT64_C(1) << (number - 1))
+            sigaddset(&mask, number);
+    }
+    return mask;
+}
+
+static void on_attach_changed(void *owner)
+{
+    Monitor *monitor = owner;
+
+    if (monitor->attach.refused > 0 && !monitor->said_refused) {
+        monitor->said_refused = true;
+        message(&monitor->config->messages, LEVEL_WARNING,
+                "Refused an attach client: %d are connected already; close one and attach again",
+                PAGE_CLIENTS_MAX);
+    }
+    monitor_outlets_moved(monitor);
 }
 
 /* Everything an engine may use as soon as it hears of the container, and then the runtime. */
@@ -71,23 +101,9 @@ static int start_container(Monitor *monitor, Error *error)
 
 static int start_command(Monitor *monitor, Error *error)
 {
-    const Config *config = monitor->config;
-    int status;
-
     if (monitor_requests_init(monitor, error) < 0)
         return STATUS_RUN_FAILED;
-    status = monitor_start_command(monitor, error);
-    if (status != 0)
-        return status;
-    if (!config->quiet && !config->detach) {
-        console_init(&monitor->console, &monitor->state, on_console_moved, monitor);
-        monitor->has_console = true;
-    }
-    if (config->timeout > 0)
-        monitor_page(monitor)->timeout_at =
-            clock_boottime_us() + (int64_t)config->timeout * 1000000;
-    state_commit_u32(&monitor_page(monitor)->phase, PHASE_RUNNING);
-    return 0;
+    return monitor_start_command(monitor, error);
 }
 
 static void loop(Monitor *monitor)
@@ -109,6 +125,8 @@ static void deinit(Monitor *monitor)
         stream_deinit(&monitor->streams[i]);
     if (monitor->foreign_source != 0)
         g_source_remove(monitor->foreign_source);
+    if (monitor->foreign_fd >= 0)
+        fds_remove(&monitor->state, monitor->foreign_fd);
     fd_close(&monitor->foreign_fd);
     fd_close(&monitor->sync_fd);
     k8s_file_deinit(&monitor->log);
@@ -134,14 +152,16 @@ static int monitor_live(const Config *config, int old_oom_score_adj, int sync_fd
         .foreign_fd = -1,
     };
     Error error = ERROR_NULL;
+    sigset_t mask;
     int status;
 
-    sigprocmask(SIG_SETMASK, NULL, &monitor.mask);
     if (state_create(&monitor.state, &error) < 0) {
         message(&config->messages, LEVEL_ERROR, "%s", error.text);
         return own_failure(config);
     }
     monitor_page(&monitor)->old_oom_score_adj = old_oom_score_adj;
+    sigprocmask(SIG_SETMASK, NULL, &mask);
+    monitor_page(&monitor)->child_mask = mask_to_bits(&mask);
     if (sync_fd >= 0)
         fds_add(&monitor.state, FD_SYNC_PIPE, sync_fd);
     open_log(&monitor);

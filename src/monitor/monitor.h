@@ -7,6 +7,7 @@
 #include "state/state.h"
 #include "stdio/attach.h"
 #include "stdio/console.h"
+#include "stdio/pipes.h"
 #include "stdio/stream.h"
 
 #include <glib.h>
@@ -18,13 +19,13 @@
  * image is on the state's page; the rest is rebuilt from it and from the configuration.
  *
  * Its life is the page's phase: starting → running → draining → reporting → gone. Each part of it
- * is a file here: start (before the loop), runtime (starting), output (what the container writes),
- * end (draining, reporting), timers, requests (signals, ctl).
+ * is a file here: foreground (before there is one), monitor (start and loop), runtime (starting),
+ * command (the same for `conward run`), output (what the container writes), end (draining,
+ * reporting), timers, requests (signals, ctl).
  */
 typedef struct Monitor {
     const Config *config;
     State state;
-    sigset_t mask; /* the caller's signal mask, for our children */
     Signals signals;
     Stream streams[STREAMS];
     K8sFile log; /* fd -1 without a log */
@@ -37,9 +38,21 @@ typedef struct Monitor {
     int foreign_fd; /* pidfd of a container that is not our child */
     guint foreign_source;
     GSource *timers;
-    int64_t trim_at; /* CLOCK_BOOTTIME microseconds, 0 = nothing to give back */
-    int64_t kill_at; /* when to stop waiting for a container that --timeout has killed */
+    int64_t trim_at;    /* CLOCK_BOOTTIME microseconds, 0 = nothing to give back */
+    int said_failure;   /* errno of the log's failure that has been spoken of, 0 = none */
+    bool said_oversize; /* that the log could not be replaced at its size limit */
+    bool said_refused;  /* that an attach client was one too many */
 } Monitor;
+
+/* Statuses to report or to exit with that are not the container's own. */
+enum {
+    STATUS_UNKNOWN = -1,         /* it ended, but nobody could see how */
+    STATUS_TIMED_OUT = -1,       /* --timeout has killed it */
+    STATUS_FAILED = 1,           /* for an engine: no container came to be */
+    STATUS_RUN_FAILED = 125,     /* `conward run`: it could not do its work */
+    STATUS_CANNOT_EXECUTE = 126, /* `conward run`: there is such a command, but it cannot be run */
+    STATUS_NOT_FOUND = 127,      /* `conward run`: there is no such command */
+};
 
 /*
  * Does what `config` says and returns the exit status of the program: of the foreground process
@@ -56,26 +69,29 @@ int monitor_start_runtime(Monitor *monitor, Error *error);
 void monitor_runtime_ended(Monitor *monitor);
 
 /*
- * Makes the pipes and starts the command of `conward run`. Returns 0, or the exit status to end
- * with (126, 127, 125) with *error filled.
+ * Tells the engine on the sync pipe that the container has the pid `number`, or with -1 and a text
+ * why there is none. Only the first call says anything. The engine may be gone: no error.
+ */
+void monitor_report(Monitor *monitor, int number, const char *text, size_t length);
+
+/* --- command.c: the same for `conward run` --- */
+
+/*
+ * Makes the pipes and starts the command; the phase is then running. Returns 0, or the exit status
+ * to end with and *error filled.
  */
 int monitor_start_command(Monitor *monitor, Error *error);
 
-/* Tells the engine on the sync pipe; `text` may be empty. The engine may be gone: no error. */
-void monitor_report(Monitor *monitor, int number, const char *text, size_t length);
-
 /* --- output.c: what the container writes --- */
 
-void monitor_streams_init(Monitor *monitor, const int fds[STREAMS]);
+/* Takes our ends over as the streams, and reads them from the loop's next turn on. */
+void monitor_take_pipes(Monitor *monitor, Pipes *pipes);
 
 /* Follows the outlets' progress: lets streams go on, or the end come. */
 void monitor_outlets_moved(Monitor *monitor);
 
 /* Hands what a stream holds to the log and to the outlets. */
 void monitor_pump(Monitor *monitor, StreamId stream, SplitMode mode);
-
-/* Stream offset of the first byte that an outlet still needs, or the stream's end. */
-uint64_t monitor_outlets_from(const Monitor *monitor, StreamId stream);
 
 /* Gives back the memory that a burst has left in the buffers. */
 void monitor_trim(Monitor *monitor);
@@ -99,13 +115,21 @@ int monitor_exit_status(const Monitor *monitor);
 
 /* --- timers.c --- */
 
+/* Adds the one source of all deadlines to the main loop. */
 void monitor_timers_init(Monitor *monitor);
 void monitor_timers_deinit(Monitor *monitor);
 
 /* --- requests.c: signals and ctl --- */
 
+/* Begins to take them. Returns 0, or negative with *error filled. */
 int monitor_requests_init(Monitor *monitor, Error *error);
 void monitor_requests_deinit(Monitor *monitor);
+
+/* The container runs: commits the phase, and when --timeout ends it. */
+void monitor_set_running(Monitor *monitor);
+
+/* The signal mask of our children: the one the monitor was started with. */
+sigset_t monitor_child_mask(const Monitor *monitor);
 
 static inline Page *monitor_page(const Monitor *monitor)
 {

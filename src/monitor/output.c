@@ -2,6 +2,7 @@
 
 #include "log/none.h"
 #include "util/clock.h"
+#include "util/fd.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,26 +14,20 @@ enum {
     CAPTURE_SIZE = 32768, /* what is kept of the runtime's own words */
 };
 
-uint64_t monitor_outlets_from(const Monitor *monitor, StreamId stream)
+/* How far the slowest reader of the raw output lags behind, in bytes. */
+static uint64_t outlets_backlog(const Monitor *monitor, StreamId id)
 {
-    uint64_t from = monitor_page(monitor)->streams[stream].end;
+    uint64_t clients = attach_backlog(&monitor->attach, id);
+    uint64_t console = monitor->has_console ? outlet_backlog(&monitor->console.outlet, id) : 0;
 
-    if (monitor->has_console)
-        from -= outlet_backlog(&monitor->console.outlet, stream);
-    if (monitor->attach.state != NULL) {
-        uint64_t attach = attach_needs_from(&monitor->attach, stream);
-
-        from = attach < from ? attach : from;
-    }
-    return from;
+    return MAX(clients, console);
 }
 
-static uint64_t keep_from(const Monitor *monitor, StreamId stream)
+static uint64_t keep_from(const Monitor *monitor, StreamId id)
 {
-    uint64_t log = state_cursors(&monitor->state)->start[stream];
-    uint64_t outlets = monitor_outlets_from(monitor, stream);
+    uint64_t outlets = monitor_page(monitor)->streams[id].end - outlets_backlog(monitor, id);
 
-    return log < outlets ? log : outlets;
+    return MIN(outlets, state_cursors(&monitor->state)->start[id]);
 }
 
 void monitor_trim(Monitor *monitor)
@@ -41,21 +36,33 @@ void monitor_trim(Monitor *monitor)
                                                     keep_from(monitor, STREAM_STDERR)});
 }
 
+/* Says once that the log is longer than its limit, and why. */
+static void speak_of_size(Monitor *monitor)
+{
+    bool failing = monitor->log.reopen_error.text[0] != '\0';
+
+    if (failing && !monitor->said_oversize)
+        message(&monitor->config->messages, LEVEL_ERROR,
+                "%s. The log goes on in the old file, beyond --log-size-max",
+                monitor->log.reopen_error.text);
+    monitor->said_oversize = failing;
+}
+
 /* Says once that a log fails and once what that cost, not at every record. */
-static void speak_of_log(Monitor *monitor, int result)
+static void speak_of_writes(Monitor *monitor, int result)
 {
     const LogCounters *counters = state_cursors(&monitor->state)->counters;
     uint64_t lost = counters[STREAM_STDOUT].lost_bytes + counters[STREAM_STDERR].lost_bytes;
     uint64_t records = counters[STREAM_STDOUT].lost_records + counters[STREAM_STDERR].lost_records;
 
-    if (result < 0 && monitor->log.said == 0) {
-        monitor->log.said = -result;
+    if (result < 0 && monitor->said_failure == 0) {
+        monitor->said_failure = -result;
         message(&monitor->config->messages, LEVEL_ERROR,
                 "Failed to write the log %s: %s. The container goes on; until the log can be "
                 "written, its output is lost and counted",
                 monitor->log.path, strerror(-result));
-    } else if (result == 0 && monitor->log.said != 0) {
-        monitor->log.said = 0;
+    } else if (result > 0 && monitor->said_failure != 0) {
+        monitor->said_failure = 0;
         message(&monitor->config->messages, LEVEL_WARNING,
                 "The log %s can be written again; lost so far: %" PRIu64 " bytes in %" PRIu64
                 " records",
@@ -63,61 +70,57 @@ static void speak_of_log(Monitor *monitor, int result)
     }
 }
 
-/* A stream whose slowest outlet lags too far behind is not read, so that its writer waits. */
-static void hold_or_go_on(Monitor *monitor, StreamId stream)
+/* A stream whose slowest reader lags too far behind is not read, so that its writer waits. */
+static void hold_or_go_on(Monitor *monitor, StreamId id)
 {
-    Stream *s = &monitor->streams[stream];
-    uint64_t lag =
-        monitor_page(monitor)->streams[stream].end - monitor_outlets_from(monitor, stream);
-
-    stream_watch(s, lag < STATE_HOLD_SIZE);
+    stream_watch(&monitor->streams[id], outlets_backlog(monitor, id) < STATE_HOLD_SIZE);
 }
 
-void monitor_pump(Monitor *monitor, StreamId stream, SplitMode mode)
+void monitor_pump(Monitor *monitor, StreamId id, SplitMode mode)
 {
-    if (monitor_has_log(monitor))
-        speak_of_log(monitor, k8s_file_pump(&monitor->log, stream, mode));
-    else
-        log_none_pump(&monitor->state, stream);
+    if (monitor_has_log(monitor)) {
+        speak_of_writes(monitor, k8s_file_pump(&monitor->log, id, mode));
+        speak_of_size(monitor);
+    } else {
+        log_none_pump(&monitor->state, id);
+    }
     if (monitor->has_console)
         outlet_pump(&monitor->console.outlet);
-    if (monitor->attach.state != NULL)
-        attach_pump(&monitor->attach);
+    attach_pump(&monitor->attach);
     if (state_is_swollen(&monitor->state))
         monitor->trim_at = clock_boottime_us() + TRIM_AFTER;
 }
 
 /* Until the runtime has ended, the pipes carry its own words: only the last of them are kept. */
-static void capture(Monitor *monitor, StreamId stream)
+static void capture(Monitor *monitor, StreamId id)
 {
     State *state = &monitor->state;
-    uint64_t end = state->page->streams[stream].end;
+    uint64_t end = state->page->streams[id].end;
 
-    if (monitor->attach.state != NULL)
-        attach_skip(&monitor->attach);
-    if (end - state_cursors(state)->start[stream] > 2 * CAPTURE_SIZE) {
-        state_cursors_next(state)->start[stream] = end - CAPTURE_SIZE;
+    attach_skip(&monitor->attach);
+    if (end - state_cursors(state)->start[id] > 2 * CAPTURE_SIZE) {
+        state_cursors_next(state)->start[id] = end - CAPTURE_SIZE;
         state_cursors_commit(state);
     }
 }
 
-static ssize_t take(Monitor *monitor, StreamId stream)
+static ssize_t take(Monitor *monitor, StreamId id)
 {
     Page *page = monitor_page(monitor);
     ssize_t n;
 
     /* Who has connected before the first output is read gets all of it. */
-    if (!page->first_output && monitor->attach.state != NULL)
+    if (!page->first_output)
         attach_accept_waiting(&monitor->attach);
-    n = stream_read(&monitor->streams[stream], keep_from(monitor, stream));
+    n = stream_read(&monitor->streams[id], keep_from(monitor, id));
     if (page->phase == PHASE_STARTING) {
-        capture(monitor, stream);
+        capture(monitor, id);
         return n;
     }
     if (n > 0 && !page->first_output)
         state_commit_u32(&page->first_output, 1);
-    if (n > 0 || !stream_is_open(&monitor->streams[stream]))
-        monitor_pump(monitor, stream, n > 0 ? SPLIT_WAIT : SPLIT_END);
+    if (n > 0 || !stream_is_open(&monitor->streams[id]))
+        monitor_pump(monitor, id, n > 0 ? SPLIT_WAIT : SPLIT_END);
     return n;
 }
 
@@ -130,23 +133,24 @@ static void on_readable(Stream *stream, void *owner)
         hold_or_go_on(monitor, stream->id);
 }
 
-void monitor_streams_init(Monitor *monitor, const int fds[STREAMS])
+void monitor_take_pipes(Monitor *monitor, Pipes *pipes)
 {
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
-        stream_init(&monitor->streams[i], &monitor->state, i, fds[i], on_readable, monitor);
+        stream_init(&monitor->streams[i], &monitor->state, i, fd_steal(&pipes->ours[i]),
+                    on_readable, monitor);
         stream_watch(&monitor->streams[i], true);
     }
 }
 
-bool monitor_take_rest(Monitor *monitor, StreamId stream)
+bool monitor_take_rest(Monitor *monitor, StreamId id)
 {
-    Stream *s = &monitor->streams[stream];
+    Stream *stream = &monitor->streams[id];
     int rest = 0;
 
-    if (!stream_is_open(s) || ioctl(s->fd, FIONREAD, &rest) < 0)
+    if (!stream_is_open(stream) || ioctl(stream->fd, FIONREAD, &rest) < 0)
         return true;
-    while (rest > 0 && stream_is_open(s)) {
-        ssize_t n = take(monitor, stream);
+    while (rest > 0 && stream_is_open(stream)) {
+        ssize_t n = take(monitor, id);
 
         if (n == -ENOBUFS)
             return false;

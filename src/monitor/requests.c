@@ -56,7 +56,8 @@ static void on_signal(const struct signalfd_siginfo *info, void *owner)
         /* fall through */
     default:
         /* A key on our terminal has reached the whole group, the command included. */
-        if (!in_foreground || !signal_is_from_terminal(info))
+        if (!in_foreground || !signal_is_from_terminal(info) ||
+            monitor_page(monitor)->phase > PHASE_RUNNING)
             forward(monitor, number);
     }
 }
@@ -69,7 +70,7 @@ static void on_ctl(const CtlRequest *request, void *owner)
     if (request->type != CTL_REOPEN_LOG || !monitor_has_log(monitor))
         return; /* a resize needs a terminal */
     if (k8s_file_reopen(&monitor->log, &error) < 0)
-        message(&monitor->config->messages, LEVEL_ERROR, "%s. The log goes on in the old file",
+        message(&monitor->config->messages, LEVEL_ERROR, "%s. The log goes on where it was",
                 error.text);
 }
 
@@ -83,11 +84,11 @@ int monitor_requests_init(Monitor *monitor, Error *error)
         return error_set(error, -r, "Cannot receive signals");
     if (monitor->config->kind == KIND_RUN)
         return 0;
-    r = ctl_fifo_init(&monitor->ctl, &monitor->state, &page->ctl, bundle, "ctl", on_ctl, monitor,
-                      error);
+    r = ctl_fifo_init(&monitor->ctl, &monitor->state, FD_CTL, &page->ctl, bundle, "ctl", on_ctl,
+                      monitor, error);
     if (r == 0)
-        r = ctl_fifo_init(&monitor->winsz, &monitor->state, &page->winsz, bundle, "winsz", NULL,
-                          NULL, error);
+        r = ctl_fifo_init(&monitor->winsz, &monitor->state, FD_WINSZ, &page->winsz, bundle, "winsz",
+                          NULL, NULL, error);
     return r;
 }
 

@@ -6,68 +6,13 @@
 #include "process/sync-pipe.h"
 #include "state/fds.h"
 #include "state/input.h"
-#include "util/clock.h"
+#include "stdio/pipes.h"
 #include "util/fd.h"
 #include "util/watch.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-enum {
-    STATUS_FAILED = 125, /* `conward run` itself could not go on */
-    STATUS_CANNOT_EXECUTE = 126,
-    STATUS_NOT_FOUND = 127,
-    STATUS_UNKNOWN = -1,
-};
-
-typedef struct Pipes {
-    int ours[STREAMS];
-    int theirs[STREAMS];
-} Pipes;
-
-static void pipes_deinit(Pipes *pipes)
-{
-    for (int i = 0; i < STREAMS; i++) {
-        fd_close(&pipes->ours[i]);
-        fd_close(&pipes->theirs[i]);
-    }
-}
-
-#define CLEANUP_PIPES __attribute__((cleanup(pipes_deinit)))
-#define PIPES_NULL \
-    {              \
-        {-1, -1},  \
-        {          \
-            -1, -1 \
-        }          \
-    }
-
-static int pipes_init(Pipes *pipes, Error *error)
-{
-    for (int i = 0; i < STREAMS; i++) {
-        int ends[2];
-
-        if (pipe2(ends, O_CLOEXEC) < 0)
-            return error_set(error, errno, "Cannot make a pipe for the container's output");
-        pipes->ours[i] = ends[0];
-        pipes->theirs[i] = ends[1];
-        /* So that a process without our rights can open /dev/stdout once more. */
-        fchmod(ends[1], 0777);
-    }
-    return 0;
-}
-
-/* The pipes become the streams; the child's ends stay open in `pipes` for the spawn. */
-static void adopt_pipes(Monitor *monitor, Pipes *pipes)
-{
-    monitor_streams_init(monitor, (int[STREAMS]){pipes->ours[0], pipes->ours[1]});
-    pipes->ours[0] = pipes->ours[1] = -1;
-}
 
 int monitor_start_runtime(Monitor *monitor, Error *error)
 {
@@ -83,6 +28,7 @@ int monitor_start_runtime(Monitor *monitor, Error *error)
         .no_pivot = config->no_pivot,
         .no_new_keyring = config->no_new_keyring,
     };
+    const sigset_t mask = monitor_child_mask(monitor);
     CLEANUP_PIPES Pipes pipes = PIPES_NULL;
     g_autofree char **argv = runtime_create_argv(&call);
     Spawn what = {
@@ -90,7 +36,7 @@ int monitor_start_runtime(Monitor *monitor, Error *error)
         .argv = argv,
         .environment = environ,
         .die_with_us = true,
-        .mask = &monitor->mask,
+        .mask = &mask,
         .oom_score_adj = monitor_page(monitor)->old_oom_score_adj,
         .failure_fd = -1,
     };
@@ -101,7 +47,7 @@ int monitor_start_runtime(Monitor *monitor, Error *error)
     what.stdio[0] = -1;
     what.stdio[1] = pipes.theirs[STREAM_STDOUT];
     what.stdio[2] = pipes.theirs[STREAM_STDERR];
-    adopt_pipes(monitor, &pipes);
+    monitor_take_pipes(monitor, &pipes);
     pid = spawn(&what, error);
     if (pid < 0)
         return -1;
@@ -109,62 +55,20 @@ int monitor_start_runtime(Monitor *monitor, Error *error)
     return 0;
 }
 
-int monitor_start_command(Monitor *monitor, Error *error)
-{
-    const Config *config = monitor->config;
-    Page *page = monitor_page(monitor);
-    CLEANUP_PIPES Pipes pipes = PIPES_NULL;
-    CLEANUP_FD int failure = -1;
-    int ends[2];
-    int number = 0;
-    Spawn what = {
-        .file = config->command[0],
-        .argv = config->command,
-        .environment = environ,
-        .search = true,
-        .mask = &monitor->mask,
-        .oom_score_adj = page->old_oom_score_adj,
-    };
-    pid_t pid;
-
-    if (pipes_init(&pipes, error) < 0)
-        return STATUS_FAILED;
-    if (pipe2(ends, O_CLOEXEC) < 0) {
-        error_set(error, errno, "Cannot make a pipe");
-        return STATUS_FAILED;
-    }
-    failure = ends[0];
-    what.failure_fd = ends[1];
-    what.stdio[0] = config->detach ? -1 : STDIN_FILENO;
-    what.stdio[1] = pipes.theirs[STREAM_STDOUT];
-    what.stdio[2] = pipes.theirs[STREAM_STDERR];
-    pid = spawn(&what, error);
-    close(ends[1]);
-    if (pid < 0)
-        return STATUS_FAILED;
-    state_commit_i32(&page->container_pid, pid);
-
-    /* The pipe closes at execve; only a failure writes to it. */
-    if (read(failure, &number, sizeof(number)) == (ssize_t)sizeof(number)) {
-        error_set(error, number, "Cannot execute %s", config->command[0]);
-        return number == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE;
-    }
-    adopt_pipes(monitor, &pipes);
-    return 0;
-}
-
 void monitor_report(Monitor *monitor, int number, const char *text, size_t length)
 {
     char line[SYNC_LINE_MAX];
     const char *key = monitor->config->api_version >= 1 ? "data" : "pid";
+    Page *page = monitor_page(monitor);
     int r;
 
-    if (monitor->sync_fd < 0)
+    if (monitor->sync_fd < 0 || page->reported & REPORTED_START)
         return;
     r = fd_write_all(monitor->sync_fd, line, sync_line(line, key, number, text, length));
     if (r < 0)
         message(&monitor->config->messages, LEVEL_DEBUG, "The engine does not read its pipe: %s",
                 strerror(-r));
+    state_commit_u32(&page->reported, page->reported | REPORTED_START);
 }
 
 /* What the runtime has said on a stream and that has been kept. */
@@ -217,14 +121,18 @@ static gboolean on_foreign_end(gint fd, GIOCondition condition, gpointer data)
 /* A container that is not our child (the runtime kept or reaped it) is watched by a pidfd. */
 static void watch_foreign(Monitor *monitor, pid_t pid)
 {
-    int fd = children_watch_foreign(pid);
+    int r = children_watch_foreign(pid, &monitor->foreign_fd);
 
-    if (fd >= 0) {
-        monitor->foreign_fd = fd;
-        fds_add(&monitor->state, FD_CONTAINER, fd);
-        monitor->foreign_source = watch_fd(fd, G_IO_IN, on_foreign_end, monitor);
-    } else if (fd == -ESRCH) {
+    if (r == -ESRCH) {
         on_foreign_end(-1, 0, monitor);
+    } else if (r < 0) {
+        message(&monitor->config->messages, LEVEL_ERROR,
+                "Cannot watch the container's process %d, which is not a child of this monitor: "
+                "%s. Its end will not be seen; stop it and remove the container",
+                pid, strerror(-r));
+    } else if (monitor->foreign_fd >= 0) {
+        fds_add(&monitor->state, FD_CONTAINER, monitor->foreign_fd);
+        monitor->foreign_source = watch_fd(monitor->foreign_fd, G_IO_IN, on_foreign_end, monitor);
     }
 }
 
@@ -241,9 +149,7 @@ static void running(Monitor *monitor, pid_t pid)
     forget_captured(monitor);
 
     state_commit_i32(&page->container_pid, pid);
-    if (config->timeout > 0)
-        page->timeout_at = clock_boottime_us() + (int64_t)config->timeout * 1000000;
-    state_commit_u32(&page->phase, PHASE_RUNNING);
+    monitor_set_running(monitor);
     monitor_report(monitor, pid, "", 0);
 
     watch_foreign(monitor, pid);
@@ -270,8 +176,9 @@ void monitor_runtime_ended(Monitor *monitor)
 
     text = captured(monitor, STREAM_STDERR);
     if (status != 0) {
-        message(&config->messages, LEVEL_ERROR, "Failed to create container: exit status %d",
-                status);
+        message(&config->messages, LEVEL_ERROR,
+                "Failed to create container: exit status %d of %s: %s", status, config->runtime,
+                text->len > 0 ? text->str : "it said nothing");
         if (text->len == 0)
             g_string_printf(text, "The runtime %s failed with exit status %d and said nothing",
                             config->runtime, status);

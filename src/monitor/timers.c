@@ -14,6 +14,8 @@ enum {
 /*
  * All deadlines in one source. Its prepare function tells the main loop how long to sleep, which
  * costs nothing; a GLib timeout would write to the loop's own wake-up descriptor at every change.
+ * The sleep itself does not count a suspend: a deadline that passes in one is seen after the rest
+ * of the sleep.
  */
 typedef struct Timers {
     GSource source;
@@ -35,19 +37,17 @@ static int64_t next_deadline(const Monitor *monitor)
 {
     const Page *page = monitor_page(monitor);
     int64_t at = INT64_MAX;
+    int64_t since;
 
     for (int i = 0; i < STREAMS; i++)
         at = earlier(at, page->flush_at[i]);
     at = earlier(at, page->timeout_at);
     at = earlier(at, page->command_at);
-    at = earlier(at, monitor->kill_at);
+    at = earlier(at, page->kill_at);
     at = earlier(at, monitor->trim_at);
-    if (monitor->attach.state != NULL) {
-        int64_t since = attach_stalled_since(&monitor->attach, is_ending(monitor));
-
-        if (since != INT64_MAX)
-            at = earlier(at, since + (is_ending(monitor) ? LINGER : STALL_TIMEOUT));
-    }
+    since = attach_stalled_since(&monitor->attach, is_ending(monitor));
+    if (since != INT64_MAX)
+        at = earlier(at, since + (is_ending(monitor) ? LINGER : STALL_TIMEOUT));
     return at;
 }
 
@@ -61,7 +61,7 @@ static gboolean prepare(GSource *source, gint *timeout)
         return FALSE;
     }
     wait = at - clock_boottime_us();
-    *timeout = wait <= 0 ? 0 : wait > G_MAXINT ? G_MAXINT : (gint)((wait + 999) / 1000);
+    *timeout = clock_sleep_ms(wait);
     return wait <= 0;
 }
 
@@ -94,13 +94,13 @@ static void kill_container(Monitor *monitor, int64_t now)
     if (group > 1 && group != getpgrp())
         kill(-group, SIGKILL);
     kill(page->container_pid, SIGKILL);
-    monitor->kill_at = now + KILL_TIMEOUT;
+    state_commit_i64(&page->kill_at, now + KILL_TIMEOUT);
+    state_commit_i64(&page->timeout_at, 0);
 }
 
 static void give_up_killing(Monitor *monitor)
 {
-    if (is_ending(monitor))
-        return;
+    state_commit_i64(&monitor_page(monitor)->kill_at, 0);
     message(&monitor->config->messages, LEVEL_ERROR,
             "The container's process %d does not end after SIGKILL; its time-out is reported "
             "without waiting for it any longer",
@@ -113,8 +113,6 @@ static void drop_stalled(Monitor *monitor, int64_t now)
     bool ending = is_ending(monitor);
     unsigned dropped;
 
-    if (monitor->attach.state == NULL)
-        return;
     dropped =
         attach_drop_stalled(&monitor->attach, now - (ending ? LINGER : STALL_TIMEOUT), ending);
     if (dropped == 0)
@@ -139,9 +137,9 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
     }
     if (is_due(&monitor->trim_at, now))
         monitor_trim(monitor);
-    if (is_due(&page->timeout_at, now))
+    if (page->timeout_at != 0 && page->timeout_at <= now)
         kill_container(monitor, now);
-    if (is_due(&monitor->kill_at, now))
+    if (page->kill_at != 0 && page->kill_at <= now)
         give_up_killing(monitor);
     drop_stalled(monitor, now);
     if (page->command_at != 0 && page->command_at <= now)

@@ -1,6 +1,7 @@
 #include "process/children.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,17 +11,23 @@ static int status_of(const siginfo_t *info)
     return info->si_code == CLD_EXITED ? info->si_status : 128 + info->si_status;
 }
 
+/* Only the first end of a pid is ours: once reaped, its number can come back as some orphan's. */
+static bool is_first_end(const Page *page, const siginfo_t *info, int32_t pid, ChildEnd end)
+{
+    return info->si_pid == pid && !(page->ended & end);
+}
+
 static void note(Page *page, const siginfo_t *info)
 {
     int status = status_of(info);
 
-    if (info->si_pid == page->container_pid) {
+    if (is_first_end(page, info, page->container_pid, ENDED_CONTAINER)) {
         page->container_status = status;
         state_commit_u32(&page->ended, page->ended | ENDED_CONTAINER);
-    } else if (info->si_pid == page->runtime_pid) {
+    } else if (is_first_end(page, info, page->runtime_pid, ENDED_RUNTIME)) {
         page->runtime_status = status;
         state_commit_u32(&page->ended, page->ended | ENDED_RUNTIME);
-    } else if (info->si_pid == page->command_pid) {
+    } else if (is_first_end(page, info, page->command_pid, ENDED_COMMAND)) {
         page->command_status = status;
         state_commit_u32(&page->ended, page->ended | ENDED_COMMAND);
     }
@@ -51,13 +58,13 @@ void children_reap(State *state)
         ;
 }
 
-int children_watch_foreign(pid_t pid)
+int children_watch_foreign(pid_t pid, int *pidfd)
 {
     siginfo_t info;
-    int fd;
 
+    *pidfd = -1;
     if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
-        return -1;
-    fd = (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
-    return fd < 0 ? -ESRCH : fd;
+        return 0;
+    *pidfd = (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
+    return *pidfd < 0 ? -errno : 0;
 }

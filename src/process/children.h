@@ -22,8 +22,8 @@ typedef enum ChildEnd {
 void children_reap(State *state);
 
 /*
- * Watches a container that is not our child (the runtime kept it, or reaped it). Returns a
- * descriptor that becomes readable when it ends, or -ESRCH if it is gone already; -1 if it is our
- * child and children_reap() will see it.
+ * Watches a container that may not be our child (the runtime kept it, or reaped it). Sets *pidfd to
+ * a descriptor that becomes readable when it ends, or to -1 if it is our child, whose end
+ * children_reap() will see. Returns 0, or -errno: -ESRCH if it is gone already.
  */
-int children_watch_foreign(pid_t pid);
+int children_watch_foreign(pid_t pid, int *pidfd);

@@ -1,6 +1,6 @@
 #pragma once
 
-/* The calling process' oom_score_adj, 0 if it cannot be read. */
+/* The calling process's oom_score_adj, 0 if it cannot be read. */
 int oom_score_get(void);
 
 /* Sets it. Lowering needs CAP_SYS_RESOURCE; failure is not an error. Async-signal-safe. */

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <stdbool.h>
+
 /* What the runtime is called with (contract: create). Strings are kept by reference. */
 typedef struct RuntimeCall {
     const char *runtime;
@@ -8,9 +10,9 @@ typedef struct RuntimeCall {
     const char *bundle;
     const char *pidfile;
     const char *cid;
-    int systemd_cgroup;
-    int no_pivot;
-    int no_new_keyring;
+    bool systemd_cgroup;
+    bool no_pivot;
+    bool no_new_keyring;
 } RuntimeCall;
 
 /*

@@ -31,12 +31,14 @@ static int place_stdio(const int *stdio)
 
 static void say_failure(const Spawn *what, int number)
 {
-    const char *why = strerror(number);
+    const char *why = strerrordesc_np(number); /* async-signal-safe, unlike strerror */
 
     if (what->failure_fd >= 0) {
         fd_write_all(what->failure_fd, &number, sizeof(number));
         return;
     }
+    if (why == NULL)
+        why = "unknown error";
     fd_write_all(STDERR_FILENO, "conward: cannot execute ", strlen("conward: cannot execute "));
     fd_write_all(STDERR_FILENO, what->file, strlen(what->file));
     fd_write_all(STDERR_FILENO, ": ", 2);

@@ -14,15 +14,16 @@ typedef struct Spawn {
     bool search;
     int stdio[3];         /* become fds 0 to 2; -1: /dev/null; a number equal to its place stays */
     bool die_with_us;     /* SIGKILL when the monitor dies */
-    bool close_others;    /* no descriptor above 2 is inherited; else those without FD_CLOEXEC */
+    bool close_others;    /* no descriptor above 2 is inherited (so not with failure_fd) */
     const sigset_t *mask; /* signal mask of the new program */
     int oom_score_adj;    /* value to restore */
     int failure_fd;       /* gets errno as an int if execve fails; -1: words on fd 2 instead */
 } Spawn;
 
 /*
- * Forks and executes. The child resets the signals the monitor ignores, and calls only
- * async-signal-safe functions until execve; it ends with 127 if that fails.
+ * Forks and executes. The child resets the signals the monitor ignores, and calls nothing of GLib
+ * and allocates nothing until execve (execvpe is safe because there is one thread); it ends with
+ * 127 if that fails.
  *
  * Returns the pid, or -errno with *error filled if no process could be made.
  */

@@ -27,8 +27,10 @@ static FdPage *find(State *state, int fd)
 
 void fds_add(State *state, FdRole role, int fd)
 {
-    FdPage *entry = find(state, -1);
+    FdPage *entry = find(state, fd); /* there already, if another image left it */
 
+    if (entry == NULL)
+        entry = find(state, -1);
     /* The table has room for the most clients there can be and for everything else we open. */
     assert(entry != NULL);
     fill(entry, fd);

@@ -10,5 +10,8 @@
 void fds_add(State *state, FdRole role, int fd);
 void fds_remove(State *state, int fd);
 
-/* Notes that the descriptor now refers to another file (dup2 onto the same number). */
+/*
+ * Notes that the descriptor now refers to another file (dup2 onto the same number). Not atomic:
+ * while LogPage.reopening is 1, the log's entry may name the old file.
+ */
 void fds_refresh(State *state, int fd);

@@ -39,7 +39,6 @@ ssize_t input_read(State *state, StreamId stream, int fd, uint64_t keep_from)
     if (n < 0)
         return -errno;
     state_commit_u64(&page->end, page->end + (uint64_t)n);
-    if (used + (uint64_t)n > state->touched)
-        state->touched = used + (uint64_t)n;
+    state_touch(state, used + (uint64_t)n);
     return n;
 }

@@ -41,13 +41,13 @@ typedef enum ReportStep {
     REPORTED_SYNC = 1 << 3,    /* the sync pipe is closed */
     REPORTED_COMMAND = 1 << 4, /* the exit command runs or has its time, or there is none */
     REPORTED_LOG = 1 << 5,     /* losses are said, the log is on the disk */
+    REPORTED_START = 1 << 6,   /* the engine knows the pid, or why there is none */
 } ReportStep;
 
 /* A stream's input buffer holds the bytes [base, end) of everything the container wrote. */
 typedef struct StreamPage {
     uint64_t base; /* commit: stream offset of the buffer's first byte */
     uint64_t end;  /* commit: stream offset behind the last byte read */
-    uint64_t eof;  /* commit: 1 when nothing will follow */
 } StreamPage;
 
 typedef struct LogCounters {
@@ -64,14 +64,13 @@ typedef struct LogCounters {
  * filled in and becomes the live one by one store, so that all its fields change at once.
  */
 typedef struct LogCursors {
-    uint64_t start[STREAMS];     /* stream offset of the first byte no record holds yet */
-    uint64_t open_line[STREAMS]; /* bytes of the unfinished line that P records hold already */
-    uint64_t batch_offset;       /* the batch in the output buffer: */
-    uint64_t batch_length;       /* 0 = nothing is waiting to be written */
-    uint64_t rest_length;        /* so much of its beginning is the rest of a torn record */
-    uint64_t log_before;         /* size of the log file without the batch */
-    uint64_t torn_length;        /* so much of that torn record is in the file */
-    uint64_t torn_content;       /* its content, in bytes the container wrote */
+    uint64_t start[STREAMS]; /* stream offset of the first byte no record holds yet */
+    uint64_t batch_offset;   /* the batch in the output buffer: */
+    uint64_t batch_length;   /* 0 = nothing is waiting to be written */
+    uint64_t rest_length;    /* so much of its beginning is the rest of a torn record */
+    uint64_t log_before;     /* size of the log file without the batch */
+    uint64_t torn_length;    /* so much of that torn record is in the file */
+    uint64_t torn_content;   /* its content, in bytes the container wrote */
     uint64_t torn_stream;
     uint64_t torn_partial;
     uint64_t cutting; /* 1: the file is to be cut back from log_before to cut_to */
@@ -93,6 +92,7 @@ typedef struct OutletPage {
     int32_t fd[STREAMS];      /* the same number twice for a client */
     uint32_t used;            /* commit */
     uint32_t early;           /* came before the first byte of output: the container waits for it */
+    uint32_t dead;            /* commit: bit per stream that nobody reads there any more */
 } OutletPage;
 
 /* A control fifo's bytes that have not been acted on: see control/ctl-fifo.c. */
@@ -110,7 +110,9 @@ typedef enum FdRole {
     FD_ATTACH_LISTENER,
     FD_ATTACH_CLIENT,
     FD_CTL,
+    FD_WINSZ,
     FD_CONSOLE,
+    FD_BUFFERS,
     FD_CONTAINER, /* a pidfd, where the container is not our child */
 } FdRole;
 
@@ -142,9 +144,15 @@ typedef struct Page {
     uint32_t first_output; /* commit: 1 once the container has written anything */
     int32_t old_oom_score_adj;
 
-    int64_t timeout_at;        /* CLOCK_BOOTTIME microseconds, 0 = none */
+    /* Deadlines, CLOCK_BOOTTIME microseconds, 0 = none; each a commit. */
     int64_t flush_at[STREAMS]; /* when an unfinished line shall show */
-    int64_t command_at;        /* when the exit command is due (--exit-delay) */
+    int64_t timeout_at;        /* when --timeout kills the container */
+    int64_t kill_at;           /* when to stop waiting for a container that it has killed */
+    int64_t command_at;        /* when the exit command is due */
+
+    uint64_t child_mask;    /* signal mask of our children, the caller's: bit N - 1 = signal N */
+    uint64_t attach_device; /* of the attach socket's file: only our own is removed */
+    uint64_t attach_inode;
 
     StreamPage streams[STREAMS];
     LogPage log;

@@ -1,5 +1,6 @@
 #include "state/state.h"
 
+#include "state/fds.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -115,6 +116,8 @@ int state_create(State *state, Error *error)
     state->page->version = PAGE_VERSION;
     state->page->size = sizeof(Page);
     state->page->monitor_pid = getpid();
+    if (state->buffers_fd >= 0)
+        fds_add(state, FD_BUFFERS, state->buffers_fd);
     return 0;
 }
 
@@ -142,7 +145,8 @@ int state_adopt(State *state, int page_fd, int buffers_fd, Error *error)
         r = map_both(state, error);
     if (r == 0 && (state->page->magic != PAGE_MAGIC || state->page->version != PAGE_VERSION ||
                    state->page->size != sizeof(Page)))
-        r = error_set(error, 0, "The monitor's state is not of this version");
+        r = error_set(error, 0, "The monitor's state has version %u; this program knows %u",
+                      state->page->version, (unsigned)PAGE_VERSION);
     if (r < 0)
         state_deinit(state);
     return r;

@@ -98,6 +98,11 @@ static inline void state_commit_u32(uint32_t *field, uint32_t value)
     __atomic_store_n(field, value, __ATOMIC_RELEASE);
 }
 
+static inline void state_commit_i64(int64_t *field, int64_t value)
+{
+    __atomic_store_n(field, value, __ATOMIC_RELEASE);
+}
+
 static inline void state_commit_i32(int32_t *field, int32_t value)
 {
     __atomic_store_n(field, value, __ATOMIC_RELEASE);
@@ -113,6 +118,13 @@ static inline const LogCursors *state_cursors(const State *state)
 
 /* The idle set as a copy of the live one, to be changed and then committed. */
 LogCursors *state_cursors_next(State *state);
+
+/* Notes that a buffer is in use up to `size` bytes. */
+static inline void state_touch(State *state, size_t size)
+{
+    if (size > state->touched)
+        state->touched = size;
+}
 
 /* Makes the idle set the live one: the commit of everything that was changed in it. */
 void state_cursors_commit(State *state);

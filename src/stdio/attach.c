@@ -57,7 +57,7 @@ static void on_moved(Outlet *outlet, void *owner)
 
     if (outlet_is_dead(outlet))
         client_free(client);
-    attach->changed(attach, attach->owner);
+    attach->changed(attach->owner);
 }
 
 static gboolean on_client(gint fd, GIOCondition condition, gpointer data)
@@ -79,7 +79,7 @@ static gboolean on_client(gint fd, GIOCondition condition, gpointer data)
     }
     client->source = 0;
     client_free(client);
-    attach->changed(attach, attach->owner);
+    attach->changed(attach->owner);
     return G_SOURCE_REMOVE;
 }
 
@@ -92,17 +92,20 @@ static void add_client(Attach *attach, int fd)
     while (slot < PAGE_CLIENTS_MAX && attach->clients[slot] != NULL)
         slot++;
     if (slot == PAGE_CLIENTS_MAX) {
-        close(fd); /* 64 readers are served; the next one sees an end of file */
+        attach->refused++;
+        close(fd);
         return;
     }
     page = &attach->state->page->clients[slot];
     page->fd[STREAM_STDOUT] = page->fd[STREAM_STDERR] = fd;
     page->early = !attach->state->page->first_output;
+    page->dead = 0;
 
     client = g_new0(AttachClient, 1);
     client->attach = attach;
     client->source = watch_fd(fd, G_IO_IN, on_client, client);
     outlet_init(&client->outlet, attach->state, page, true, on_moved, client);
+    outlet_skip(&client->outlet);
     fds_add(attach->state, FD_ATTACH_CLIENT, fd);
     state_commit_u32(&page->used, 1);
     attach->clients[slot] = client;
@@ -112,15 +115,20 @@ void attach_accept_waiting(Attach *attach)
 {
     int fd;
 
+    if (attach->listener < 0)
+        return;
     while ((fd = accept4(attach->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
         add_client(attach, fd);
 }
 
 static gboolean on_connection(gint fd, GIOCondition condition, gpointer data)
 {
+    Attach *attach = data;
+
     (void)fd;
     (void)condition;
-    attach_accept_waiting(data);
+    attach_accept_waiting(attach);
+    attach->changed(attach->owner);
     return G_SOURCE_CONTINUE;
 }
 
@@ -143,8 +151,8 @@ static int bind_socket(Attach *attach, Error *error)
         bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, BACKLOG) < 0 ||
         fstatat(dir, "attach", &st, AT_SYMLINK_NOFOLLOW) < 0)
         return error_set(error, errno, "Cannot make the attach socket %s/attach", attach->bundle);
-    attach->device = st.st_dev;
-    attach->inode = st.st_ino;
+    attach->state->page->attach_device = st.st_dev;
+    attach->state->page->attach_inode = st.st_ino;
     attach->listener = fd_steal(&fd);
     return 0;
 }
@@ -185,9 +193,11 @@ static void remove_files(Attach *attach)
 {
     char *path = g_strdup_printf("%s/attach", attach->bundle);
     char *target = attach->symlink != NULL ? g_file_read_link(attach->symlink, NULL) : NULL;
+    const Page *page = attach->state->page;
     struct stat st;
 
-    if (lstat(path, &st) == 0 && st.st_dev == attach->device && st.st_ino == attach->inode)
+    if (lstat(path, &st) == 0 && st.st_dev == page->attach_device &&
+        st.st_ino == page->attach_inode)
         unlink(path);
     if (target != NULL && strcmp(target, attach->bundle) == 0)
         unlink(attach->symlink);
@@ -274,18 +284,17 @@ int64_t attach_stalled_since(const Attach *attach, bool early)
     return since;
 }
 
-uint64_t attach_needs_from(const Attach *attach, StreamId stream)
+uint64_t attach_backlog(const Attach *attach, StreamId stream)
 {
-    uint64_t end = attach->state->page->streams[stream].end;
     uint64_t most = 0;
 
     for (size_t i = 0; i < PAGE_CLIENTS_MAX; i++) {
         const AttachClient *client = attach->clients[i];
-        uint64_t backlog = client != NULL ? outlet_backlog(&client->outlet, stream) : 0;
 
-        most = backlog > most ? backlog : most;
+        if (client != NULL)
+            most = MAX(most, outlet_backlog(&client->outlet, stream));
     }
-    return end - most;
+    return most;
 }
 
 bool attach_has_clients(const Attach *attach)
@@ -299,8 +308,6 @@ bool attach_has_clients(const Attach *attach)
 
 void attach_deinit(Attach *attach)
 {
-    if (attach->state == NULL)
-        return;
     attach_stop_listening(attach);
     attach_close_clients(attach, true);
     g_clear_pointer(&attach->bundle, g_free);

@@ -8,14 +8,15 @@
 #include <sys/types.h>
 
 /*
- * The attach socket and its clients: SOCK_SEQPACKET at <bundle>/attach, raw output in packets of
- * one byte of stream id and up to 8192 bytes. Clients get what comes after they have connected.
- * Their input is not taken by this version; it is read and dropped.
+ * The attach socket and its clients (on ATTACH_NULL, which has none, everything below is harmless):
+ * SOCK_SEQPACKET at <bundle>/attach, raw output in packets of one byte of stream id and up to 8192
+ * bytes. Clients get what comes after they have connected. Their input is not taken by this
+ * version; it is read and dropped.
  */
 typedef struct Attach Attach;
 
-/* Called after a client has gone, or has taken something that it lagged behind with. */
-typedef void (*AttachChanged)(Attach *attach, void *owner);
+/* Called after a client has come, gone, or taken something that it lagged behind with. */
+typedef void (*AttachChanged)(void *owner);
 
 typedef struct AttachClient {
     Attach *attach;
@@ -28,9 +29,8 @@ struct Attach {
     int listener;
     guint source;
     char *bundle;
-    char *symlink; /* <socket-dir>/<cuuid>, NULL with --full-attach */
-    dev_t device;  /* of the socket file: only our own is removed */
-    ino_t inode;
+    char *symlink;    /* <socket-dir>/<cuuid>, NULL with --full-attach */
+    unsigned refused; /* connections beyond the most there may be, closed at once */
     AttachChanged changed;
     void *owner;
     AttachClient
@@ -76,8 +76,8 @@ unsigned attach_drop_stalled(Attach *attach, int64_t before, bool early);
 /* The time at which the client that has waited longest began to; INT64_MAX if none lags behind. */
 int64_t attach_stalled_since(const Attach *attach, bool early);
 
-/* Stream offset of the first byte that some client still needs, or the stream's end. */
-uint64_t attach_needs_from(const Attach *attach, StreamId stream);
+/* How many bytes of the stream the client that lags most still has to take. */
+uint64_t attach_backlog(const Attach *attach, StreamId stream);
 
 bool attach_has_clients(const Attach *attach);
 

@@ -38,6 +38,8 @@ void console_init(Console *console, State *state, OutletMoved moved, void *owner
             fds_add(state, FD_CONSOLE, console->fds[i]);
     }
     page->early = 1;
+    page->dead = 0;
+    outlet_skip(&console->outlet);
     state_commit_u32(&page->used, 1);
 }
 

@@ -19,7 +19,7 @@ void outlet_init(Outlet *outlet, State *state, OutletPage *page, bool packets, O
 {
     *outlet =
         (Outlet){.state = state, .page = page, .packets = packets, .moved = moved, .owner = owner};
-    outlet_skip(outlet);
+    outlet->moved_at = clock_boottime_us();
 }
 
 void outlet_deinit(Outlet *outlet)
@@ -88,9 +88,9 @@ static bool pump_stream(Outlet *outlet, StreamId stream)
                 continue;
             if (errno == EAGAIN || errno == ENOBUFS)
                 return false;
-            outlet->dead[stream] = true;
-            if (outlet->packets)
-                outlet->dead[!stream] = true; /* one socket */
+            /* The two streams of a client are one socket. */
+            state_commit_u32(&outlet->page->dead,
+                             outlet->page->dead | (outlet->packets ? 3U : 1U << stream));
             return true;
         }
         state_commit_u64(cursor, *cursor + (uint64_t)n);

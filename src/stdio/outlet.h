@@ -23,14 +23,13 @@ struct Outlet {
     OutletPage *page;       /* in the state: descriptors and cursors */
     bool packets;           /* attach client: a packet with a stream id per chunk */
     bool blocking[STREAMS]; /* the descriptor may block: only small writes, after poll(2) */
-    bool dead[STREAMS];     /* nobody reads there any more */
     guint sources[STREAMS]; /* waiting for the descriptor to take more */
     int64_t moved_at; /* CLOCK_BOOTTIME microseconds: last progress, or when it began to lag */
     OutletMoved moved;
     void *owner;
 };
 
-/* Begins with the bytes that come from now on. The page's descriptors must be set. */
+/* `page` must have its descriptors and cursors; outlet_skip() sets the cursors of a new one. */
 void outlet_init(Outlet *outlet, State *state, OutletPage *page, bool packets, OutletMoved moved,
                  void *owner);
 
@@ -46,7 +45,7 @@ void outlet_pump(Outlet *outlet);
 /* How many bytes of the stream it still has to take. */
 static inline uint64_t outlet_backlog(const Outlet *outlet, StreamId stream)
 {
-    if (outlet->dead[stream])
+    if (outlet->page->dead & 1U << stream)
         return 0;
     return outlet->state->page->streams[stream].end - outlet->page->cursor[stream];
 }
@@ -58,5 +57,5 @@ static inline bool outlet_is_behind(const Outlet *outlet)
 
 static inline bool outlet_is_dead(const Outlet *outlet)
 {
-    return outlet->dead[STREAM_STDOUT] && outlet->dead[STREAM_STDERR];
+    return outlet->page->dead == (1U << STREAMS) - 1;
 }

@@ -47,9 +47,7 @@ ssize_t stream_read(Stream *stream, uint64_t keep_from)
 {
     ssize_t n = input_read(stream->state, stream->id, stream->fd, keep_from);
 
-    if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR && n != -ENOBUFS)) {
-        state_commit_u64(&stream->state->page->streams[stream->id].eof, 1);
+    if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR && n != -ENOBUFS))
         stream_deinit(stream);
-    }
     return n;
 }

@@ -40,7 +40,7 @@ void stream_watch(Stream *stream, bool on);
 
 /*
  * Reads once and commits the bytes; see input_read() for the result. At the end of the stream (0)
- * or a read error, the stream is closed and the page says that nothing follows.
+ * or a read error, the stream is closed; that its descriptor is no longer in the table says so.
  */
 ssize_t stream_read(Stream *stream, uint64_t keep_from);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <limits.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -13,4 +14,13 @@ static inline int64_t clock_boottime_us(void)
 
     clock_gettime(CLOCK_BOOTTIME, &now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* How long poll(2) has to sleep for a wait of so many microseconds: whole milliseconds, not less.
+ */
+static inline int clock_sleep_ms(int64_t wait)
+{
+    int64_t ms = wait <= 0 ? 0 : (wait + 999) / 1000;
+
+    return ms < INT_MAX ? (int)ms : INT_MAX;
 }

@@ -8,7 +8,6 @@ int error_set(Error *error, int number, const char *format, ...)
 {
     va_list args;
 
-    error->number = number;
     va_start(args, format);
     int used = vsnprintf(error->text, sizeof(error->text), format, args);
     va_end(args);

@@ -5,17 +5,17 @@
  * known and said once by whoever decides about it.
  */
 typedef struct Error {
-    int number; /* errno value, 0 if the failure has none */
     char text[512];
 } Error;
 
 #define ERROR_NULL \
     {              \
-        0          \
+        ""         \
     }
 
 /*
- * Fills `error` with the formatted text, followed by ": " and strerror(number) unless number is 0.
+ * Fills `error` with the formatted text, followed by ": " and strerror(number) unless number, an
+ * errno value, is 0.
  * Returns -number, or -1 where that would be 0, so that callers can `return error_set(…)`.
  */
 int error_set(Error *error, int number, const char *format, ...)

@@ -18,7 +18,10 @@ static inline int fd_steal(int *fd)
     return taken;
 }
 
-/* Writes all of `bytes` to a descriptor that does not block. Returns 0 or -errno. */
+/*
+ * Writes all of `bytes`, waiting where the descriptor waits; one that does not block and is full
+ * gives -EAGAIN. Returns 0 or -errno.
+ */
 int fd_write_all(int fd, const void *bytes, size_t length);
 
 /* Sets or clears FD_CLOEXEC. Returns 0 or -errno. */

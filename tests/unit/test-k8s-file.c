@@ -234,6 +234,69 @@ START_TEST(reopen_goes_on_in_a_new_file_at_the_path)
 }
 END_TEST
 
+START_TEST(a_pump_says_whether_it_wrote)
+{
+    LogFixture fixture;
+
+    log_setup(&fixture, plain);
+    ck_assert_int_eq(log_feed(&fixture, STREAM_STDOUT, "half", 4, SPLIT_WAIT), 0);
+    ck_assert_int_eq(log_feed(&fixture, STREAM_STDOUT, " a line\n", 8, SPLIT_WAIT), 1);
+    ck_assert_int_eq(k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_END), 0);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_size_limit_that_cannot_be_kept_costs_no_line)
+{
+    LogFixture fixture;
+    GString *joined;
+    char *temporary;
+
+    log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = -1, .size_max = 100});
+    temporary = g_strdup_printf("%s.tmp", fixture.path);
+    ck_assert_int_eq(g_mkdir(temporary, 0700), 0); /* no new file can be made */
+    ck_assert_int_eq(log_feed(&fixture, STREAM_STDOUT, "1\n2\n3\n4\n", 8, SPLIT_WAIT), 1);
+    ck_assert_ptr_nonnull(strstr(fixture.log.reopen_error.text, temporary));
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert_str_eq(joined->str, "1\n2\n3\n4\n");
+    g_string_free(joined, TRUE);
+
+    ck_assert_int_eq(g_rmdir(temporary), 0);
+    ck_assert_int_eq(log_feed(&fixture, STREAM_STDOUT, "5\n", 2, SPLIT_WAIT), 1);
+    ck_assert_str_eq(fixture.log.reopen_error.text, "");
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert_str_eq(joined->str, "5\n");
+    g_string_free(joined, TRUE);
+    g_free(temporary);
+    log_teardown(&fixture);
+}
+END_TEST
+
+/* As root, /dev/null would become a regular file. */
+START_TEST(what_is_no_regular_file_is_never_replaced)
+{
+    LogFixture fixture;
+    static const K8sLimits limits = {.line_max = 256, .partial_flush = -1, .size_max = 100};
+    Error error;
+    struct stat st;
+    int reader;
+
+    log_setup(&fixture, limits);
+    k8s_file_deinit(&fixture.log);
+    g_remove(fixture.path);
+    ck_assert_int_eq(mkfifo(fixture.path, 0600), 0);
+    reader = open(fixture.path, O_RDONLY | O_NONBLOCK);
+    k8s_file_init(&fixture.log, &fixture.state, k8s_file_open(fixture.path), fixture.path, limits);
+    log_feed(&fixture, STREAM_STDOUT, "1\n2\n3\n4\n", 8, SPLIT_WAIT);
+    ck_assert_int_lt(k8s_file_reopen(&fixture.log, &error), 0);
+    ck_assert_ptr_nonnull(strstr(error.text, "not a regular file"));
+    ck_assert_int_eq(stat(fixture.path, &st), 0);
+    ck_assert(S_ISFIFO(st.st_mode));
+    close(reader);
+    log_teardown(&fixture);
+}
+END_TEST
+
 START_TEST(a_failed_reopen_keeps_the_old_file)
 {
     LogFixture fixture;
@@ -383,6 +446,8 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       a_record_longer_than_the_size_limit_is_written_alone,
       the_global_limit_is_never_exceeded_and_counted,
       what_was_in_the_file_counts_for_the_global_limit, reopen_goes_on_in_a_new_file_at_the_path,
-      a_failed_reopen_keeps_the_old_file, reopen_does_not_write_through_a_planted_link,
-      a_full_disk_costs_whole_records_and_counts_them, a_disk_that_stays_full_leaves_no_torn_record,
-      a_fifo_without_a_reader_is_an_error_at_once, without_a_log_everything_is_taken_and_counted)
+      a_pump_says_whether_it_wrote, a_size_limit_that_cannot_be_kept_costs_no_line,
+      what_is_no_regular_file_is_never_replaced, a_failed_reopen_keeps_the_old_file,
+      reopen_does_not_write_through_a_planted_link, a_full_disk_costs_whole_records_and_counts_them,
+      a_disk_that_stays_full_leaves_no_torn_record, a_fifo_without_a_reader_is_an_error_at_once,
+      without_a_log_everything_is_taken_and_counted)

@@ -1,3 +1,4 @@
+#include "util/clock.h"
 #include "util/fd.h"
 
 #include "suite.h"
@@ -64,6 +65,18 @@ START_TEST(stdio_becomes_dev_null_even_where_it_was_closed)
 }
 END_TEST
 
-SUITE("util", file_replace_sets_content_and_mode_and_leaves_nothing_else,
+START_TEST(a_sleep_is_never_cut_short_nor_overflows)
+{
+    ck_assert_int_eq(clock_sleep_ms(-1), 0);
+    ck_assert_int_eq(clock_sleep_ms(1), 1);
+    ck_assert_int_eq(clock_sleep_ms(1000), 1);
+    ck_assert_int_eq(clock_sleep_ms(1001), 2);
+    ck_assert_int_eq(clock_sleep_ms(INT64_C(3600) * 1000000), 3600000);
+    ck_assert_int_eq(clock_sleep_ms(INT64_C(30) * 24 * 3600 * 1000000), INT_MAX);
+}
+END_TEST
+
+SUITE("util", a_sleep_is_never_cut_short_nor_overflows,
+      file_replace_sets_content_and_mode_and_leaves_nothing_else,
       file_replace_reports_why_it_failed, only_inherited_descriptors_are_closed,
       stdio_becomes_dev_null_even_where_it_was_closed)

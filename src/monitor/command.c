@@ -1,0 +1,94 @@
+#include "monitor/monitor.h"
+
+#include "process/spawn.h"
+#include "stdio/pipes.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+/* The command of `conward run`: what the runtime and its container are for an engine. */
+
+static void on_console_moved(Outlet *outlet, void *owner)
+{
+    (void)outlet;
+    monitor_outlets_moved(owner);
+}
+
+static int write_pidfile(Monitor *monitor, pid_t pid, Error *error)
+{
+    const char *path = monitor->config->container_pidfile;
+    g_autofree char *text = g_strdup_printf("%d", (int)pid);
+    int r;
+
+    if (path == NULL)
+        return 0;
+    r = file_replace(path, text, 0644);
+    if (r < 0)
+        return error_set(error, -r, "Cannot write the command's pid to %s", path);
+    return 0;
+}
+
+/* Forks and waits for execve. Returns 0, or the status to exit with. */
+static int execute(Monitor *monitor, const Pipes *pipes, Error *error)
+{
+    const Config *config = monitor->config;
+    const sigset_t mask = monitor_child_mask(monitor);
+    int ends[2];
+    int number = 0;
+    pid_t pid;
+
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        error_set(error, errno, "Cannot make a pipe to see whether %s starts", config->command[0]);
+        return STATUS_RUN_FAILED;
+    }
+    CLEANUP_FD int failure = ends[0];
+    CLEANUP_FD int failure_theirs = ends[1];
+    const Spawn what = {
+        .file = config->command[0],
+        .argv = config->command,
+        .environment = environ,
+        .search = true,
+        .stdio = {config->detach ? -1 : STDIN_FILENO, pipes->theirs[STREAM_STDOUT],
+                  pipes->theirs[STREAM_STDERR]},
+        .mask = &mask,
+        .oom_score_adj = monitor_page(monitor)->old_oom_score_adj,
+        .failure_fd = failure_theirs,
+    };
+
+    pid = spawn(&what, error);
+    if (pid < 0)
+        return STATUS_RUN_FAILED;
+    state_commit_i32(&monitor_page(monitor)->container_pid, pid);
+    fd_close(&failure_theirs);
+
+    /* The pipe closes at execve; only a failure writes to it. */
+    if (read(failure, &number, sizeof(number)) == (ssize_t)sizeof(number)) {
+        error_set(error, number, "Cannot execute %s", config->command[0]);
+        return number == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE;
+    }
+    return 0;
+}
+
+int monitor_start_command(Monitor *monitor, Error *error)
+{
+    const Config *config = monitor->config;
+    CLEANUP_PIPES Pipes pipes = PIPES_NULL;
+    int status;
+
+    if (pipes_init(&pipes, error) < 0)
+        return STATUS_RUN_FAILED;
+    monitor_take_pipes(monitor, &pipes);
+    status = execute(monitor, &pipes, error);
+    if (status != 0)
+        return status;
+    if (!config->quiet && !config->detach) {
+        console_init(&monitor->console, &monitor->state, on_console_moved, monitor);
+        monitor->has_console = true;
+    }
+    monitor_set_running(monitor);
+    if (write_pidfile(monitor, monitor_page(monitor)->container_pid, error) < 0)
+        message(&config->messages, LEVEL_ERROR, "%s. The command goes on", error->text);
+    return 0;
+}

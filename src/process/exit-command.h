@@ -1,0 +1,16 @@
+#pragma once
+
+#include "util/error.h"
+
+#include <signal.h>
+#include <sys/types.h>
+
+/*
+ * Starts the engine's exit command: `file` with `arguments` (NULL-terminated, or NULL), stdio on
+ * /dev/null, no other descriptor, signals as `mask` says, and our environment without the _OCI_
+ * variables, which name pipes that are closed.
+ *
+ * Returns its pid, or negative with *error filled.
+ */
+pid_t exit_command_start(const char *file, const char *const *arguments, const sigset_t *mask,
+                         int oom_score_adj, Error *error);
