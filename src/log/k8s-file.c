@@ -25,183 +25,6 @@ int k8s_file_open(const char *path)
     return fd < 0 ? -errno : fd;
 }
 
-static uint64_t size_now(const K8sFile *file)
-{
-    struct stat st;
-
-    if (file->regular && fstat(file->fd, &st) == 0)
-        return (uint64_t)st.st_size;
-    return 0;
-}
-
-/*
- * How much of the live batch is in the file already: the bytes behind log_before, if they are the
- * batch's. If they are not, somebody else changed the file, and writing all of it again is the
- * side on which nothing is lost.
- */
-static uint64_t batch_progress(const K8sFile *file, const LogCursors *cursors)
-{
-    const uint8_t *batch = file->state->output + cursors->batch_offset;
-    uint64_t size = size_now(file);
-    uint64_t progress;
-    uint8_t bytes[4096];
-    char name[32];
-    CLEANUP_FD int fd = -1;
-
-    if (size <= cursors->log_before)
-        return 0;
-    progress = size - cursors->log_before;
-    if (progress > cursors->batch_length)
-        progress = cursors->batch_length;
-
-    snprintf(name, sizeof(name), "/proc/self/fd/%d", file->fd);
-    fd = open(name, O_RDONLY | O_CLOEXEC);
-    for (uint64_t done = 0; done < progress;) {
-        size_t want = progress - done < sizeof(bytes) ? (size_t)(progress - done) : sizeof(bytes);
-        ssize_t n = pread(fd, bytes, want, (off_t)(cursors->log_before + done));
-
-        if (n <= 0 || memcmp(bytes, batch + done, (size_t)n) != 0)
-            return 0;
-        done += (uint64_t)n;
-    }
-    return progress;
-}
-
-/* The end of the record that byte `at` of the batch belongs to. Content holds no newline. */
-static uint64_t record_end(const uint8_t *batch, uint64_t length, uint64_t at)
-{
-    const uint8_t *newline = memchr(batch + at, '\n', length - at);
-
-    return newline == NULL ? length : (uint64_t)(newline - batch) + 1;
-}
-
-/* What a batch says of one of its records. */
-typedef struct BatchRecord {
-    uint64_t end;
-    uint64_t content;
-    StreamId stream;
-    bool partial;
-} BatchRecord;
-
-static BatchRecord batch_record(const uint8_t *batch, uint64_t length, uint64_t at)
-{
-    BatchRecord record = {
-        .end = record_end(batch, length, at),
-        .stream =
-            batch[at + RECORD_STREAM_AT + 3] == 'e' /* stdErr */ ? STREAM_STDERR : STREAM_STDOUT,
-        .partial = batch[at + RECORD_TAG_AT] == 'P',
-    };
-
-    /* A full record's newline is the container's, a partial one's is ours. */
-    record.content = record.end - at - RECORD_HEADER_LENGTH - record.partial;
-    return record;
-}
-
-static void count_lost(LogCursors *next, StreamId stream, uint64_t content, bool partial)
-{
-    LogCounters *counters = &next->counters[stream];
-
-    counters->bytes -= content;
-    counters->records--;
-    counters->partials -= partial;
-    counters->lost_bytes += content;
-    counters->lost_records++;
-}
-
-/*
- * Gives up what a failed write left of the batch: the record that is in the file in part keeps its
- * rest, to be completed before anything else; the others are counted as lost.
- */
-static void batch_lose(K8sFile *file, uint64_t done)
-{
-    const LogCursors *live = state_cursors(file->state);
-    const uint8_t *batch = file->state->output + live->batch_offset;
-    uint64_t length = live->batch_length;
-    LogCursors *next = state_cursors_next(file->state);
-    uint64_t kept = live->rest_length; /* up to here it is in the file, or waits */
-
-    if (done < kept)
-        next->torn_length += done; /* still the record that was torn before */
-    while (kept < done) {
-        BatchRecord record = batch_record(batch, length, kept);
-
-        if (record.end > done) {
-            next->torn_length = done - kept;
-            next->torn_content = record.content;
-            next->torn_stream = record.stream;
-            next->torn_partial = record.partial;
-        }
-        kept = record.end;
-    }
-    for (uint64_t at = kept; at < length;) {
-        BatchRecord record = batch_record(batch, length, at);
-
-        count_lost(next, record.stream, record.content, record.partial);
-        next->total -= record.end - at;
-        at = record.end;
-    }
-    next->batch_offset = live->batch_offset + done;
-    next->batch_length = kept - done;
-    next->rest_length = kept - done;
-    next->log_before = live->log_before + done;
-    state_cursors_commit(file->state);
-}
-
-/* Cuts a torn record off the file, unless somebody else has changed the file's size meanwhile. */
-static void cut_back(K8sFile *file)
-{
-    const LogCursors *live = state_cursors(file->state);
-
-    if (file->regular && size_now(file) == live->log_before &&
-        ftruncate(file->fd, (off_t)live->cut_to) < 0)
-        return; /* a torn record is left: nothing more can be done about it */
-    state_cursors_next(file->state)->cutting = 0;
-    state_cursors_commit(file->state);
-}
-
-/* Gives up on completing a torn record: it is lost like the others, and cut off the file. */
-static void rest_lose(K8sFile *file)
-{
-    LogCursors *next = state_cursors_next(file->state);
-
-    count_lost(next, (StreamId)next->torn_stream, next->torn_content, next->torn_partial != 0);
-    next->total -= next->torn_length + next->rest_length;
-    next->cut_to = next->log_before - next->torn_length;
-    next->cutting = 1;
-    next->batch_length = 0;
-    next->rest_length = 0;
-    state_cursors_commit(file->state);
-    cut_back(file);
-}
-
-/* Writes the live batch from byte `done` on. Returns 0 or -errno with the loss counted. */
-static int batch_write(K8sFile *file, uint64_t done)
-{
-    const LogCursors *live = state_cursors(file->state);
-    const uint8_t *batch = file->state->output + live->batch_offset;
-    LogCursors *next;
-
-    while (done < live->batch_length) {
-        ssize_t n = write(file->fd, batch + done, live->batch_length - done);
-
-        if (n < 0) {
-            int number = errno;
-
-            if (number == EINTR)
-                continue;
-            batch_lose(file, done);
-            return -number;
-        }
-        done += (uint64_t)n;
-    }
-
-    next = state_cursors_next(file->state);
-    next->batch_length = 0;
-    next->rest_length = 0;
-    state_cursors_commit(file->state);
-    return 0;
-}
-
 /*
  * Begins a batch in `next`. It goes to the output buffer's first half, unless the rest of a torn
  * record waits there: that must stay intact until the commit, so the new batch, which begins with
@@ -209,12 +32,12 @@ static int batch_write(K8sFile *file, uint64_t done)
  */
 static uint8_t *batch_begin(K8sFile *file, LogCursors *next)
 {
-    uint8_t *output = file->state->output;
+    uint8_t *output = file->to.state->output;
     const uint8_t *rest = output + next->batch_offset;
     bool in_first = next->batch_offset < STATE_BATCH_AREA;
 
     next->batch_offset = next->rest_length > 0 && in_first ? STATE_BATCH_AREA : 0;
-    next->log_before = size_now(file);
+    next->log_before = batch_file_size(&file->to);
     memcpy(output + next->batch_offset, rest, next->rest_length);
     return output + next->batch_offset;
 }
@@ -232,7 +55,7 @@ typedef enum Built {
 static Built batch_build(K8sFile *file, LogCursors *next, StreamId stream, SplitMode mode,
                          bool unlimited)
 {
-    State *state = file->state;
+    State *state = file->to.state;
     LogCounters *counters = &next->counters[stream];
     uint64_t end = state->page->streams[stream].end;
     uint64_t scanned = file->scanned[stream];
@@ -267,7 +90,7 @@ static Built batch_build(K8sFile *file, LogCursors *next, StreamId stream, Split
         } else {
             uint64_t length = next->log_before + next->batch_length;
 
-            if (file->regular && file->limits.size_max > 0 && !unlimited && length > 0 &&
+            if (file->to.regular && file->limits.size_max > 0 && !unlimited && length > 0 &&
                 length + record > (uint64_t)file->limits.size_max)
                 return BUILT_TOO_LONG;
             record_write(batch + next->batch_length, header, full ? 'F' : 'P', bytes, split.length);
@@ -284,10 +107,10 @@ static Built batch_build(K8sFile *file, LogCursors *next, StreamId stream, Split
 /* Notes when an unfinished line must show: a while after its first byte came. */
 static void set_flush(K8sFile *file, StreamId stream, bool progress)
 {
-    Page *page = file->state->page;
+    Page *page = file->to.state->page;
     int64_t *at = &page->flush_at[stream];
 
-    if (state_cursors(file->state)->start[stream] == page->streams[stream].end)
+    if (state_cursors(file->to.state)->start[stream] == page->streams[stream].end)
         *at = 0;
     else if (file->limits.partial_flush > 0 && (progress || *at == 0))
         *at = clock_boottime_us() + (int64_t)file->limits.partial_flush * 1000;
@@ -303,7 +126,7 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
     if (mode == SPLIT_WAIT && file->limits.partial_flush == 0)
         mode = SPLIT_FLUSH;
     do {
-        LogCursors *next = state_cursors_next(file->state);
+        LogCursors *next = state_cursors_next(file->to.state);
         uint64_t before = next->start[stream];
         uint64_t waiting = next->batch_length;
 
@@ -312,9 +135,9 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
             int failed;
 
             progress = progress || next->start[stream] != before;
-            state_touch(file->state, next->batch_length);
-            state_cursors_commit(file->state);
-            failed = batch_write(file, 0);
+            state_touch(file->to.state, next->batch_length);
+            state_cursors_commit(file->to.state);
+            failed = batch_write(&file->to);
             r = failed < 0 ? failed : r == 0 ? 1 : r;
         }
         /* The promise is the log; its limit comes second, and is tried again next time. */
@@ -323,7 +146,7 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
     } while (built != BUILT_ALL);
 
     if (mode == SPLIT_FLUSH)
-        file->state->page->flush_at[stream] = 0;
+        file->to.state->page->flush_at[stream] = 0;
     else
         set_flush(file, stream, progress);
     return r;
@@ -335,7 +158,7 @@ static int replace(K8sFile *file, Error *error)
     char temporary[PATH_MAX];
     CLEANUP_FD int fd = -1;
 
-    if (!file->regular)
+    if (!file->to.regular)
         return error_set(error, 0, "Cannot replace the log %s: it is not a regular file",
                          file->path);
     if (snprintf(temporary, sizeof(temporary), "%s.tmp", file->path) >= (int)sizeof(temporary))
@@ -353,24 +176,23 @@ static int replace(K8sFile *file, Error *error)
                          temporary, file->path);
     }
     /* The same number stays the log's: there is no moment without one. */
-    if (dup3(fd, file->fd, O_CLOEXEC) < 0)
+    if (dup3(fd, file->to.fd, O_CLOEXEC) < 0)
         return error_set(error, errno, "Cannot reopen the log file %s", file->path);
-    fds_refresh(file->state, file->fd);
+    fds_refresh(file->to.state, file->to.fd);
     return 0;
 }
 
 void k8s_file_finish(K8sFile *file)
 {
-    if (state_cursors(file->state)->rest_length > 0 && batch_write(file, 0) < 0)
-        rest_lose(file);
+    batch_finish(&file->to);
 }
 
 int k8s_file_reopen(K8sFile *file, Error *error)
 {
-    LogPage *page = &file->state->page->log;
+    LogPage *page = &file->to.state->page->log;
     int r;
 
-    k8s_file_finish(file); /* the rest of a torn record belongs to the old file */
+    batch_finish(&file->to); /* the rest of a torn record belongs to the old file */
     *error = (Error)ERROR_NULL;
     state_commit_u64(&page->reopening, 1);
     r = replace(file, error);
@@ -380,33 +202,28 @@ int k8s_file_reopen(K8sFile *file, Error *error)
 
 void k8s_file_init(K8sFile *file, State *state, int fd, const char *path, K8sLimits limits)
 {
-    const LogCursors *live = state_cursors(state);
     struct stat st = {0};
     Error error;
 
     *file = (K8sFile)K8S_FILE_NULL;
-    file->state = state;
+    file->to = (BatchFile){.state = state, .fd = fd};
     file->path = path;
-    file->fd = fd;
     file->limits = limits;
-    file->regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    file->to.regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     fds_add(state, FD_LOG, fd);
-    if (live->cutting)
-        cut_back(file);
-    if (live->batch_length > 0)
-        batch_write(file, file->regular ? batch_progress(file, live) : 0);
+    batch_resume(&file->to);
     if (state->page->log.reopening)
         k8s_file_reopen(file, &error);
-    if (live->total == 0) {
+    if (state_cursors(state)->total == 0) {
         /* What an earlier container has left in the file counts for the global limit. */
-        state_cursors_next(state)->total = size_now(file);
+        state_cursors_next(state)->total = batch_file_size(&file->to);
         state_cursors_commit(state);
     }
 }
 
 void k8s_file_deinit(K8sFile *file)
 {
-    if (file->fd >= 0)
-        fds_remove(file->state, file->fd);
-    fd_close(&file->fd);
+    if (file->to.fd >= 0)
+        fds_remove(file->to.state, file->to.fd);
+    fd_close(&file->to.fd);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "log/batch.h"
 #include "log/record.h"
 #include "log/splitter.h"
 #include "state/state.h"
@@ -24,19 +25,17 @@ typedef struct K8sLimits {
 } K8sLimits;
 
 typedef struct K8sFile {
-    State *state;
+    BatchFile to;
     const char *path;
-    int fd;
-    bool regular; /* a regular file has a size that tells how far a write got */
     K8sLimits limits;
     RecordClock clock;
     uint64_t scanned[STREAMS]; /* stream offset up to which there is no newline */
     Error reopen_error;        /* of the last attempt to replace the file, "" if it went well */
 } K8sFile;
 
-#define K8S_FILE_NULL                        \
-    {                                        \
-        .fd = -1, .clock = RECORD_CLOCK_NULL \
+#define K8S_FILE_NULL                           \
+    {                                           \
+        .to.fd = -1, .clock = RECORD_CLOCK_NULL \
     }
 
 /*

@@ -120,7 +120,7 @@ static void finish_log(Monitor *monitor)
 {
     say_losses(monitor);
     if (monitor_has_log(monitor) && monitor->config->log_sync)
-        fsync(monitor->log.fd);
+        fsync(monitor->log.to.fd);
 }
 
 /* It is never started twice, whatever step of this is repeated. */

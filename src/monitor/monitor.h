@@ -138,5 +138,5 @@ static inline Page *monitor_page(const Monitor *monitor)
 
 static inline bool monitor_has_log(const Monitor *monitor)
 {
-    return monitor->log.fd >= 0;
+    return monitor->log.to.fd >= 0;
 }

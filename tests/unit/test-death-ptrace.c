@@ -64,7 +64,7 @@ static void child_main(const Death *death)
 
     if (state_adopt(&state, fixture->state.page_fd, fixture->state.buffers_fd, &error) < 0)
         _exit(2);
-    log = adopt(&state, fixture->path, fixture->log.fd, script->limits);
+    log = adopt(&state, fixture->path, fixture->log.to.fd, script->limits);
     if (script->file_size > 0) {
         struct rlimit limit = {script->file_size, RLIM_INFINITY};
 
@@ -123,7 +123,7 @@ static int open_copy(const Death *death, const LogFixture *copy, pid_t pid)
     char name[64];
     struct stat held;
 
-    snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)pid, death->fixture.log.fd);
+    snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)pid, death->fixture.log.to.fd);
     ck_assert_int_eq(stat(name, &held), 0);
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
         char *original = g_strconcat(death->fixture.path, suffixes[i], NULL);
@@ -177,7 +177,7 @@ static void check_writes_to_path(const LogFixture *copy)
 
     if (stat(copy->path, &at_path) < 0)
         return;
-    ck_assert_int_eq(fstat(copy->log.fd, &held), 0);
+    ck_assert_int_eq(fstat(copy->log.to.fd, &held), 0);
     ck_assert_uint_eq(held.st_ino, at_path.st_ino);
 }
 

@@ -1,0 +1,37 @@
+#pragma once
+
+#include "state/state.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * The way of a batch from the output buffer into the file, and what it costs when a write fails.
+ *
+ * How far a write got is never stored: it is the file's size less the size before. After a failure
+ * the record that is in the file in part keeps its rest, which goes first next time, so that no
+ * record is ever torn; all others are counted as lost.
+ */
+typedef struct BatchFile {
+    State *state;
+    int fd;
+    bool regular; /* a regular file has a size that tells how far a write got */
+} BatchFile;
+
+/* The file's size in bytes, 0 if it is no regular file. */
+uint64_t batch_file_size(const BatchFile *file);
+
+/*
+ * Writes the live batch and commits that it is written. Returns 0, or -errno after a failure, whose
+ * loss is then counted.
+ */
+int batch_write(BatchFile *file);
+
+/* Goes on where another image of this program stopped. Returns as batch_write(). */
+int batch_resume(BatchFile *file);
+
+/*
+ * Nothing more will be written to this file: a record that is in it in part is completed, or else
+ * counted as lost and cut off, if the file is still as it was left.
+ */
+void batch_finish(BatchFile *file);
