@@ -21,8 +21,6 @@ void engine_options_clear(EngineOptions *options)
 
 void engine_options_add(GOptionContext *context, EngineOptions *options)
 {
-    shared_options_add(context, &options->shared);
-
     const GOptionEntry entries[] = {
         {"api-version", 0, 0, G_OPTION_ARG_NONE, &options->api_version,
          "Speak version 1 of the protocol on the sync pipe", NULL},
@@ -94,5 +92,7 @@ void engine_options_add(GOptionContext *context, EngineOptions *options)
          "The same as --help", NULL},
         G_OPTION_ENTRY_NULL,
     };
+
+    shared_options_add(context, &options->shared);
     g_option_context_add_main_entries(context, entries, NULL);
 }

@@ -27,6 +27,9 @@ enum {
 static int parse(char **argv, EngineOptions *options)
 {
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_auto(GStrv) words = g_strdupv(argv);
+    g_autoptr(GError) error = NULL;
+
     g_option_context_set_summary(
         context, "Holds a container's output: logs it, serves attach clients, reports the end.\n"
                  "Takes the options of conmon, from a container engine.");
@@ -35,14 +38,13 @@ static int parse(char **argv, EngineOptions *options)
                  "See conward run --help.");
     engine_options_add(context, options);
 
-    g_auto(GStrv) words = g_strdupv(argv);
-    g_autoptr(GError) error = NULL;
     if (!g_option_context_parse_strv(context, &words, &error)) {
         fprintf(stderr, "conmon: option parsing failed: %s\n", error->message);
         return REFUSED;
     }
     if (options->help) {
         g_autofree char *help = g_option_context_get_help(context, TRUE, NULL);
+
         g_print("%s", help);
         return DONE;
     }
@@ -57,6 +59,8 @@ static int parse(char **argv, EngineOptions *options)
 static bool check_early(const EngineOptions *options)
 {
     const char *cid = options->shared.cid;
+    const char *problem;
+
     if (options->log_max_files < 0) {
         fprintf(stderr, "conmon: log-max-files must be non-negative, got %d\n",
                 options->log_max_files);
@@ -67,22 +71,23 @@ static bool check_early(const EngineOptions *options)
                         "got 0\n");
         return false;
     }
-    if (!cid || !*cid) {
+    if (cid == NULL || *cid == '\0') {
         fprintf(stderr, "conmon: Container ID not provided. Use --cid\n");
         return false;
     }
-    const char *problem = file_name_problem(cid);
-    if (problem)
+    problem = file_name_problem(cid);
+    if (problem != NULL)
         fprintf(stderr, "conmon: Container ID given with --cid is not usable: %s\n", problem);
-    return !problem;
+    return problem == NULL;
 }
 
 static void set_messages(const EngineOptions *options, const char *argv0, Messages *messages)
 {
+    g_autofree char *id = g_strconcat(options->shared.cid, options->log_tag != NULL ? ": " : NULL,
+                                      options->log_tag, NULL);
+
     messages_init(messages, true, options->shared.syslog, argv0);
-    g_autofree char *id =
-        g_strconcat(options->shared.cid, options->log_tag ? ": " : NULL, options->log_tag, NULL);
-    g_strlcpy(messages->id, id, sizeof messages->id);
+    g_strlcpy(messages->id, id, sizeof(messages->id));
 }
 
 static bool refuse(const Messages *messages, const char *sentence)
@@ -93,7 +98,7 @@ static bool refuse(const Messages *messages, const char *sentence)
 
 static bool check_mode(const EngineOptions *options, const Messages *messages)
 {
-    if (options->exec && options->restore)
+    if (options->exec && options->restore != NULL)
         return refuse(messages, "Cannot use 'exec' and 'restore' at the same time");
     if (options->exec_attach && !options->exec)
         return refuse(messages, "Attach can only be specified with exec");
@@ -106,20 +111,22 @@ static bool check_cuuid(const EngineOptions *options, const Messages *messages)
 {
     const char *cuuid = options->cuuid;
     bool legacy_exec = options->exec && !options->api_version;
-    if (legacy_exec && !cuuid)
+    const char *problem;
+
+    if (legacy_exec && cuuid == NULL)
         return true;
-    if (!cuuid || !*cuuid)
+    if (cuuid == NULL || *cuuid == '\0')
         return refuse(messages, "Container UUID not provided. Use --cuuid");
-    const char *problem = file_name_problem(cuuid);
-    if (problem)
+    problem = file_name_problem(cuuid);
+    if (problem != NULL)
         message(messages, LEVEL_ERROR, "Container UUID given with --cuuid is not usable: %s",
                 problem);
-    return !problem;
+    return problem == NULL;
 }
 
 static bool check_runtime(const EngineOptions *options, const Messages *messages)
 {
-    if (!options->runtime)
+    if (options->runtime == NULL)
         return refuse(messages, "Runtime path not provided. Use --runtime");
     if (access(options->runtime, X_OK) == 0)
         return true;
@@ -130,7 +137,7 @@ static bool check_runtime(const EngineOptions *options, const Messages *messages
 
 static bool check_exec(const EngineOptions *options, const Messages *messages)
 {
-    if (!options->exec || options->exec_process_spec)
+    if (!options->exec || options->exec_process_spec != NULL)
         return true;
     return refuse(messages, "Exec process spec path not provided. Use --exec-process-spec");
 }
@@ -139,16 +146,17 @@ static bool check_exec(const EngineOptions *options, const Messages *messages)
 static bool check_directory(EngineOptions *options, const Messages *messages)
 {
     g_autofree char *directory = getcwd(NULL, 0);
-    if (!directory) {
+
+    if (directory == NULL) {
         message(messages, LEVEL_ERROR,
                 "Failed to get working directory: %s; start from a directory that exists",
                 strerror(errno));
         return false;
     }
-    if (!options->shared.container_pidfile)
+    if (options->shared.container_pidfile == NULL)
         options->shared.container_pidfile =
             g_strdup_printf("%s/pidfile-%s", directory, options->shared.cid);
-    if (!options->bundle)
+    if (options->bundle == NULL)
         options->bundle = g_steal_pointer(&directory);
     return true;
 }
@@ -157,7 +165,8 @@ static bool check_directory(EngineOptions *options, const Messages *messages)
 static bool check_label(const char *label, const Messages *messages)
 {
     const char *equals = strchr(label, '=');
-    if (!equals || equals == label || strchr(equals + 1, '=')) {
+
+    if (equals == NULL || equals == label || strchr(equals + 1, '=') != NULL) {
         message(messages, LEVEL_ERROR, "Container labels must be in format LABEL=VALUE (%s)",
                 label);
         return false;
@@ -177,9 +186,10 @@ static bool check_label(const char *label, const Messages *messages)
 static bool check_journald(const EngineOptions *options, const Messages *messages)
 {
     enum { SHORT_ID = 12 }; /* goes into a field of its own, beside the full id */
+
     if (strlen(options->shared.cid) <= SHORT_ID)
         return refuse(messages, "Container ID must be longer than 12 characters");
-    for (char **label = options->log_labels; label && *label; label++) {
+    for (char **label = options->log_labels; label != NULL && *label != NULL; label++) {
         if (!check_label(*label, messages))
             return false;
     }
@@ -189,14 +199,14 @@ static bool check_journald(const EngineOptions *options, const Messages *message
 static bool check_log(const EngineOptions *options, const Messages *messages, LogChoice *choice,
                       int *log_fd)
 {
-    if (!options->shared.log_paths)
+    if (options->shared.log_paths == NULL)
         return refuse(messages, "Log driver not provided. Use --log-path");
     if (!shared_options_choose_log(&options->shared, messages, choice) ||
         !log_choice_open(choice, messages, log_fd))
         return false;
-    if (choice->file && !choice->journald && options->log_tag)
+    if (choice->file != NULL && !choice->journald && options->log_tag != NULL)
         return refuse(messages, "k8s-file doesn't support --log-tag");
-    if (choice->file && !choice->journald && options->log_labels)
+    if (choice->file != NULL && !choice->journald && options->log_labels != NULL)
         return refuse(messages, "k8s-file doesn't support --log-label");
     if (choice->journald && !check_journald(options, messages))
         return false;
@@ -216,7 +226,8 @@ static bool check_supported(const EngineOptions *options, const LogChoice *choic
         const char *sentence;
     } limits[] = {
         {options->exec, "--exec" NOT_SUPPORTED "use conmon to run commands in a container"},
-        {options->restore, "--restore" NOT_SUPPORTED "use conmon for containers that are restored"},
+        {options->restore != NULL,
+         "--restore" NOT_SUPPORTED "use conmon for containers that are restored"},
         {options->terminal,
          "--terminal" NOT_SUPPORTED "leave it out, or use conmon for containers with a terminal"},
         {options->stdin_pipe,
@@ -225,8 +236,9 @@ static bool check_supported(const EngineOptions *options, const LogChoice *choic
                            "use --log-path k8s-file:PATH, or conmon for containers that log there"},
         {choice->passthrough, "log driver passthrough" NOT_SUPPORTED
                               "use --log-path k8s-file:PATH, or conmon for such containers"},
-        {options->sdnotify_socket, "--sdnotify-socket" NOT_SUPPORTED
-                                   "leave it out, or use conmon for containers that notify"},
+        {options->sdnotify_socket != NULL,
+         "--sdnotify-socket" NOT_SUPPORTED
+         "leave it out, or use conmon for containers that notify"},
         {options->log_rotate, "--log-rotate" NOT_SUPPORTED
                               "leave it out (--log-size-max then keeps the newest records only), "
                               "or use conmon"},
@@ -234,6 +246,7 @@ static bool check_supported(const EngineOptions *options, const LogChoice *choic
          "--replace-listen-pid" NOT_SUPPORTED "leave it out, or use conmon for socket activation"},
     };
 #undef NOT_SUPPORTED
+
     for (size_t i = 0; i < G_N_ELEMENTS(limits); i++) {
         if (limits[i].asked)
             return refuse(messages, limits[i].sentence);
@@ -246,6 +259,7 @@ static bool check_bundle(const EngineOptions *options, const Messages *messages)
 {
     struct stat status;
     int number = 0;
+
     if (stat(options->bundle, &status) < 0)
         number = errno;
     else if (!S_ISDIR(status.st_mode))
@@ -278,25 +292,27 @@ static void move(EngineOptions *options, Config *config)
     config->detach = !options->sync;
     if (options->full_attach)
         return;
-    config->socket_dir =
-        options->socket_dir ? g_steal_pointer(&options->socket_dir) : g_strdup("/var/run/crio");
+    config->socket_dir = options->socket_dir != NULL ? g_steal_pointer(&options->socket_dir)
+                                                     : g_strdup("/var/run/crio");
 }
 
 static int engine_options_parse(char **argv, Config *config)
 {
-    umask(0022); /* whatever the engine's is; a process wrapped by `run` keeps its caller's */
     g_auto(EngineOptions) options = ENGINE_OPTIONS_NULL;
-    int status = parse(argv, &options);
+    CLEANUP_FD int log_fd = -1;
+    Messages *messages = &config->messages;
+    LogChoice choice;
+    int status;
+
+    umask(0022); /* whatever the engine's is; a process wrapped by `run` keeps its caller's */
+    status = parse(argv, &options);
     if (status != GO_ON)
         return status;
     if (!check_early(&options))
         return REFUSED;
 
     *config = (Config)CONFIG_NULL;
-    Messages *messages = &config->messages;
     set_messages(&options, argv[0], messages);
-    LogChoice choice;
-    CLEANUP_FD int log_fd = -1;
     /* The order is conmon's, with our own options where nothing has been created yet. */
     if (!shared_options_check_level(&options.shared, messages) || !check_mode(&options, messages) ||
         !check_cuuid(&options, messages) || !check_runtime(&options, messages) ||
@@ -316,8 +332,10 @@ static int engine_options_parse(char **argv, Config *config)
 int options_parse(int argc, char **argv, Config *config)
 {
     bool run = argc > 1 && strcmp(argv[1], "run") == 0;
+    int status;
+
     setlocale(LC_CTYPE, ""); /* for --log-tag; other categories would change messages and dates */
-    int status = run ? run_options_parse(argc, argv, config) : engine_options_parse(argv, config);
+    status = run ? run_options_parse(argc, argv, config) : engine_options_parse(argv, config);
     setlocale(LC_CTYPE, "C"); /* the monitor needs none, and none of its tables in memory */
     return status;
 }

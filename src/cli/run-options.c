@@ -47,6 +47,7 @@ static void run_options_add(GOptionContext *context, RunOptions *options)
          "-- COMMAND [ARG...]"},
         G_OPTION_ENTRY_NULL,
     };
+
     g_option_context_add_main_entries(context, entries, NULL);
 }
 
@@ -59,6 +60,9 @@ static int usage_error(const Messages *messages, const char *text)
 static int parse(char **argv, const Messages *messages, RunOptions *options)
 {
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_auto(GStrv) words = g_strdupv(argv + 1);
+    g_autoptr(GError) error = NULL;
+
     g_option_context_set_summary(
         context, "Runs a process and holds its output: logs it, passes it on, reports the end.\n"
                  "Without --log-path, it is logged to the k8s-file ./ID.log. Without --cid, ID is\n"
@@ -77,17 +81,15 @@ static int parse(char **argv, const Messages *messages, RunOptions *options)
     run_options_add(context, options);
 
     /* GLib names the program in its help by the first word. */
-    g_auto(GStrv) words = g_strdupv(argv + 1);
     g_free(words[0]);
     words[0] = g_strdup("conward run");
-    g_autoptr(GError) error = NULL;
     if (!g_option_context_parse_strv(context, &words, &error))
         return usage_error(messages, error->message);
     if (options->shared.version) {
         version_print();
         return DONE;
     }
-    if (!options->command)
+    if (options->command == NULL)
         return usage_error(messages, "No command to run");
     return GO_ON;
 }
@@ -97,10 +99,11 @@ static char *default_cid(const char *command)
 {
     enum { NAME_MOST = 160 };
     g_autofree char *name = g_path_get_basename(command);
+
     if (strlen(name) > NAME_MOST)
         name[NAME_MOST] = '\0';
-    for (char *at = name; *at; at++) {
-        if (!g_ascii_isalnum(*at) && !strchr("._-", *at))
+    for (char *at = name; *at != '\0'; at++) {
+        if (!g_ascii_isalnum(*at) && strchr("._-", *at) == NULL)
             *at = '_';
     }
     return g_strdup_printf("%s-%d", name, (int)getpid());
@@ -109,16 +112,18 @@ static char *default_cid(const char *command)
 static bool check_id(RunOptions *options, Messages *messages)
 {
     SharedOptions *shared = &options->shared;
-    if (!shared->cid)
+    const char *problem;
+
+    if (shared->cid == NULL)
         shared->cid = default_cid(options->command[0]);
-    const char *problem = file_name_problem(shared->cid);
-    if (problem) {
+    problem = file_name_problem(shared->cid);
+    if (problem != NULL) {
         message(messages, LEVEL_ERROR, "The ID given with --cid is not usable: %s", problem);
         return false;
     }
-    if (!shared->name)
+    if (shared->name == NULL)
         shared->name = g_strdup(shared->cid);
-    g_strlcpy(messages->id, shared->cid, sizeof messages->id);
+    g_strlcpy(messages->id, shared->cid, sizeof(messages->id));
     return true;
 }
 
@@ -130,7 +135,7 @@ static bool check_values(const RunOptions *options, const Messages *messages)
                 options->shared.timeout);
         return false;
     }
-    if (options->pidfile && !options->detach) {
+    if (options->pidfile != NULL && !options->detach) {
         message(messages, LEVEL_ERROR,
                 "--pidfile is for the monitor of --detach: give both, or --container-pidfile for "
                 "the pid of the command");
@@ -142,6 +147,7 @@ static bool check_values(const RunOptions *options, const Messages *messages)
 static bool check_log(const RunOptions *options, const Messages *messages, char **path, int *log_fd)
 {
     LogChoice choice;
+
     if (!shared_options_choose_log(&options->shared, messages, &choice))
         return false;
     if (choice.journald || choice.passthrough) {
@@ -152,8 +158,8 @@ static bool check_log(const RunOptions *options, const Messages *messages, char 
         return false;
     }
     /* Not through the grammar: an id may contain colons. */
-    *path = options->shared.log_paths ? g_strdup(choice.file)
-                                      : g_strdup_printf("./%s.log", options->shared.cid);
+    *path = options->shared.log_paths != NULL ? g_strdup(choice.file)
+                                              : g_strdup_printf("./%s.log", options->shared.cid);
     choice.file = *path;
     return log_choice_open(&choice, messages, log_fd);
 }
@@ -161,16 +167,18 @@ static bool check_log(const RunOptions *options, const Messages *messages, char 
 int run_options_parse(int argc, char **argv, Config *config)
 {
     g_auto(RunOptions) options = RUN_OPTIONS_NULL;
-    *config = (Config)CONFIG_NULL;
+    g_autofree char *log_path = NULL;
+    CLEANUP_FD int log_fd = -1;
     Messages *messages = &config->messages;
+    int status;
+
+    *config = (Config)CONFIG_NULL;
     messages_init(messages, false, false, argc > 0 ? argv[0] : NULL);
-    int status = parse(argv, messages, &options);
+    status = parse(argv, messages, &options);
     if (status != GO_ON)
         return status;
 
     messages->syslog = options.shared.syslog;
-    g_autofree char *log_path = NULL;
-    CLEANUP_FD int log_fd = -1;
     if (!shared_options_check_level(&options.shared, messages) || !check_id(&options, messages) ||
         !check_values(&options, messages) ||
         !shared_options_check_delay(&options.shared, messages) ||

@@ -72,6 +72,7 @@ void shared_options_add(GOptionContext *context, SharedOptions *shared)
         {"version", 0, 0, G_OPTION_ARG_NONE, &shared->version, "Show the version", NULL},
         G_OPTION_ENTRY_NULL,
     };
+
     g_option_context_add_main_entries(context, entries, NULL);
 }
 
@@ -83,27 +84,31 @@ void version_print(void)
 
 void messages_init(Messages *messages, bool engine_style, bool syslog, const char *argv0)
 {
+    char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    const char *program = argv0 != NULL ? argv0 : "conward";
+    const char *slash;
+
     *messages = (Messages){
         .level = LEVEL_WARNING,
         .engine_style = engine_style,
         .syslog = syslog,
     };
-    char path[4096];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (length > 0)
+    if (length > 0) {
         path[length] = '\0';
-    const char *program = length > 0 ? path : argv0 ? argv0 : "conward";
-    const char *slash = strrchr(program, '/');
-    g_strlcpy(messages->ident, slash ? slash + 1 : program, sizeof messages->ident);
+        program = path;
+    }
+    slash = strrchr(program, '/');
+    g_strlcpy(messages->ident, slash != NULL ? slash + 1 : program, sizeof(messages->ident));
 }
 
 const char *file_name_problem(const char *name)
 {
-    if (!*name)
+    if (*name == '\0')
         return "it must not be empty";
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return "it must not be '.' or '..', for files are named after it";
-    if (strchr(name, '/'))
+    if (strchr(name, '/') != NULL)
         return "it must not contain '/', for files are named after it";
     if (strlen(name) > FILE_NAME_MOST)
         return "it must not be longer than 200 bytes, for files are named after it";
@@ -112,7 +117,7 @@ const char *file_name_problem(const char *name)
 
 bool shared_options_check_level(const SharedOptions *shared, Messages *messages)
 {
-    if (!shared->log_level || level_parse(shared->log_level, &messages->level))
+    if (shared->log_level == NULL || level_parse(shared->log_level, &messages->level))
         return true;
     message(messages, LEVEL_ERROR, "No such log level %s", shared->log_level);
     return false;
@@ -132,7 +137,8 @@ bool shared_options_check_delay(const SharedOptions *shared, const Messages *mes
 static bool number_parse(const char *text, uint32_t least, uint32_t most, uint32_t *number)
 {
     guint64 value;
-    if (!g_ascii_isdigit(text[0]) || (text[0] == '0' && text[1]))
+
+    if (!g_ascii_isdigit(text[0]) || (text[0] == '0' && text[1] != '\0'))
         return false;
     if (!g_ascii_string_to_unsigned(text, 10, least, most, &value, NULL))
         return false;
@@ -143,7 +149,7 @@ static bool number_parse(const char *text, uint32_t least, uint32_t most, uint32
 static bool line_max_check(const char *text, const Messages *messages, uint32_t *line_max)
 {
     *line_max = LOG_LINE_MAX_DEFAULT;
-    if (!text || number_parse(text, LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST, line_max))
+    if (text == NULL || number_parse(text, LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST, line_max))
         return true;
     if (strcmp(text, "0") == 0 || strcmp(text, "-1") == 0 || strcmp(text, "unlimited") == 0)
         message(messages, LEVEL_ERROR,
@@ -161,11 +167,12 @@ static bool line_max_check(const char *text, const Messages *messages, uint32_t 
 static bool partial_flush_check(const char *text, const Messages *messages, int32_t *flush)
 {
     uint32_t milliseconds = LOG_PARTIAL_FLUSH_DEFAULT;
-    if (text && strcmp(text, "never") == 0) {
+
+    if (text != NULL && strcmp(text, "never") == 0) {
         *flush = PARTIAL_FLUSH_NEVER;
         return true;
     }
-    if (text && !number_parse(text, 0, PARTIAL_FLUSH_MOST, &milliseconds)) {
+    if (text != NULL && !number_parse(text, 0, PARTIAL_FLUSH_MOST, &milliseconds)) {
         message(messages, LEVEL_ERROR,
                 "--log-partial-flush '%s' is out of range: use a number of milliseconds from 0 to "
                 "%d, or the word never",
@@ -187,8 +194,9 @@ bool shared_options_choose_log(const SharedOptions *shared, const Messages *mess
                                LogChoice *choice)
 {
     *choice = (LogChoice){.file = NULL};
-    for (char **value = shared->log_paths; value && *value; value++) {
+    for (char **value = shared->log_paths; value != NULL && *value != NULL; value++) {
         LogPath path;
+
         switch (log_path_parse(*value, &path)) {
         case LOG_PATH_OK:
             break;
@@ -203,7 +211,7 @@ bool shared_options_choose_log(const SharedOptions *shared, const Messages *mess
                     path.driver_name);
             return false;
         }
-        if (path.file)
+        if (path.file != NULL)
             choice->file = path.file;
         choice->journald |= path.driver == LOG_DRIVER_JOURNALD;
         choice->passthrough |= path.driver == LOG_DRIVER_PASSTHROUGH;
@@ -213,10 +221,12 @@ bool shared_options_choose_log(const SharedOptions *shared, const Messages *mess
 
 bool log_choice_open(const LogChoice *choice, const Messages *messages, int *fd)
 {
+    int opened;
+
     *fd = -1;
-    if (!choice->file)
+    if (choice->file == NULL)
         return true;
-    int opened = k8s_file_open(choice->file);
+    opened = k8s_file_open(choice->file);
     if (opened < 0) {
         message(messages, LEVEL_ERROR,
                 "Failed to open log file %s: %s; --log-path must name a file that can be written, "

@@ -15,7 +15,8 @@ static bool driver_lookup(const char *name, size_t length, LogDriver *driver)
         {"null", LOG_DRIVER_NONE},         {"k8s-file", LOG_DRIVER_K8S_FILE},
         {"journald", LOG_DRIVER_JOURNALD}, {"passthrough", LOG_DRIVER_PASSTHROUGH},
     };
-    for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++) {
+
+    for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
         if (strlen(drivers[i].name) == length && memcmp(drivers[i].name, name, length) == 0) {
             *driver = drivers[i].driver;
             return true;
@@ -31,8 +32,8 @@ LogPathError log_path_parse(const char *value, LogPath *path)
     size_t length = strcspn(first, ":");
     const char *colons = first + length;
     const char *rest = colons + strspn(colons, ":");
-    *path = (LogPath){.driver_name = first, .driver_length = (int)length};
 
+    *path = (LogPath){.driver_name = first, .driver_length = (int)length};
     if (length == 0)
         return LOG_PATH_EMPTY;
     if (first != value && *rest == '\0') {

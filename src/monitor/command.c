@@ -30,21 +30,10 @@ static int write_pidfile(Monitor *monitor, pid_t pid, Error *error)
     return 0;
 }
 
-/* Forks and waits for execve. Returns 0, or the status to exit with. */
-static int execute(Monitor *monitor, const Pipes *pipes, Error *error)
+static pid_t spawn_command(Monitor *monitor, const Pipes *pipes, int failure_fd, Error *error)
 {
     const Config *config = monitor->config;
     const sigset_t mask = monitor_child_mask(monitor);
-    int ends[2];
-    int number = 0;
-    pid_t pid;
-
-    if (pipe2(ends, O_CLOEXEC) < 0) {
-        error_set(error, errno, "Cannot make a pipe to see whether %s starts", config->command[0]);
-        return STATUS_RUN_FAILED;
-    }
-    CLEANUP_FD int failure = ends[0];
-    CLEANUP_FD int failure_theirs = ends[1];
     const Spawn what = {
         .file = config->command[0],
         .argv = config->command,
@@ -54,10 +43,29 @@ static int execute(Monitor *monitor, const Pipes *pipes, Error *error)
                   pipes->theirs[STREAM_STDERR]},
         .mask = &mask,
         .oom_score_adj = monitor_page(monitor)->old_oom_score_adj,
-        .failure_fd = failure_theirs,
+        .failure_fd = failure_fd,
     };
 
-    pid = spawn(&what, error);
+    return spawn(&what, error);
+}
+
+/* Forks and waits for execve. Returns 0, or the status to exit with. */
+static int execute(Monitor *monitor, const Pipes *pipes, Error *error)
+{
+    const char *file = monitor->config->command[0];
+    CLEANUP_FD int failure = -1;
+    CLEANUP_FD int failure_theirs = -1;
+    int ends[2];
+    int number = 0;
+    pid_t pid;
+
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        error_set(error, errno, "Cannot make a pipe to see whether %s starts", file);
+        return STATUS_RUN_FAILED;
+    }
+    failure = ends[0];
+    failure_theirs = ends[1];
+    pid = spawn_command(monitor, pipes, failure_theirs, error);
     if (pid < 0)
         return STATUS_RUN_FAILED;
     state_commit_i32(&monitor_page(monitor)->container_pid, pid);
@@ -65,7 +73,7 @@ static int execute(Monitor *monitor, const Pipes *pipes, Error *error)
 
     /* The pipe closes at execve; only a failure writes to it. */
     if (read(failure, &number, sizeof(number)) == (ssize_t)sizeof(number)) {
-        error_set(error, number, "Cannot execute %s", config->command[0]);
+        error_set(error, number, "Cannot execute %s", file);
         return number == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE;
     }
     return 0;

@@ -17,15 +17,16 @@ enum {
     PREFIX_MAX = 128, /* what stands before the text, on stderr and in the datagram */
 };
 
-static const char ELLIPSIS[] = "\xe2\x80\xa6";
+static const char ellipsis[] = "\xe2\x80\xa6";
 
 /* Ends an overlong text with an ellipsis, without leaving half of a UTF-8 sequence before it. */
 static void cut(char text[TEXT_MAX])
 {
-    size_t end = TEXT_MAX - sizeof ELLIPSIS;
+    size_t end = TEXT_MAX - sizeof(ellipsis);
+
     while (end > 0 && ((unsigned char)text[end] & 0xc0) == 0x80)
         end--;
-    memcpy(text + end, ELLIPSIS, sizeof ELLIPSIS);
+    memcpy(text + end, ellipsis, sizeof(ellipsis));
 }
 
 /*
@@ -35,10 +36,11 @@ static void cut(char text[TEXT_MAX])
 static void flatten(char *text)
 {
     size_t end = strlen(text);
+
     while (end > 0 && (text[end - 1] == '\n' || text[end - 1] == ' '))
         end--;
     text[end] = '\0';
-    for (char *at = text; *at; at++) {
+    for (char *at = text; *at != '\0'; at++) {
         if (*at == '\n' || *at == '\t')
             *at = ' ';
         else if ((unsigned char)*at < 0x20 || *at == 0x7f)
@@ -98,8 +100,9 @@ static const char *syslog_word(Level level)
 static void say(const char *prefix, const char *text)
 {
     char line[PREFIX_MAX + TEXT_MAX];
-    int length = snprintf(line, sizeof line, "%s%s\n", prefix, text);
+    int length = snprintf(line, sizeof(line), "%s%s\n", prefix, text);
     struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+
     /* Whoever does not read our words must not stop us. */
     if (poll(&ready, 1, 0) == 0)
         return;
@@ -114,36 +117,36 @@ static void say(const char *prefix, const char *text)
  */
 static void tell_syslog(const Messages *messages, Level level, const char *text)
 {
+    const struct sockaddr_un journal = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return;
-
+    char datagram[PREFIX_MAX + TEXT_MAX];
     char when[32] = "";
     time_t now = time(NULL);
     struct tm calendar;
-    if (localtime_r(&now, &calendar))
-        (void)strftime(when, sizeof when, "%b %e %H:%M:%S", &calendar);
+    int length;
 
-    char datagram[PREFIX_MAX + TEXT_MAX];
-    int length =
-        snprintf(datagram, sizeof datagram, "<%d>%s %s[%d]: %s %.20s%s<%s>: %s",
-                 LOG_MAKEPRI(LOG_USER, level == LEVEL_ERROR ? LOG_ERR : LOG_INFO), when,
-                 messages->ident, (int)getpid(), messages->engine_style ? "conmon" : "conward",
-                 messages->id, messages->id[0] ? " " : "", syslog_word(level), text);
-    const struct sockaddr_un journal = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+    if (fd < 0)
+        return;
+    if (localtime_r(&now, &calendar) != NULL)
+        (void)strftime(when, sizeof(when), "%b %e %H:%M:%S", &calendar);
+    length = snprintf(datagram, sizeof(datagram), "<%d>%s %s[%d]: %s %.20s%s<%s>: %s",
+                      LOG_MAKEPRI(LOG_USER, level == LEVEL_ERROR ? LOG_ERR : LOG_INFO), when,
+                      messages->ident, (int)getpid(), messages->engine_style ? "conmon" : "conward",
+                      messages->id, messages->id[0] != '\0' ? " " : "", syslog_word(level), text);
     (void)sendto(fd, datagram, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL,
-                 (const struct sockaddr *)&journal, sizeof journal);
+                 (const struct sockaddr *)&journal, sizeof(journal));
     close(fd);
 }
 
 void message_v(const Messages *messages, Level level, const char *format, va_list args)
 {
+    int saved = errno; /* callers report an error and then pass it up */
+    char text[TEXT_MAX];
+
     if (level > messages->level)
         return;
-    int saved = errno; /* callers report an error and then pass it up */
-
-    char text[TEXT_MAX] = "";
-    if (vsnprintf(text, sizeof text, format, args) >= TEXT_MAX)
+    text[0] = '\0';
+    if (vsnprintf(text, sizeof(text), format, args) >= TEXT_MAX)
         cut(text);
     flatten(text);
     say(messages->engine_style ? engine_prefix(level) : run_prefix(level), text);
@@ -155,6 +158,7 @@ void message_v(const Messages *messages, Level level, const char *format, va_lis
 void message(const Messages *messages, Level level, const char *format, ...)
 {
     va_list args;
+
     va_start(args, format);
     message_v(messages, level, format, args);
     va_end(args);
@@ -170,7 +174,8 @@ bool level_parse(const char *word, Level *level)
         {"warn", LEVEL_WARNING}, {"warning", LEVEL_WARNING}, {"info", LEVEL_INFO},
         {"debug", LEVEL_DEBUG},  {"trace", LEVEL_TRACE},
     };
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strcasecmp(word, words[i].word) == 0) {
             *level = words[i].level;
             return true;

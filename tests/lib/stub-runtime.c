@@ -46,6 +46,7 @@ static _Noreturn void fail(const char *what, const char *on)
 static char *path_in(const char *directory, const char *name)
 {
     char *path = NULL;
+
     if (asprintf(&path, "%s/%s", directory, name) < 0) {
         fail("no memory for the path of", name);
     }
@@ -55,6 +56,7 @@ static char *path_in(const char *directory, const char *name)
 static bool exists(const char *path)
 {
     struct stat st;
+
     return lstat(path, &st) == 0;
 }
 
@@ -62,6 +64,7 @@ static void write_all(int fd, const char *bytes, size_t length)
 {
     while (length > 0) {
         ssize_t n = write(fd, bytes, length);
+
         if (n < 0 && errno != EINTR) {
             fail("cannot write to", "a descriptor");
         }
@@ -76,11 +79,12 @@ static void write_all(int fd, const char *bytes, size_t length)
 static void copy_file_to(const char *path, int fd)
 {
     int source = open(path, O_RDONLY | O_CLOEXEC);
+    char bytes[65536];
+    ssize_t n;
+
     if (source < 0) {
         return;
     }
-    char bytes[65536];
-    ssize_t n;
     while ((n = read(source, bytes, sizeof bytes)) > 0) {
         write_all(fd, bytes, (size_t)n);
     }
@@ -92,6 +96,9 @@ static int number_in(const char *path, int missing)
 {
     char text[32] = "";
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char *end;
+    long number;
+
     if (fd < 0) {
         return missing;
     }
@@ -99,8 +106,7 @@ static int number_in(const char *path, int missing)
         fail("cannot read", path);
     }
     close(fd);
-    char *end;
-    long number = strtol(text, &end, 10);
+    number = strtol(text, &end, 10);
     return end == text ? missing : (int)number;
 }
 
@@ -108,10 +114,12 @@ static int number_in(const char *path, int missing)
 static int hold(const char *directory)
 {
     const char *held = path_in(directory, "held");
+    int fd;
+
     if (!exists(held)) {
         return -1;
     }
-    int fd = open(held, O_WRONLY | O_CLOEXEC);
+    fd = open(held, O_WRONLY | O_CLOEXEC);
     if (fd < 0) {
         fail("cannot open", held);
     }
@@ -124,6 +132,9 @@ static int hold(const char *directory)
  * session is its own. */
 static _Noreturn void be_container(const char *bundle, const char *plan, int ready)
 {
+    const char *start = path_in(plan, "start");
+    const char *command = path_in(plan, "command");
+
     if (!exists(path_in(plan, "no-session"))) {
         setsid();
     }
@@ -131,16 +142,15 @@ static _Noreturn void be_container(const char *bundle, const char *plan, int rea
     /* A runtime hands none of its caller's descriptors to a container. */
     close_range(3, UINT_MAX, 0);
 
-    const char *start = path_in(plan, "start");
     if (exists(start)) {
         char byte;
         int fd = open(start, O_RDONLY | O_CLOEXEC);
+
         if (fd < 0 || read(fd, &byte, 1) != 1) {
             fail("cannot read", start);
         }
         close(fd);
     }
-    const char *command = path_in(plan, "command");
     if (!exists(command)) {
         _exit(0);
     }
@@ -153,14 +163,16 @@ static _Noreturn void be_container(const char *bundle, const char *plan, int rea
 
 static void write_pidfile(const char *path, const char *plan, pid_t pid)
 {
+    const char *instead = path_in(plan, "pidfile");
+    int fd;
+
     if (exists(path_in(plan, "no-pidfile"))) {
         return;
     }
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) {
         fail("cannot create", path);
     }
-    const char *instead = path_in(plan, "pidfile");
     if (exists(instead)) {
         copy_file_to(instead, fd);
     } else {
@@ -173,20 +185,25 @@ static int create(const char *bundle, const char *pidfile)
 {
     const char *plan = path_in(bundle, "stub");
     int told = hold(plan);
+    int status;
+    int ready[2];
+    pid_t container;
+    char nothing;
+    bool reap;
+
     if (told >= 0) {
         return told;
     }
     copy_file_to(path_in(plan, "stderr"), STDERR_FILENO);
-    int status = number_in(path_in(plan, "exit"), -1);
+    status = number_in(path_in(plan, "exit"), -1);
     if (status >= 0) {
         return status;
     }
 
-    int ready[2];
     if (pipe2(ready, O_CLOEXEC) != 0) {
         fail("cannot make", "a pipe");
     }
-    pid_t container = fork();
+    container = fork();
     if (container < 0) {
         fail("cannot fork", "the container process");
     }
@@ -195,15 +212,15 @@ static int create(const char *bundle, const char *pidfile)
         be_container(bundle, plan, ready[1]);
     }
     close(ready[1]);
-    char nothing;
     if (read(ready[0], &nothing, 1) != 0) {
         fail("cannot wait for", "the container process");
     }
 
     write_pidfile(pidfile, plan, container);
-    bool reap = exists(path_in(plan, "reap"));
+    reap = exists(path_in(plan, "reap"));
     if (reap || exists(path_in(plan, "fast"))) {
         siginfo_t info;
+
         if (waitid(P_PID, (id_t)container, &info, WEXITED | (reap ? 0 : WNOWAIT)) != 0) {
             fail("cannot wait for", "the container process");
         }
@@ -227,6 +244,7 @@ int main(int argc, char **argv)
 {
     if (argc >= 3 && strcmp(argv[1], "hold") == 0) {
         int status = hold(argv[2]);
+
         return status < 0 ? 0 : status;
     }
     for (int i = 1; i < argc; i++) {

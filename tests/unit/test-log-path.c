@@ -6,6 +6,7 @@
 static void assert_driver(const char *value, LogDriver driver)
 {
     LogPath path;
+
     ck_assert_msg(log_path_parse(value, &path) == LOG_PATH_OK, "'%s' was refused", value);
     ck_assert_msg(path.driver == driver, "'%s' chose driver %d", value, (int)path.driver);
     ck_assert_msg(path.file == NULL, "'%s' has a file", value);
@@ -14,6 +15,7 @@ static void assert_driver(const char *value, LogDriver driver)
 static void assert_file(const char *value, const char *file)
 {
     LogPath path;
+
     ck_assert_msg(log_path_parse(value, &path) == LOG_PATH_OK, "'%s' was refused", value);
     ck_assert_msg(path.driver == LOG_DRIVER_K8S_FILE, "'%s' chose driver %d", value,
                   (int)path.driver);
@@ -24,12 +26,14 @@ static void assert_error(const char *value, LogPathError error)
 {
     LogPath path;
     LogPathError got = log_path_parse(value, &path);
+
     ck_assert_msg(got == error, "'%s' gave %d", value, (int)got);
 }
 
 static void assert_no_driver(const char *value, const char *name)
 {
     LogPath path;
+
     ck_assert_msg(log_path_parse(value, &path) == LOG_PATH_NO_DRIVER, "'%s' was taken", value);
     ck_assert_int_eq(path.driver_length, (int)strlen(name));
     ck_assert_mem_eq(path.driver_name, name, strlen(name));
@@ -143,6 +147,7 @@ START_TEST(test_the_result_points_into_the_value)
 {
     const char *value = "k8s-file:/x";
     LogPath path;
+
     ck_assert_int_eq(log_path_parse(value, &path), LOG_PATH_OK);
     ck_assert_ptr_eq(path.file, value + strlen("k8s-file:"));
     ck_assert_ptr_eq(path.driver_name, value);
@@ -152,6 +157,10 @@ END_TEST
 int main(void)
 {
     TCase *grammar = tcase_create("grammar");
+    Suite *suite = suite_create("log-path");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
     tcase_add_test(grammar, test_a_word_alone_is_a_driver_if_it_names_one);
     tcase_add_test(grammar, test_what_follows_a_driver_without_a_file_is_ignored);
     tcase_add_test(grammar, test_a_word_that_is_no_driver_is_a_file);
@@ -163,12 +172,10 @@ int main(void)
     tcase_add_test(grammar, test_an_unknown_driver_is_named);
     tcase_add_test(grammar, test_the_result_points_into_the_value);
 
-    Suite *suite = suite_create("log-path");
     suite_add_tcase(suite, grammar);
-    SRunner *runner = srunner_create(suite);
     srunner_set_tap(runner, "-");
     srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
+    failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

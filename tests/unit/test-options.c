@@ -22,10 +22,10 @@ static Config parse(char **argv)
     enum { ENOUGH = 32 };
     static Config kept[ENOUGH];
     static int used = 0;
-    ck_assert_int_lt(used, ENOUGH);
-
     int argc = 0;
-    while (argv[argc])
+
+    ck_assert_int_lt(used, ENOUGH);
+    while (argv[argc] != NULL)
         argc++;
     ck_assert_int_eq(options_parse(argc, argv, &kept[used]), -1);
     return kept[used++];
@@ -34,7 +34,7 @@ static Config parse(char **argv)
 static void assert_words(const char *const *words, const char *const *expected)
 {
     ck_assert_ptr_nonnull(words);
-    for (; *expected; words++, expected++) {
+    for (; *expected != NULL; words++, expected++) {
         ck_assert_ptr_nonnull(*words);
         ck_assert_str_eq(*words, *expected);
     }
@@ -147,10 +147,10 @@ START_TEST(test_engine_lists_accumulate)
         ENGINE("--runtime-arg", "--log-format=json", "--runtime-arg", "--log", "--runtime-arg=/x",
                "--runtime-opt", "--tcp-established", "--restore-arg", "y",
                "--runtime-opt=", "--exit-command-arg", "--root", "--exit-command-arg", "--");
-
     const char *const args[] = {"--log-format=json", "--log", "/x", NULL};
     const char *const opts[] = {"--tcp-established", "y", "", NULL};
     const char *const exit_args[] = {"--root", "--", NULL};
+
     assert_words(config.runtime_args, args);
     assert_words(config.runtime_opts, opts);
     assert_words(config.exit_command_args, exit_args);
@@ -159,14 +159,16 @@ END_TEST
 
 START_TEST(test_engine_defaults_from_the_working_directory)
 {
-    char directory[PATH_MAX];
-    ck_assert_int_eq(chdir("/tmp"), 0);
-    ck_assert_ptr_nonnull(getcwd(directory, sizeof directory));
     char *argv[] = {"conmon", "-c", ID, "-u", "u", "-r", "/bin/true", "-l", "none", NULL};
+    char directory[PATH_MAX];
     char pidfile[PATH_MAX + 64];
-    snprintf(pidfile, sizeof pidfile, "%s/pidfile-" ID, directory);
+    Config config;
 
-    Config config = parse(argv);
+    ck_assert_int_eq(chdir("/tmp"), 0);
+    ck_assert_ptr_nonnull(getcwd(directory, sizeof(directory)));
+    snprintf(pidfile, sizeof(pidfile), "%s/pidfile-" ID, directory);
+
+    config = parse(argv);
     ck_assert_str_eq(config.bundle, directory);
     ck_assert_str_eq(config.container_pidfile, pidfile);
 }
@@ -175,6 +177,7 @@ END_TEST
 START_TEST(test_message_id_is_cut_to_twenty_bytes)
 {
     Config config = ENGINE();
+
     ck_assert_str_eq(config.messages.id, "0123456789abcdefghij");
     config = ENGINE("-c", "short", "--log-tag", "tag");
     ck_assert_str_eq(config.messages.id, "short: tag");
@@ -186,6 +189,7 @@ END_TEST
 START_TEST(test_ident_is_the_program_file)
 {
     Config config = ENGINE();
+
     ck_assert_ptr_nonnull(strstr("test-options", config.messages.ident));
     ck_assert_str_ne(config.messages.ident, "");
 }
@@ -195,19 +199,22 @@ START_TEST(test_argv_is_left_alone)
 {
     char *argv[] = {"conmon", "1",    "-c", ID,     "-u", "u",  "-r", "/bin/true",
                     "-l",     "none", "-b", "/tmp", "2",  "--", "3",  NULL};
-    char *before[sizeof argv / sizeof *argv];
-    memcpy(before, argv, sizeof argv);
+    char *before[sizeof(argv) / sizeof(argv[0])];
+
+    memcpy(before, argv, sizeof(argv));
     parse(argv);
-    ck_assert_mem_eq(before, argv, sizeof argv);
+    ck_assert_mem_eq(before, argv, sizeof(argv));
 }
 END_TEST
 
 START_TEST(test_the_log_is_open_and_the_last_one_wins)
 {
     char directory[] = "/tmp/test-options-XXXXXX";
+    Config config;
+
     ck_assert_ptr_nonnull(mkdtemp(directory));
     ck_assert_int_eq(chdir(directory), 0);
-    Config config = ENGINE("-l", "first", "-l", "k8s-file:a:b", "-l", "off");
+    config = ENGINE("-l", "first", "-l", "k8s-file:a:b", "-l", "off");
 
     ck_assert_str_eq(config.log_path, "a:b");
     ck_assert_int_ge(config.log_fd, 3);
@@ -221,14 +228,16 @@ END_TEST
 START_TEST(test_run_defaults)
 {
     char directory[] = "/tmp/test-options-XXXXXX";
-    ck_assert_ptr_nonnull(mkdtemp(directory));
-    ck_assert_int_eq(chdir(directory), 0);
-    Config config = RUN("/bin/echo x:y", "hi");
-
     char cid[64];
     char log[128];
-    snprintf(cid, sizeof cid, "echo_x_y-%d", (int)getpid());
-    snprintf(log, sizeof log, "./%s.log", cid);
+    Config config;
+
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_assert_int_eq(chdir(directory), 0);
+    config = RUN("/bin/echo x:y", "hi");
+
+    snprintf(cid, sizeof(cid), "echo_x_y-%d", (int)getpid());
+    snprintf(log, sizeof(log), "./%s.log", cid);
     ck_assert_int_eq(config.kind, KIND_RUN);
     ck_assert_str_eq(config.cid, cid);
     ck_assert_str_eq(config.name, cid);
@@ -267,11 +276,12 @@ END_TEST
 START_TEST(test_run_leaves_the_command_its_words)
 {
     const char *const plain[] = {"echo", "--version", "--", "-q", NULL};
+    const char *const separated[] = {"-q", "--", "x", "--help", NULL};
     Config config = RUN("-l", "none", "echo", "--version", "--", "-q");
+
     assert_words((const char *const *)config.command, plain);
     ck_assert(!config.quiet);
 
-    const char *const separated[] = {"-q", "--", "x", "--help", NULL};
     config = RUN("-l", "none", "--", "-q", "--", "x", "--help");
     assert_words((const char *const *)config.command, separated);
     ck_assert(!config.quiet);
@@ -281,9 +291,11 @@ END_TEST
 START_TEST(test_run_makes_a_safe_id_of_any_command)
 {
     char name[4096];
-    memset(name, 'x', sizeof name - 1);
-    name[sizeof name - 1] = '\0';
-    Config config = RUN("-l", "none", name);
+    Config config;
+
+    memset(name, 'x', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    config = RUN("-l", "none", name);
     ck_assert_uint_le(strlen(config.cid), 200);
     config = RUN("-l", "none", "/");
     ck_assert_ptr_null(strchr(config.cid, '/'));
@@ -297,6 +309,11 @@ END_TEST
 int main(void)
 {
     TCase *engine = tcase_create("engine");
+    TCase *run = tcase_create("run");
+    Suite *suite = suite_create("options");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
     tcase_add_test(engine, test_engine_defaults);
     tcase_add_test(engine, test_engine_values);
     tcase_add_test(engine, test_engine_numbers_below_zero_mean_no_limit);
@@ -309,19 +326,16 @@ int main(void)
     tcase_add_test(engine, test_argv_is_left_alone);
     tcase_add_test(engine, test_the_log_is_open_and_the_last_one_wins);
 
-    TCase *run = tcase_create("run");
     tcase_add_test(run, test_run_defaults);
     tcase_add_test(run, test_run_values);
     tcase_add_test(run, test_run_leaves_the_command_its_words);
     tcase_add_test(run, test_run_makes_a_safe_id_of_any_command);
 
-    Suite *suite = suite_create("options");
     suite_add_tcase(suite, engine);
     suite_add_tcase(suite, run);
-    SRunner *runner = srunner_create(suite);
     srunner_set_tap(runner, "-");
     srunner_run_all(runner, CK_SILENT);
-    int failed = srunner_ntests_failed(runner);
+    failed = srunner_ntests_failed(runner);
     srunner_free(runner);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
