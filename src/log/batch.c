@@ -107,6 +107,8 @@ static void batch_lose(BatchFile *file, uint64_t done)
 
     if (done < kept)
         next->torn_length += done; /* still the record that was torn before */
+    if (done > 0)
+        next->torn_end = live->log_before + done;
     while (kept < done) {
         BatchRecord record = batch_record(batch, length, kept);
 
@@ -137,7 +139,7 @@ static void cut_back(BatchFile *file)
 {
     const LogCursors *live = state_cursors(file->state);
 
-    if (file->regular && batch_file_size(file) == live->log_before &&
+    if (file->regular && batch_file_size(file) == live->torn_end &&
         ftruncate(file->fd, (off_t)live->cut_to) < 0)
         return; /* a torn record is left: nothing more can be done about it */
     state_cursors_next(file->state)->cutting = 0;
@@ -151,7 +153,7 @@ static void rest_lose(BatchFile *file)
 
     count_lost(next, (StreamId)next->torn_stream, next->torn_content, next->torn_partial != 0);
     next->total -= next->torn_length + next->rest_length;
-    next->cut_to = next->log_before - next->torn_length;
+    next->cut_to = next->torn_end - next->torn_length;
     next->cutting = 1;
     next->batch_length = 0;
     next->rest_length = 0;

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -152,28 +153,48 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
     return r;
 }
 
+/*
+ * The file that the log's path means: a symbolic link stays one, and the file it names is replaced.
+ * If nothing is there (somebody has moved it away), the path itself.
+ */
+static int resolve(const char *path, char resolved[PATH_MAX])
+{
+    if (realpath(path, resolved) != NULL)
+        return 0;
+    if (errno != ENOENT)
+        return -1;
+    if (strlen(path) >= PATH_MAX) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    strcpy(resolved, path);
+    return 0;
+}
+
 /* Makes a new, empty file at the path and goes on there, under the same descriptor number. */
 static int replace(K8sFile *file, Error *error)
 {
-    char temporary[PATH_MAX];
+    char path[PATH_MAX];
+    char temporary[PATH_MAX + 32];
     CLEANUP_FD int fd = -1;
 
     if (!file->to.regular)
         return error_set(error, 0, "Cannot replace the log %s: it is not a regular file",
                          file->path);
-    if (snprintf(temporary, sizeof(temporary), "%s.tmp", file->path) >= (int)sizeof(temporary))
-        return error_set(error, ENAMETOOLONG, "Cannot reopen the log file %s", file->path);
-    /* The name is known beforehand: whatever lies there is removed, not followed or written to. */
+    if (resolve(file->path, path) < 0)
+        return error_set(error, errno, "Cannot replace the log %s", file->path);
+    /* Our pid in the name: what lies there is our own, and is neither followed nor written to. */
+    snprintf(temporary, sizeof(temporary), "%s.%d.tmp", path, (int)getpid());
     unlink(temporary);
     fd = open(temporary, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, LOG_MODE);
     if (fd < 0)
         return error_set(error, errno, "Cannot reopen the log: failed to create %s", temporary);
-    if (rename(temporary, file->path) < 0) {
+    if (rename(temporary, path) < 0) {
         int number = errno;
 
         unlink(temporary);
         return error_set(error, number, "Cannot reopen the log: failed to rename %s to %s",
-                         temporary, file->path);
+                         temporary, path);
     }
     /* The same number stays the log's: there is no moment without one. */
     if (dup3(fd, file->to.fd, O_CLOEXEC) < 0)

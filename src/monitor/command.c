@@ -43,6 +43,7 @@ static pid_t spawn_command(Monitor *monitor, const Pipes *pipes, int failure_fd,
                   pipes->theirs[STREAM_STDERR]},
         .mask = &mask,
         .oom_score_adj = monitor_page(monitor)->old_oom_score_adj,
+        .file_limit = monitor_page(monitor)->old_file_limit,
         .failure_fd = failure_fd,
     };
 
@@ -92,8 +93,11 @@ int monitor_start_command(Monitor *monitor, Error *error)
     if (status != 0)
         return status;
     if (!config->quiet && !config->detach) {
-        console_init(&monitor->console, &monitor->state, on_console_moved, monitor);
         monitor->has_console = true;
+        if (!console_init(&monitor->console, &monitor->state, on_console_moved, monitor))
+            message(&config->messages, LEVEL_WARNING,
+                    "The output is not copied to a terminal that cannot be opened: look into the "
+                    "log, or run with --quiet");
     }
     monitor_set_running(monitor);
     if (write_pidfile(monitor, monitor_page(monitor)->container_pid, error) < 0)

@@ -21,21 +21,17 @@ static int container_status(const Page *page)
     return page->timed_out ? STATUS_TIMED_OUT : page->container_status;
 }
 
-/* Draining: what was in the pipes when the container ended. Returns false if it must wait. */
-static bool drained(Monitor *monitor)
+/* What was in the pipes when the container ended, and what waits for the end of a line. */
+static void drain(Monitor *monitor)
 {
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
-        if (!monitor_take_rest(monitor, i))
-            return false;
-    }
-    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        monitor_take_rest(monitor, i);
         stream_deinit(&monitor->streams[i]);
         if (!monitor_page(monitor)->failed)
             monitor_pump(monitor, i, SPLIT_END);
     }
     if (monitor_has_log(monitor))
         k8s_file_finish(&monitor->log);
-    return true;
 }
 
 static void write_status(Monitor *monitor, const char *directory, const char *name)
@@ -85,7 +81,7 @@ static void start_exit_command(Monitor *monitor)
     Page *page = monitor_page(monitor);
     Error error = ERROR_NULL;
     pid_t pid = exit_command_start(config->exit_command, config->exit_command_args, &mask,
-                                   page->old_oom_score_adj, &error);
+                                   page->old_oom_score_adj, page->old_file_limit, &error);
 
     if (pid < 0) {
         message(&config->messages, LEVEL_ERROR, "Failed to run the exit command: %s", error.text);
@@ -201,8 +197,7 @@ void monitor_end(Monitor *monitor)
         set_phase(monitor, PHASE_DRAINING);
     }
     if (page->phase == PHASE_DRAINING) {
-        if (!drained(monitor))
-            return;
+        drain(monitor);
         fd_close_inherited();
         set_phase(monitor, PHASE_REPORTING);
     }
@@ -219,6 +214,8 @@ void monitor_hurry(Monitor *monitor)
     attach_close_clients(&monitor->attach, true);
     if (monitor->has_console)
         outlet_skip(&monitor->console.outlet);
+    if (monitor_page(monitor)->command_at != 0)
+        state_commit_i64(&monitor_page(monitor)->command_at, clock_boottime_us());
     monitor_end(monitor);
 }
 

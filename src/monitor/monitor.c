@@ -1,6 +1,7 @@
 #include "monitor/monitor.h"
 
 #include "monitor/foreground.h"
+#include "process/file-limit.h"
 #include "process/oom-score.h"
 #include "process/sync-pipe.h"
 #include "state/fds.h"
@@ -93,10 +94,7 @@ static int start_container(Monitor *monitor, Error *error)
         r = monitor_requests_init(monitor, error);
     if (r == 0)
         r = monitor_start_runtime(monitor, error);
-    if (r == 0)
-        return 0;
-    monitor_report(monitor, -1, error->text, strlen(error->text));
-    return STATUS_FAILED;
+    return r == 0 ? 0 : STATUS_FAILED;
 }
 
 static int start_command(Monitor *monitor, Error *error)
@@ -133,11 +131,42 @@ static void deinit(Monitor *monitor)
     state_deinit(&monitor->state);
 }
 
+/* What the children get back of what the monitor has changed for itself. */
+typedef struct Inherited {
+    int oom_score_adj;
+    uint64_t file_limit;
+    sigset_t mask;
+} Inherited;
+
+static int make_state(Monitor *monitor, const Inherited *inherited, Error *error)
+{
+    Page *page;
+
+    if (state_create(&monitor->state, error) < 0)
+        return own_failure(monitor->config);
+    page = monitor_page(monitor);
+    page->old_oom_score_adj = inherited->oom_score_adj;
+    page->old_file_limit = inherited->file_limit;
+    page->child_mask = mask_to_bits(&inherited->mask);
+    return 0;
+}
+
+static int start(Monitor *monitor, Error *error)
+{
+    if (monitor->sync_fd >= 0)
+        fds_add(&monitor->state, FD_SYNC_PIPE, monitor->sync_fd);
+    open_log(monitor);
+    monitor_timers_init(monitor);
+    return monitor->config->kind == KIND_RUN ? start_command(monitor, error)
+                                             : start_container(monitor, error);
+}
+
 /*
  * The monitor from its first to its last moment. `started_fd` is told how the start went, if
  * somebody waits for it.
  */
-static int monitor_live(const Config *config, int old_oom_score_adj, int sync_fd, int started_fd)
+static int monitor_live(const Config *config, const Inherited *inherited, int sync_fd,
+                        int started_fd)
 {
     Monitor monitor = {
         .config = config,
@@ -152,25 +181,14 @@ static int monitor_live(const Config *config, int old_oom_score_adj, int sync_fd
         .foreign_fd = -1,
     };
     Error error = ERROR_NULL;
-    sigset_t mask;
-    int status;
+    int status = make_state(&monitor, inherited, &error);
 
-    if (state_create(&monitor.state, &error) < 0) {
+    if (status == 0)
+        status = start(&monitor, &error);
+    if (status != 0) {
         message(&config->messages, LEVEL_ERROR, "%s", error.text);
-        return own_failure(config);
+        monitor_report(&monitor, -1, error.text, strlen(error.text));
     }
-    monitor_page(&monitor)->old_oom_score_adj = old_oom_score_adj;
-    sigprocmask(SIG_SETMASK, NULL, &mask);
-    monitor_page(&monitor)->child_mask = mask_to_bits(&mask);
-    if (sync_fd >= 0)
-        fds_add(&monitor.state, FD_SYNC_PIPE, sync_fd);
-    open_log(&monitor);
-    monitor_timers_init(&monitor);
-
-    status = config->kind == KIND_RUN ? start_command(&monitor, &error)
-                                      : start_container(&monitor, &error);
-    if (status != 0)
-        message(&config->messages, LEVEL_ERROR, "%s", error.text);
     if (started_fd >= 0) {
         fd_write_all(started_fd, &status, sizeof(status));
         close(started_fd);
@@ -187,12 +205,13 @@ static int monitor_live(const Config *config, int old_oom_score_adj, int sync_fd
 int monitor_main(const Config *config)
 {
     bool engine = config->kind != KIND_RUN;
-    int old_oom_score_adj = oom_score_get();
+    Inherited inherited = {oom_score_get(), file_limit_raise(), {{0}}};
     int started_fd = -1;
     int sync_fd = -1;
     Error error = ERROR_NULL;
     int status = -1;
 
+    sigprocmask(SIG_SETMASK, NULL, &inherited.mask);
     oom_score_set(MONITOR_OOM_SCORE);
     signals_ignore();
     if (engine) {
@@ -213,5 +232,5 @@ int monitor_main(const Config *config)
     if (engine || config->detach)
         setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    return monitor_live(config, old_oom_score_adj, sync_fd, started_fd);
+    return monitor_live(config, &inherited, sync_fd, started_fd);
 }

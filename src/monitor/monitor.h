@@ -96,18 +96,15 @@ void monitor_pump(Monitor *monitor, StreamId stream, SplitMode mode);
 /* Gives back the memory that a burst has left in the buffers. */
 void monitor_trim(Monitor *monitor);
 
-/*
- * Takes what is in the pipe now, and not what may follow. Returns false if an outlet that lags
- * behind leaves no room for it.
- */
-bool monitor_take_rest(Monitor *monitor, StreamId stream);
+/* Takes what is in the pipe now, and not what may follow. */
+void monitor_take_rest(Monitor *monitor, StreamId stream);
 
 /* --- end.c: phases draining and reporting --- */
 
 /* The container has ended: takes its last output, reports, and ends. Safe to call again. */
 void monitor_end(Monitor *monitor);
 
-/* Somebody wants an end while only the report is left: waits for no reader any more. */
+/* Somebody wants an end while only the report is left: no waiting for readers or --exit-delay. */
 void monitor_hurry(Monitor *monitor);
 
 /* The status to exit with, as engines expect it of the monitor. */

@@ -70,10 +70,16 @@ static void speak_of_writes(Monitor *monitor, int result)
     }
 }
 
-/* A stream whose slowest reader lags too far behind is not read, so that its writer waits. */
-static void hold_or_go_on(Monitor *monitor, StreamId id)
+/*
+ * A stream whose slowest reader lags too far behind is not read, so that its writer waits. Always
+ * for both: a client that is found dead while one stream is pumped may have held the other.
+ */
+static void hold_or_go_on(Monitor *monitor)
 {
-    stream_watch(&monitor->streams[id], outlets_backlog(monitor, id) < STATE_HOLD_SIZE);
+    if (monitor_page(monitor)->phase != PHASE_RUNNING)
+        return;
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
+        stream_watch(&monitor->streams[i], outlets_backlog(monitor, i) < STATE_HOLD_SIZE);
 }
 
 void monitor_pump(Monitor *monitor, StreamId id, SplitMode mode)
@@ -87,11 +93,12 @@ void monitor_pump(Monitor *monitor, StreamId id, SplitMode mode)
     if (monitor->has_console)
         outlet_pump(&monitor->console.outlet);
     attach_pump(&monitor->attach);
+    hold_or_go_on(monitor);
     if (state_is_swollen(&monitor->state))
         monitor->trim_at = clock_boottime_us() + TRIM_AFTER;
 }
 
-/* Until the runtime has ended, the pipes carry its own words: only the last of them are kept. */
+/* Without a container, the pipes carry the runtime's words: only the last of them are kept. */
 static void capture(Monitor *monitor, StreamId id)
 {
     State *state = &monitor->state;
@@ -113,7 +120,7 @@ static ssize_t take(Monitor *monitor, StreamId id)
     if (!page->first_output)
         attach_accept_waiting(&monitor->attach);
     n = stream_read(&monitor->streams[id], keep_from(monitor, id));
-    if (page->phase == PHASE_STARTING) {
+    if (page->phase == PHASE_STARTING || page->failed) {
         capture(monitor, id);
         return n;
     }
@@ -126,11 +133,7 @@ static ssize_t take(Monitor *monitor, StreamId id)
 
 static void on_readable(Stream *stream, void *owner)
 {
-    Monitor *monitor = owner;
-
-    take(monitor, stream->id);
-    if (monitor_page(monitor)->phase != PHASE_STARTING)
-        hold_or_go_on(monitor, stream->id);
+    take(owner, stream->id);
 }
 
 void monitor_take_pipes(Monitor *monitor, Pipes *pipes)
@@ -142,33 +145,37 @@ void monitor_take_pipes(Monitor *monitor, Pipes *pipes)
     }
 }
 
-bool monitor_take_rest(Monitor *monitor, StreamId id)
+/* A reader never holds back the exit report: if there is no room left, it has been too slow. */
+static void drop_laggards(Monitor *monitor)
+{
+    message(&monitor->config->messages, LEVEL_WARNING,
+            "Readers that lag behind leave no room for the last output: they are dropped");
+    attach_close_clients(&monitor->attach, true);
+    if (monitor->has_console)
+        outlet_skip(&monitor->console.outlet);
+}
+
+void monitor_take_rest(Monitor *monitor, StreamId id)
 {
     Stream *stream = &monitor->streams[id];
     int rest = 0;
 
     if (!stream_is_open(stream) || ioctl(stream->fd, FIONREAD, &rest) < 0)
-        return true;
+        return;
     while (rest > 0 && stream_is_open(stream)) {
         ssize_t n = take(monitor, id);
 
         if (n == -ENOBUFS)
-            return false;
-        if (n < 0 && n != -EINTR)
+            drop_laggards(monitor);
+        else if (n < 0 && n != -EINTR)
             break;
         rest -= n > 0 ? (int)n : 0;
     }
-    return true;
 }
 
 void monitor_outlets_moved(Monitor *monitor)
 {
-    Page *page = monitor_page(monitor);
-
-    if (page->phase == PHASE_RUNNING) {
-        for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
-            hold_or_go_on(monitor, i);
-    } else if (page->phase > PHASE_RUNNING) {
+    hold_or_go_on(monitor);
+    if (monitor_page(monitor)->phase > PHASE_RUNNING)
         monitor_end(monitor);
-    }
 }

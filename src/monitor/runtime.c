@@ -38,6 +38,7 @@ int monitor_start_runtime(Monitor *monitor, Error *error)
         .die_with_us = true,
         .mask = &mask,
         .oom_score_adj = monitor_page(monitor)->old_oom_score_adj,
+        .file_limit = monitor_page(monitor)->old_file_limit,
         .failure_fd = -1,
     };
     pid_t pid;
@@ -59,16 +60,17 @@ void monitor_report(Monitor *monitor, int number, const char *text, size_t lengt
 {
     char line[SYNC_LINE_MAX];
     const char *key = monitor->config->api_version >= 1 ? "data" : "pid";
-    Page *page = monitor_page(monitor);
+    Page *page = monitor_page(monitor); /* NULL if there is none for want of memory */
     int r;
 
-    if (monitor->sync_fd < 0 || page->reported & REPORTED_START)
+    if (monitor->sync_fd < 0 || (page != NULL && page->reported & REPORTED_START))
         return;
-    r = fd_write_all(monitor->sync_fd, line, sync_line(line, key, number, text, length));
+    r = sync_send(monitor->sync_fd, line, sync_line(line, key, number, text, length));
     if (r < 0)
         message(&monitor->config->messages, LEVEL_DEBUG, "The engine does not read its pipe: %s",
                 strerror(-r));
-    state_commit_u32(&page->reported, page->reported | REPORTED_START);
+    if (page != NULL)
+        state_commit_u32(&page->reported, page->reported | REPORTED_START);
 }
 
 /* What the runtime has said on a stream and that has been kept. */
@@ -100,21 +102,31 @@ static void fail(Monitor *monitor, const char *text, size_t length)
     monitor_end(monitor);
 }
 
+/* It may have become our child meanwhile, when its parent ended: then its status can be had. */
+static void foreign_ended(Monitor *monitor)
+{
+    Page *page = monitor_page(monitor);
+
+    children_reap(&monitor->state);
+    if (!(page->ended & ENDED_CONTAINER)) {
+        message(&monitor->config->messages, LEVEL_WARNING,
+                "The container's process %d was not left to this monitor by the runtime %s: it has "
+                "ended with a status that is unknown, reported as %d",
+                page->container_pid, monitor->config->runtime, STATUS_UNKNOWN);
+        page->container_status = STATUS_UNKNOWN;
+        state_commit_u32(&page->ended, page->ended | ENDED_CONTAINER);
+    }
+    monitor_end(monitor);
+}
+
 static gboolean on_foreign_end(gint fd, GIOCondition condition, gpointer data)
 {
     Monitor *monitor = data;
-    Page *page = monitor_page(monitor);
 
     (void)fd;
     (void)condition;
     monitor->foreign_source = 0;
-    page->container_status = STATUS_UNKNOWN;
-    state_commit_u32(&page->ended, page->ended | ENDED_CONTAINER);
-    message(&monitor->config->messages, LEVEL_WARNING,
-            "The container's process %d was not left to this monitor by the runtime %s: it has "
-            "ended with a status that is unknown, reported as %d",
-            page->container_pid, monitor->config->runtime, STATUS_UNKNOWN);
-    monitor_end(monitor);
+    foreign_ended(monitor);
     return G_SOURCE_REMOVE;
 }
 
@@ -124,7 +136,7 @@ static void watch_foreign(Monitor *monitor, pid_t pid)
     int r = children_watch_foreign(pid, &monitor->foreign_fd);
 
     if (r == -ESRCH) {
-        on_foreign_end(-1, 0, monitor);
+        foreign_ended(monitor);
     } else if (r < 0) {
         message(&monitor->config->messages, LEVEL_ERROR,
                 "Cannot watch the container's process %d, which is not a child of this monitor: "
@@ -141,7 +153,10 @@ static void running(Monitor *monitor, pid_t pid)
     const Config *config = monitor->config;
     Page *page = monitor_page(monitor);
     GString *noise = captured(monitor, STREAM_STDERR);
+    GString *more = captured(monitor, STREAM_STDOUT);
 
+    g_string_append_len(noise, more->str, (gssize)more->len);
+    g_string_free(more, TRUE);
     if (noise->len > 0)
         message(&config->messages, LEVEL_WARNING, "The runtime %s warned: %s", config->runtime,
                 noise->str);
@@ -183,7 +198,7 @@ void monitor_runtime_ended(Monitor *monitor)
             g_string_printf(text, "The runtime %s failed with exit status %d and said nothing",
                             config->runtime, status);
     } else {
-        const char *why = pid < 0 ? strerror(-pid) : "it holds no pid";
+        const char *why = pid < 0 ? strerror(-pid) : "it does not hold the pid of a container";
 
         message(&config->messages, LEVEL_ERROR, "Failed to read pidfile: %s: %s",
                 config->container_pidfile, why);

@@ -45,6 +45,7 @@ static int64_t next_deadline(const Monitor *monitor)
     at = earlier(at, page->command_at);
     at = earlier(at, page->kill_at);
     at = earlier(at, monitor->trim_at);
+    at = earlier(at, monitor->attach.retry_at);
     since = attach_stalled_since(&monitor->attach, is_ending(monitor));
     if (since != INT64_MAX)
         at = earlier(at, since + (is_ending(monitor) ? LINGER : STALL_TIMEOUT));
@@ -141,6 +142,8 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
         kill_container(monitor, now);
     if (page->kill_at != 0 && page->kill_at <= now)
         give_up_killing(monitor);
+    if (is_due(&monitor->attach.retry_at, now))
+        attach_retry(&monitor->attach);
     drop_stalled(monitor, now);
     if (page->command_at != 0 && page->command_at <= now)
         monitor_end(monitor);

@@ -29,7 +29,7 @@ static char **make_environment(void)
 }
 
 pid_t exit_command_start(const char *file, const char *const *arguments, const sigset_t *mask,
-                         int oom_score_adj, Error *error)
+                         int oom_score_adj, uint64_t file_limit, Error *error)
 {
     g_autofree char **argv = make_argv(file, arguments);
     g_autofree char **environment = make_environment();
@@ -41,6 +41,7 @@ pid_t exit_command_start(const char *file, const char *const *arguments, const s
         .close_others = true,
         .mask = mask,
         .oom_score_adj = oom_score_adj,
+        .file_limit = file_limit,
         .failure_fd = -1,
     };
 

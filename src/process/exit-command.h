@@ -3,6 +3,7 @@
 #include "util/error.h"
 
 #include <signal.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /*
@@ -13,4 +14,4 @@
  * Returns its pid, or negative with *error filled.
  */
 pid_t exit_command_start(const char *file, const char *const *arguments, const sigset_t *mask,
-                         int oom_score_adj, Error *error);
+                         int oom_score_adj, uint64_t file_limit, Error *error);

@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static void add(GPtrArray *argv, const char *word)
@@ -42,12 +44,22 @@ char **runtime_create_argv(const RuntimeCall *call)
     return (char **)g_ptr_array_free(argv, FALSE);
 }
 
+/* A decimal number and white space; neither pid 1 nor we can be the container. */
+static int parse_pid(const char *text)
+{
+    char *end;
+    long pid = strtol(text, &end, 10);
+
+    if (end == text || end[strspn(end, " \n")] != '\0')
+        return 0;
+    return pid > 1 && pid <= INT_MAX && pid != getpid() ? (int)pid : 0;
+}
+
 int runtime_read_pidfile(const char *path)
 {
     CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     char text[32];
     ssize_t n;
-    int pid;
 
     if (fd < 0)
         return -errno;
@@ -55,6 +67,5 @@ int runtime_read_pidfile(const char *path)
     if (n < 0)
         return -errno;
     text[n] = '\0';
-    pid = atoi(text);
-    return pid > 0 ? pid : 0;
+    return parse_pid(text);
 }

@@ -23,7 +23,7 @@ typedef struct RuntimeCall {
 char **runtime_create_argv(const RuntimeCall *call);
 
 /*
- * Reads the pid that the runtime has written. Returns it, 0 if the file is empty or holds no
- * positive number, or -errno.
+ * Reads the pid that the runtime has written. Returns it, 0 if the file is empty or holds anything
+ * but the pid of a process that a container can have, or -errno.
  */
 int runtime_read_pidfile(const char *path);

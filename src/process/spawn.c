@@ -1,5 +1,6 @@
 #include "process/spawn.h"
 
+#include "process/file-limit.h"
 #include "process/oom-score.h"
 #include "util/fd.h"
 
@@ -64,6 +65,7 @@ static void become(const Spawn *what, pid_t parent)
         _exit(127);
     }
     oom_score_set(what->oom_score_adj);
+    file_limit_set(what->file_limit);
     if (what->close_others)
         syscall(SYS_close_range, 3U, ~0U, 0U);
     sigprocmask(SIG_SETMASK, what->mask, NULL);

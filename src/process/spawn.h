@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* A program to be started, and what its process is to be before execve. */
@@ -17,6 +18,7 @@ typedef struct Spawn {
     bool close_others;    /* no descriptor above 2 is inherited (so not with failure_fd) */
     const sigset_t *mask; /* signal mask of the new program */
     int oom_score_adj;    /* value to restore */
+    uint64_t file_limit;  /* soft limit on file sizes to restore */
     int failure_fd;       /* gets errno as an int if execve fails; -1: words on fd 2 instead */
 } Spawn;
 

@@ -3,11 +3,15 @@
 #include "util/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 int engine_pipe(const char *variable, Error *error)
 {
@@ -25,12 +29,29 @@ int engine_pipe(const char *variable, Error *error)
                   value);
         return -2;
     }
+    r = fcntl((int)fd, F_GETFD);
+    /* What we were given has no FD_CLOEXEC; what has it is a file of our own under that number. */
+    if (r >= 0 && r & FD_CLOEXEC) {
+        error_set(error, EBADF, "unable to make %s CLOEXEC: descriptor %ld", variable, fd);
+        return -2;
+    }
     r = fd_set_cloexec((int)fd, true);
     if (r < 0) {
         error_set(error, -r, "unable to make %s CLOEXEC: descriptor %ld", variable, fd);
         return -2;
     }
     return (int)fd;
+}
+
+int sync_send(int fd, const char *line, size_t length)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    ssize_t n = send(fd, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    /* A pipe that poll(2) calls writable takes a line at once: it is no longer than PIPE_BUF. */
+    if (n < 0 && errno == ENOTSOCK && poll(&ready, 1, 0) == 1)
+        n = write(fd, line, length);
+    return n < 0 ? -errno : 0;
 }
 
 /* How JSON writes the byte, into `to`; returns the length. */

@@ -14,6 +14,12 @@ enum { SYNC_LINE_MAX = 4096 }; /* Podman reads its packet through a buffer of th
 int engine_pipe(const char *variable, Error *error);
 
 /*
+ * Sends the line in one piece, and does not wait: whoever leaves so little a message unread is
+ * gone. Returns 0 or -errno.
+ */
+int sync_send(int fd, const char *line, size_t length);
+
+/*
  * Formats `{"KEY": NUMBER, "message": "TEXT"}\n` into `line`, without the message if the text is
  * empty. The line has at most SYNC_LINE_MAX bytes: of a longer text the end is kept, where
  * runtimes say what went wrong. Bytes that are not UTF-8 are replaced. Returns the line's length.

@@ -70,10 +70,11 @@ typedef struct LogCursors {
     uint64_t rest_length;    /* so much of its beginning is the rest of a torn record */
     uint64_t log_before;     /* size of the log file without the batch */
     uint64_t torn_length;    /* so much of that torn record is in the file */
+    uint64_t torn_end;       /* size of the file when that much was written */
     uint64_t torn_content;   /* its content, in bytes the container wrote */
     uint64_t torn_stream;
     uint64_t torn_partial;
-    uint64_t cutting; /* 1: the file is to be cut back from log_before to cut_to */
+    uint64_t cutting; /* 1: the file is to be cut back from torn_end to cut_to */
     uint64_t cut_to;
     uint64_t total;  /* bytes ever in the log, for --log-global-size-max */
     uint64_t capped; /* 1 once that limit has been reached */
@@ -150,8 +151,9 @@ typedef struct Page {
     int64_t kill_at;           /* when to stop waiting for a container that it has killed */
     int64_t command_at;        /* when the exit command is due */
 
-    uint64_t child_mask;    /* signal mask of our children, the caller's: bit N - 1 = signal N */
-    uint64_t attach_device; /* of the attach socket's file: only our own is removed */
+    uint64_t old_file_limit; /* soft limit on file sizes, for our children */
+    uint64_t child_mask;     /* signal mask of our children, the caller's: bit N - 1 = signal N */
+    uint64_t attach_device;  /* of the attach socket's file: only our own is removed */
     uint64_t attach_inode;
 
     StreamPage streams[STREAMS];

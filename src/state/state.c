@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,40 +45,15 @@ static int map_both(State *state, Error *error)
 }
 
 /*
- * Gives a memory file its size. The caller's limit on file sizes counts for memory too; ours is
- * raised as far as it may be for the moment, and put back for our children.
- */
-static int set_size(int fd, off_t size)
-{
-    struct rlimit old;
-    struct rlimit raised;
-    int r;
-
-    if (ftruncate(fd, size) == 0)
-        return 0;
-    if (errno != EFBIG || getrlimit(RLIMIT_FSIZE, &old) < 0)
-        return -errno;
-    raised = (struct rlimit){old.rlim_max, old.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &raised);
-    r = ftruncate(fd, size) < 0 ? -errno : 0;
-    setrlimit(RLIMIT_FSIZE, &old);
-    return r;
-}
-
-/*
- * Returns a descriptor, or a negative value with *error filled. -EFBIG: the caller's hard limit
- * on file sizes does not even allow this.
+ * Returns a descriptor, or a negative value with *error filled. -EFBIG: the limit on file
+ * sizes, which counts for memory files too, does not allow this.
  */
 static int memory_file(const char *name, off_t size, Error *error)
 {
     CLEANUP_FD int fd = memfd_create(name, MFD_CLOEXEC);
-    int r;
 
-    if (fd < 0)
-        return error_set(error, errno, "Cannot make the memory file %s", name);
-    r = set_size(fd, size);
-    if (r < 0)
-        return error_set(error, -r, "Cannot make the memory file %s of %lld bytes", name,
+    if (fd < 0 || ftruncate(fd, size) < 0)
+        return error_set(error, errno, "Cannot make the memory file %s of %lld bytes", name,
                          (long long)size);
     return fd_steal(&fd);
 }

@@ -1,6 +1,7 @@
 #include "stdio/attach.h"
 
 #include "state/fds.h"
+#include "util/clock.h"
 #include "util/fd.h"
 #include "util/watch.h"
 
@@ -18,6 +19,7 @@ enum {
     /* Engines cut a socket path to the sun_path limit, so a link of exactly this length is made
      * one character shorter: that is the name they look for. */
     SYMLINK_CUT_LENGTH = 107,
+    RETRY_AFTER = 1000000, /* microseconds */
 };
 
 /*
@@ -48,6 +50,8 @@ static void client_free(AttachClient *client)
     close_gently(fd);
     attach->clients[page - attach->state->page->clients] = NULL;
     g_free(client);
+    if (attach->retry_at != 0)
+        attach->retry_at = 1; /* long ago: there is a descriptor now */
 }
 
 static void on_moved(Outlet *outlet, void *owner)
@@ -111,6 +115,14 @@ static void add_client(Attach *attach, int fd)
     attach->clients[slot] = client;
 }
 
+static void listen_again_later(Attach *attach)
+{
+    if (attach->source != 0)
+        g_source_remove(attach->source);
+    attach->source = 0;
+    attach->retry_at = clock_boottime_us() + RETRY_AFTER;
+}
+
 void attach_accept_waiting(Attach *attach)
 {
     int fd;
@@ -119,6 +131,8 @@ void attach_accept_waiting(Attach *attach)
         return;
     while ((fd = accept4(attach->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
         add_client(attach, fd);
+    if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+        listen_again_later(attach);
 }
 
 static gboolean on_connection(gint fd, GIOCondition condition, gpointer data)
@@ -130,6 +144,13 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer data)
     attach_accept_waiting(attach);
     attach->changed(attach->owner);
     return G_SOURCE_CONTINUE;
+}
+
+void attach_retry(Attach *attach)
+{
+    attach->retry_at = 0;
+    if (attach->source == 0 && attach->listener >= 0)
+        attach->source = watch_fd(attach->listener, G_IO_IN, on_connection, attach);
 }
 
 /* Binds <bundle>/attach through the bundle's descriptor: the path itself may be too long. */
@@ -185,7 +206,7 @@ int attach_init(Attach *attach, State *state, const char *bundle, const char *so
     if (r < 0)
         return r;
     fds_add(state, FD_ATTACH_LISTENER, attach->listener);
-    attach->source = watch_fd(attach->listener, G_IO_IN, on_connection, attach);
+    attach_retry(attach);
     return 0;
 }
 
@@ -215,6 +236,7 @@ void attach_stop_listening(Attach *attach)
     if (attach->source != 0)
         g_source_remove(attach->source);
     attach->source = 0;
+    attach->retry_at = 0;
     fds_remove(attach->state, attach->listener);
     fd_close(&attach->listener);
 }

@@ -31,6 +31,7 @@ struct Attach {
     char *bundle;
     char *symlink;    /* <socket-dir>/<cuuid>, NULL with --full-attach */
     unsigned refused; /* connections beyond the most there may be, closed at once */
+    int64_t retry_at; /* CLOCK_BOOTTIME microseconds, 0 = none: see attach_retry() */
     AttachChanged changed;
     void *owner;
     AttachClient
@@ -57,6 +58,13 @@ void attach_stop_listening(Attach *attach);
  * output is read, so that who came before it is known as early.
  */
 void attach_accept_waiting(Attach *attach);
+
+/*
+ * Watches the listener again. A connection that cannot be accepted for want of descriptors or
+ * memory would be announced without end: the listener is left alone until `retry_at`, or until a
+ * client goes.
+ */
+void attach_retry(Attach *attach);
 
 /* Sends every client what it can take now. */
 void attach_pump(Attach *attach);

@@ -5,42 +5,81 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* The device behind a terminal's descriptor; /dev/tty is only another name for it. */
+static int terminal_device(int fd, unsigned *device)
+{
+    return ioctl(fd, TIOCGDEV, device);
+}
+
+/* Our controlling terminal, if that is what `fd` is: it may be opened whoever owns it. */
+static int open_terminal_again(int fd)
+{
+    CLEANUP_FD int own = open("/dev/tty", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    unsigned ours;
+    unsigned wanted;
+
+    if (own < 0 || terminal_device(own, &ours) < 0 || terminal_device(fd, &wanted) < 0 ||
+        ours != wanted)
+        return -1;
+    return fd_steal(&own);
+}
 
 /*
  * A descriptor for our stdout or stderr that never blocks. O_NONBLOCK belongs to the open file and
  * not to the descriptor, so setting it would change it for the caller's shell too: a pipe or a
- * terminal is opened once more instead. Where that cannot be (a socket, another user's terminal),
- * the original is used, and small writes after poll(2) have to do.
+ * terminal is opened once more instead. Returns -1 where that cannot be.
  */
-static int open_again(int fd)
+static int open_again(int fd, mode_t mode)
 {
-    struct stat st;
     char name[32];
+    int again;
 
-    if (fstat(fd, &st) < 0 || !(S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
+    if (!S_ISFIFO(mode) && !S_ISCHR(mode))
         return -1;
     snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-    return open(name, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    again = open(name, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return again < 0 && S_ISCHR(mode) ? open_terminal_again(fd) : again;
 }
 
-void console_init(Console *console, State *state, OutletMoved moved, void *owner)
+/* Sets one stream up. Returns false if a write to it could stop us, so that there is no copy. */
+static bool console_open(Console *console, StreamId id)
+{
+    Outlet *outlet = &console->outlet;
+    int own = id == STREAM_STDOUT ? STDOUT_FILENO : STDERR_FILENO;
+    struct stat st = {0};
+    int again;
+
+    fstat(own, &st);
+    again = open_again(own, st.st_mode);
+    console->fds[id] = again;
+    outlet->blocking[id] = again < 0;
+    outlet->page->fd[id] = again >= 0 ? again : own;
+    if (again >= 0)
+        fds_add(outlet->state, FD_CONSOLE, again);
+    return again >= 0 || !S_ISCHR(st.st_mode);
+}
+
+bool console_init(Console *console, State *state, OutletMoved moved, void *owner)
 {
     OutletPage *page = &state->page->console;
+    bool complete = true;
 
     outlet_init(&console->outlet, state, page, false, moved, owner);
-    for (int i = 0; i < STREAMS; i++) {
-        console->fds[i] = open_again(STDOUT_FILENO + i);
-        console->outlet.blocking[i] = console->fds[i] < 0;
-        page->fd[i] = console->fds[i] >= 0 ? console->fds[i] : STDOUT_FILENO + i;
-        if (console->fds[i] >= 0)
-            fds_add(state, FD_CONSOLE, console->fds[i]);
-    }
     page->early = 1;
     page->dead = 0;
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        if (!console_open(console, i)) {
+            page->dead |= 1U << i;
+            complete = false;
+        }
+    }
     outlet_skip(&console->outlet);
     state_commit_u32(&page->used, 1);
+    return complete;
 }
 
 void console_deinit(Console *console)
@@ -49,7 +88,7 @@ void console_deinit(Console *console)
 
     state_commit_u32(&state->page->console.used, 0);
     outlet_deinit(&console->outlet);
-    for (int i = 0; i < STREAMS; i++) {
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
         if (console->fds[i] >= 0)
             fds_remove(state, console->fds[i]);
         fd_close(&console->fds[i]);

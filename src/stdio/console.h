@@ -12,5 +12,11 @@ typedef struct Console {
     int fds[STREAMS]; /* -1: the descriptor of the same stream is ours to use but not to close */
 } Console;
 
-void console_init(Console *console, State *state, OutletMoved moved, void *owner);
+/*
+ * Begins the copy. Returns false if one of the two streams is left out: a terminal that is neither
+ * ours to open nor our controlling one could stop the monitor whenever it is stopped itself.
+ */
+bool console_init(Console *console, State *state, OutletMoved moved, void *owner);
+
+/* Ends it. */
 void console_deinit(Console *console);

@@ -53,12 +53,15 @@ static ssize_t send_packet(int fd, StreamId stream, const uint8_t *bytes, size_t
 static ssize_t write_ready(int fd, const uint8_t *bytes, size_t size)
 {
     struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    ssize_t n = send(fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 
+    if (n >= 0 || errno != ENOTSOCK)
+        return n;
     if (poll(&ready, 1, 0) == 0) {
         errno = EAGAIN;
         return -1;
     }
-    /* A pipe that poll(2) calls writable takes this much at once. */
+    /* A pipe that poll(2) calls writable takes this much at once; a regular file takes anything. */
     return write(fd, bytes, size < PIPE_BUF ? size : PIPE_BUF);
 }
 

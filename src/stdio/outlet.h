@@ -22,7 +22,7 @@ struct Outlet {
     State *state;
     OutletPage *page;       /* in the state: descriptors and cursors */
     bool packets;           /* attach client: a packet with a stream id per chunk */
-    bool blocking[STREAMS]; /* the descriptor may block: only small writes, after poll(2) */
+    bool blocking[STREAMS]; /* the descriptor may block: see write_ready() */
     guint sources[STREAMS]; /* waiting for the descriptor to take more */
     int64_t moved_at; /* CLOCK_BOOTTIME microseconds: last progress, or when it began to lag */
     OutletMoved moved;

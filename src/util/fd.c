@@ -60,22 +60,30 @@ int fd_set_nonblock(int fd, bool on)
     return change_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);
 }
 
+int fd_fill_stdio(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd < 0)
+        return -errno;
+    close(fd);
+    return 0;
+}
+
 int fd_null_stdio(void)
 {
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int r = 0;
+    CLEANUP_FD int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     if (null_fd < 0)
         return -errno;
-    for (int fd = 0; fd <= 2 && r == 0; fd++) {
-        if (fd == null_fd)
-            r = fd_set_cloexec(fd, false); /* the number was free: it stays */
-        else if (dup2(null_fd, fd) < 0)
-            r = -errno;
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (dup2(null_fd, fd) < 0)
+            return -errno;
     }
-    if (null_fd > 2)
-        close(null_fd);
-    return r;
+    return 0;
 }
 
 void fd_close_inherited(void)

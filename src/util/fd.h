@@ -30,7 +30,14 @@ int fd_set_cloexec(int fd, bool on);
 /* Sets or clears O_NONBLOCK. Returns 0 or -errno. */
 int fd_set_nonblock(int fd, bool on);
 
-/* Makes fds 0 to 2 refer to /dev/null. Returns 0 or -errno. */
+/*
+ * Opens /dev/null in the place of those of fds 0 to 2 that the caller has closed. Otherwise a file
+ * of ours would get such a number, and be overwritten or handed to a child as its stdin. Returns 0
+ * or -errno.
+ */
+int fd_fill_stdio(void);
+
+/* Makes fds 0 to 2, all of them open, refer to /dev/null. Returns 0 or -errno. */
 int fd_null_stdio(void);
 
 /*

@@ -119,7 +119,7 @@ static void copy_file(const char *from, const char *to)
 /* Opens the copy of that file which the dead process' log descriptor refers to. */
 static int open_copy(const Death *death, const LogFixture *copy, pid_t pid)
 {
-    static const char *const suffixes[] = {"", ".1", ".tmp"};
+    static const char *const suffixes[] = {"", ".1"};
     char name[64];
     struct stat held;
 
@@ -145,7 +145,7 @@ static int open_copy(const Death *death, const LogFixture *copy, pid_t pid)
 /* The copy of everything that outlives the process, in a directory of its own. */
 static void copy_remains(const Death *death, LogFixture *copy, pid_t pid)
 {
-    static const char *const suffixes[] = {"", ".1", ".tmp"};
+    static const char *const suffixes[] = {"", ".1"};
     const State *state = &death->fixture.state;
     Error error;
 

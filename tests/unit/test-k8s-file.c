@@ -253,7 +253,7 @@ START_TEST(a_size_limit_that_cannot_be_kept_costs_no_line)
     char *temporary;
 
     log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = -1, .size_max = 100});
-    temporary = g_strdup_printf("%s.tmp", fixture.path);
+    temporary = g_strdup_printf("%s.%d.tmp", fixture.path, (int)getpid());
     ck_assert_int_eq(g_mkdir(temporary, 0700), 0); /* no new file can be made */
     ck_assert_int_eq(log_feed(&fixture, STREAM_STDOUT, "1\n2\n3\n4\n", 8, SPLIT_WAIT), 1);
     ck_assert_ptr_nonnull(strstr(fixture.log.reopen_error.text, temporary));
@@ -305,7 +305,7 @@ START_TEST(a_failed_reopen_keeps_the_old_file)
     char *temporary;
 
     log_setup(&fixture, plain);
-    temporary = g_strdup_printf("%s.tmp", fixture.path);
+    temporary = g_strdup_printf("%s.%d.tmp", fixture.path, (int)getpid());
     ck_assert_int_eq(g_mkdir(temporary, 0700), 0); /* cannot be unlinked or created */
     ck_assert_int_eq(k8s_file_reopen(&fixture.log, &error), -EEXIST);
     ck_assert_ptr_nonnull(strstr(error.text, temporary));
@@ -327,7 +327,7 @@ START_TEST(reopen_does_not_write_through_a_planted_link)
     GString *content;
 
     log_setup(&fixture, plain);
-    temporary = g_strdup_printf("%s.tmp", fixture.path);
+    temporary = g_strdup_printf("%s.%d.tmp", fixture.path, (int)getpid());
     victim = g_build_filename(fixture.dir, "victim", NULL);
     ck_assert(g_file_set_contents(victim, "precious", -1, NULL));
     ck_assert_int_eq(symlink(victim, temporary), 0);

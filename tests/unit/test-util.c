@@ -47,13 +47,17 @@ START_TEST(only_inherited_descriptors_are_closed)
 }
 END_TEST
 
-START_TEST(stdio_becomes_dev_null_even_where_it_was_closed)
+START_TEST(stdio_that_was_closed_is_filled_and_the_rest_becomes_dev_null)
 {
     struct stat null;
+    struct stat kept;
 
     ck_assert_int_eq(stat("/dev/null", &null), 0);
     close(STDIN_FILENO);
     close(STDERR_FILENO);
+    ck_assert_int_eq(fd_fill_stdio(), 0);
+    ck_assert_int_eq(fstat(STDOUT_FILENO, &kept), 0);
+    ck_assert_uint_ne(kept.st_rdev, null.st_rdev);
     ck_assert_int_eq(fd_null_stdio(), 0);
     for (int fd = 0; fd <= 2; fd++) {
         struct stat st;
@@ -79,4 +83,4 @@ END_TEST
 SUITE("util", a_sleep_is_never_cut_short_nor_overflows,
       file_replace_sets_content_and_mode_and_leaves_nothing_else,
       file_replace_reports_why_it_failed, only_inherited_descriptors_are_closed,
-      stdio_becomes_dev_null_even_where_it_was_closed)
+      stdio_that_was_closed_is_filled_and_the_rest_becomes_dev_null)
