@@ -52,6 +52,9 @@ static uint64_t batch_progress(const BatchFile *file, const LogCursors *cursors)
     return progress;
 }
 
+/* A size that no file has. */
+#define NEVER_CUT UINT64_MAX
+
 /* The end of the record that byte `at` of the batch belongs to. Content holds no newline. */
 static uint64_t record_end(const uint8_t *batch, uint64_t length, uint64_t at)
 {
@@ -105,10 +108,14 @@ static void batch_lose(BatchFile *file, uint64_t done)
     LogCursors *next = state_cursors_next(file->state);
     uint64_t kept = live->rest_length; /* up to here it is in the file, or waits */
 
-    if (done < kept)
-        next->torn_length += done; /* still the record that was torn before */
-    if (done > 0)
+    if (done > 0 && done < kept) {
+        /* Still the record that was torn before; but it cannot be cut off any more if somebody else
+         * has written between its two pieces. */
+        next->torn_length += done;
+        next->torn_end = live->log_before == live->torn_end ? live->log_before + done : NEVER_CUT;
+    } else if (done > 0) {
         next->torn_end = live->log_before + done;
+    }
     while (kept < done) {
         BatchRecord record = batch_record(batch, length, kept);
 

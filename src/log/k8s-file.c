@@ -9,12 +9,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LOG_MODE = 0640 };
+enum {
+    LOG_MODE = 0640,
+    LINKS_MOST = 40, /* as the kernel follows */
+};
 
 _Static_assert(RECORD_HEADER_LENGTH + 1 <= STATE_RECORD_OVERHEAD, "a batch has too little room");
 
@@ -154,21 +156,37 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
 }
 
 /*
- * The file that the log's path means: a symbolic link stays one, and the file it names is replaced.
- * If nothing is there (somebody has moved it away), the path itself.
+ * The file that the log's path means: a symbolic link stays one, and the file it names is replaced,
+ * also if somebody has moved that away.
  */
 static int resolve(const char *path, char resolved[PATH_MAX])
 {
-    if (realpath(path, resolved) != NULL)
-        return 0;
-    if (errno != ENOENT)
-        return -1;
-    if (strlen(path) >= PATH_MAX) {
-        errno = ENAMETOOLONG;
-        return -1;
+    char target[PATH_MAX];
+
+    if (snprintf(resolved, PATH_MAX, "%s", path) >= PATH_MAX)
+        return -ENAMETOOLONG;
+    for (int i = 0; i < LINKS_MOST; i++) {
+        ssize_t length = readlink(resolved, target, sizeof(target) - 1);
+        char *slash = strrchr(resolved, '/');
+        size_t kept;
+
+        if (length < 0)
+            return 0; /* no link, or nothing there */
+        target[length] = '\0';
+        kept = target[0] == '/' || slash == NULL ? 0 : (size_t)(slash + 1 - resolved);
+        if (kept + (size_t)length >= PATH_MAX)
+            return -ENAMETOOLONG;
+        memcpy(resolved + kept, target, (size_t)length + 1);
     }
-    strcpy(resolved, path);
-    return 0;
+    return -ELOOP;
+}
+
+/* Whether a file may be renamed to `path`: nothing else than a regular file may be there. */
+static bool is_replaceable(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) < 0 ? errno == ENOENT : S_ISREG(st.st_mode);
 }
 
 /* Makes a new, empty file at the path and goes on there, under the same descriptor number. */
@@ -177,12 +195,17 @@ static int replace(K8sFile *file, Error *error)
     char path[PATH_MAX];
     char temporary[PATH_MAX + 32];
     CLEANUP_FD int fd = -1;
+    int r;
 
     if (!file->to.regular)
         return error_set(error, 0, "Cannot replace the log %s: it is not a regular file",
                          file->path);
-    if (resolve(file->path, path) < 0)
-        return error_set(error, errno, "Cannot replace the log %s", file->path);
+    r = resolve(file->path, path);
+    if (r < 0)
+        return error_set(error, -r, "Cannot replace the log %s", file->path);
+    if (!is_replaceable(path))
+        return error_set(error, 0, "Cannot replace the log %s: %s is not a regular file",
+                         file->path, path);
     /* Our pid in the name: what lies there is our own, and is neither followed nor written to. */
     snprintf(temporary, sizeof(temporary), "%s.%d.tmp", path, (int)getpid());
     unlink(temporary);

@@ -21,6 +21,7 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import traceback
 from dataclasses import dataclass
 
@@ -497,10 +498,8 @@ class Container:
         return thing
 
     def close(self):
-        # First kill: closing a fifo would let go who waits for it. Twice nothing: a process in the middle of execve has
-        # no environment for a moment.
-        mark = f"{MARK}={self.top}".encode()
-        wait_until(lambda: not _kill_all(mark) and not _kill_all(mark), "the test's processes to die")
+        # First kill: closing a fifo would let go who waits for it.
+        _kill_marked(self.top)
         for close in reversed(self._open):
             close()
         self._open = []
@@ -510,6 +509,98 @@ class Container:
 
     def __exit__(self, *_):
         self.close()
+
+
+class Run:
+    """`conward run`: one command and its monitor, without an engine. `options` as those of a Container."""
+
+    def __init__(self, directory, command):
+        """`command`: a script for sh."""
+        self.top = pathlib.Path(directory)
+        self.exits = self.top / "exits"
+        self.logs = self.top / "logs"
+        for path in (self.exits, self.logs):
+            path.mkdir(parents=True, exist_ok=True)
+        self.command = command
+        self.program = conward()
+        self.log = self.logs / "run.log"
+        self.exit_file = self.exits / "command"
+        self.pidfile = self.top / "pidfile"
+        self.monitor_pidfile = self.top / "monitor-pidfile"
+        self.options = {
+            "--cid": "command",
+            "--log-path": f"k8s-file:{self.log}",
+            "--exit-dir": str(self.exits),
+            "--container-pidfile": str(self.pidfile),
+        }
+        self._process = None
+
+    def launch(self, closed=(), **how):
+        """Starts it, without the given ones of descriptors 0 to 2. `how` is for subprocess.Popen; unless it says
+        otherwise, standard input is /dev/null and the output goes to the files `stdout` and `stderr`."""
+        words = [self.program, "run"]
+        for option, value in self.options.items():
+            words += [option] if value is True else [option, str(value)]
+        before = how.pop("preexec_fn", None)
+
+        def prepare():
+            if before is not None:
+                before()
+            for fd in closed:
+                os.close(fd)
+
+        how.setdefault("stdin", subprocess.DEVNULL)
+        files = {name: open(self.top / name, "wb") for name in ("stdout", "stderr")}
+        try:
+            for name, file in files.items():
+                how.setdefault(name, file)
+            self._process = subprocess.Popen(
+                [*words, "--", "sh", "-c", self.command],
+                env={**os.environ, "XDG_RUNTIME_DIR": str(self.top), MARK: str(self.top)},
+                cwd=self.top,
+                preexec_fn=prepare,
+                **how,
+            )
+        finally:
+            for file in files.values():
+                file.close()
+        self.pid = self._process.pid
+        return self
+
+    def wait(self):
+        """Waits for the started process to end and returns its exit status."""
+        return self._process.wait(LIMIT)
+
+    def wait_monitor(self):
+        """With --detach: waits for the end of the monitor, too, and returns its exit status."""
+        assert self.wait() == 0
+        return _wait_process(int(self.monitor_pidfile.read_bytes()), "the monitor to end")
+
+    def signal(self, sig):
+        self._process.send_signal(sig)
+
+    def command_pid(self):
+        """The command's pid, once it is in its file."""
+        wait_until(self.pidfile.exists, "the command's pid file")
+        return int(self.pidfile.read_bytes())
+
+    def records(self):
+        return k8slog.records(self.log.read_bytes())
+
+    def output(self, stream="stdout"):
+        return k8slog.output(self.records(), stream)
+
+    def close(self):
+        _kill_marked(self.top)
+        if self._process is not None:
+            self._process.wait()
+
+
+def _kill_marked(top):
+    """Kills every process of a test. Twice nothing: a process in the middle of execve has no environment for a
+    moment."""
+    mark = f"{MARK}={top}".encode()
+    wait_until(lambda: not _kill_all(mark) and not _kill_all(mark), "the test's processes to die")
 
 
 def _fifo(path):

@@ -10,6 +10,9 @@
  *   held, hold   two fifos: the runtime writes its pid and a newline to `held`, then reads `hold`;
  *                an empty text lets it go on, a number is its exit status. Meanwhile a test can
  *                look at it in /proc. A test that never answers has a runtime that hangs.
+ *   leftover     a shell script that runs beside the runtime from its beginning, with the same
+ *                output, and is left to itself
+ *   stdout       these bytes go to standard output
  *   stderr       these bytes go to standard error
  *   exit         a number: the runtime ends with it and makes no container
  *   command      the shell script that the container process runs in DIR; if missing, it just ends
@@ -17,8 +20,11 @@
  *   no-session   the container stays in its creator's process group instead of a session of its own
  *   no-pidfile   the pid file is not written
  *   pidfile      this text is written to the pid file in place of the pid
+ *   newline      the pid file ends with a newline
  *   fast         the runtime waits for the end of the container and leaves it unreaped
  *   reap         the runtime waits for the end of the container and reaps it
+ *   parent       a fifo: the container is the child of a process of its own, which ends, without
+ *                having reaped it, after one byte from the fifo
  *
  * `hold` does only the dance of `held` and `hold`, in DIR itself; it serves as an exit command.
  */
@@ -161,6 +167,90 @@ static _Noreturn void be_container(const char *bundle, const char *plan, int rea
     fail("cannot execute", "/bin/sh");
 }
 
+/* Runs what a careless runtime leaves behind. */
+static void start_leftover(const char *script)
+{
+    pid_t pid;
+
+    if (!exists(script)) {
+        return;
+    }
+    pid = fork();
+    if (pid < 0) {
+        fail("cannot fork for", script);
+    }
+    if (pid == 0) {
+        execl("/bin/sh", "sh", script, (char *)NULL);
+        fail("cannot execute", "/bin/sh");
+    }
+}
+
+/* The process between the runtime and the container: tells the container's pid, and stays. */
+static _Noreturn void be_parent(const char *bundle, const char *plan, int ready, int told)
+{
+    const char *parent = path_in(plan, "parent");
+    pid_t container = fork();
+    char byte;
+    int fd;
+
+    if (container < 0) {
+        fail("cannot fork", "the container process");
+    }
+    if (container == 0) {
+        be_container(bundle, plan, ready);
+    }
+    write_all(told, (const char *)&container, sizeof container);
+    /* The container's pipes and `ready` are not this one's to hold. */
+    close_range(0, UINT_MAX, 0);
+    fd = open(parent, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, &byte, 1) != 1) {
+        _exit(STUB_FAILED);
+    }
+    _exit(0);
+}
+
+/* Makes the container through a parent that is not the runtime; returns the container's pid. */
+static pid_t fork_with_parent(const char *bundle, const char *plan, int ready)
+{
+    pid_t container;
+    int told[2];
+    pid_t parent;
+
+    if (pipe2(told, O_CLOEXEC) != 0) {
+        fail("cannot make", "a pipe");
+    }
+    parent = fork();
+    if (parent < 0) {
+        fail("cannot fork", "the parent of the container");
+    }
+    if (parent == 0) {
+        be_parent(bundle, plan, ready, told[1]);
+    }
+    close(told[1]);
+    if (read(told[0], &container, sizeof container) != (ssize_t)sizeof container) {
+        fail("cannot hear of", "the container process");
+    }
+    close(told[0]);
+    return container;
+}
+
+static pid_t fork_container(const char *bundle, const char *plan, int ready)
+{
+    pid_t container;
+
+    if (exists(path_in(plan, "parent"))) {
+        return fork_with_parent(bundle, plan, ready);
+    }
+    container = fork();
+    if (container < 0) {
+        fail("cannot fork", "the container process");
+    }
+    if (container == 0) {
+        be_container(bundle, plan, ready);
+    }
+    return container;
+}
+
 static void write_pidfile(const char *path, const char *plan, pid_t pid)
 {
     const char *instead = path_in(plan, "pidfile");
@@ -176,7 +266,7 @@ static void write_pidfile(const char *path, const char *plan, pid_t pid)
     if (exists(instead)) {
         copy_file_to(instead, fd);
     } else {
-        dprintf(fd, "%d", (int)pid);
+        dprintf(fd, exists(path_in(plan, "newline")) ? "%d\n" : "%d", (int)pid);
     }
     close(fd);
 }
@@ -184,16 +274,19 @@ static void write_pidfile(const char *path, const char *plan, pid_t pid)
 static int create(const char *bundle, const char *pidfile)
 {
     const char *plan = path_in(bundle, "stub");
-    int told = hold(plan);
+    int told;
     int status;
     int ready[2];
     pid_t container;
     char nothing;
     bool reap;
 
+    start_leftover(path_in(plan, "leftover"));
+    told = hold(plan);
     if (told >= 0) {
         return told;
     }
+    copy_file_to(path_in(plan, "stdout"), STDOUT_FILENO);
     copy_file_to(path_in(plan, "stderr"), STDERR_FILENO);
     status = number_in(path_in(plan, "exit"), -1);
     if (status >= 0) {
@@ -203,14 +296,7 @@ static int create(const char *bundle, const char *pidfile)
     if (pipe2(ready, O_CLOEXEC) != 0) {
         fail("cannot make", "a pipe");
     }
-    container = fork();
-    if (container < 0) {
-        fail("cannot fork", "the container process");
-    }
-    if (container == 0) {
-        close(ready[0]);
-        be_container(bundle, plan, ready[1]);
-    }
+    container = fork_container(bundle, plan, ready[1]);
     close(ready[1]);
     if (read(ready[0], &nothing, 1) != 0) {
         fail("cannot wait for", "the container process");

@@ -412,6 +412,47 @@ START_TEST(a_disk_that_stays_full_leaves_no_torn_record)
 }
 END_TEST
 
+/* The torn record may be cut off only if it is still the end of the file. */
+START_TEST(what_another_writer_has_appended_is_never_cut_off)
+{
+    static const char foreign[] = "2026-01-01T00:00:00.000000000+00:00 stdout F another writer's\n";
+
+    /* 0: the end comes at once, 1: after a write in vain, 2: after one that got a little further */
+    for (int pumps = 0; pumps < 3; pumps++) {
+        for (rlim_t size = 56; size < 112; size++) {
+            LogFixture fixture;
+            GString *before;
+            GString *after;
+            int other;
+
+            log_setup(&fixture, plain);
+            log_feed(&fixture, STREAM_STDOUT, "number one\n", 11, SPLIT_WAIT);
+            limit_file_size(size);
+            ck_assert_int_lt(log_feed(&fixture, STREAM_STDOUT, "number two\n", 11, SPLIT_WAIT), 0);
+            limit_file_size(RLIM_INFINITY);
+            other = open(fixture.path, O_WRONLY | O_APPEND | O_CLOEXEC);
+            ck_assert_int_eq(write(other, foreign, strlen(foreign)), (ssize_t)strlen(foreign));
+            close(other);
+            before = file_content(fixture.path);
+
+            limit_file_size(before->len + (pumps == 2 ? 1 : 0));
+            if (pumps > 0)
+                log_feed(&fixture, STREAM_STDOUT, "number three\n", 13, SPLIT_WAIT);
+            k8s_file_finish(&fixture.log);
+            limit_file_size(RLIM_INFINITY);
+            after = file_content(fixture.path);
+            ck_assert_msg(after->len >= before->len &&
+                              memcmp(after->str, before->str, before->len) == 0,
+                          "the file was cut from %zu to %zu bytes, pumps %d, size %d",
+                          (size_t)before->len, (size_t)after->len, pumps, (int)size);
+            g_string_free(before, TRUE);
+            g_string_free(after, TRUE);
+            log_teardown(&fixture);
+        }
+    }
+}
+END_TEST
+
 START_TEST(a_fifo_without_a_reader_is_an_error_at_once)
 {
     char *dir = g_dir_make_tmp("conward-XXXXXX", NULL);
@@ -449,5 +490,6 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       a_pump_says_whether_it_wrote, a_size_limit_that_cannot_be_kept_costs_no_line,
       what_is_no_regular_file_is_never_replaced, a_failed_reopen_keeps_the_old_file,
       reopen_does_not_write_through_a_planted_link, a_full_disk_costs_whole_records_and_counts_them,
-      a_disk_that_stays_full_leaves_no_torn_record, a_fifo_without_a_reader_is_an_error_at_once,
-      without_a_log_everything_is_taken_and_counted)
+      a_disk_that_stays_full_leaves_no_torn_record,
+      what_another_writer_has_appended_is_never_cut_off,
+      a_fifo_without_a_reader_is_an_error_at_once, without_a_log_everything_is_taken_and_counted)
