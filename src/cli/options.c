@@ -296,7 +296,21 @@ static void move(EngineOptions *options, Config *config)
                                                      : g_strdup("/var/run/crio");
 }
 
-static int engine_options_parse(char **argv, Config *config)
+/* What a command line that has been validated once says, without looking at any file. */
+static bool resume(EngineOptions *options, Messages *messages, Config *config)
+{
+    LogChoice choice;
+
+    if (!shared_options_check_level(&options->shared, messages) ||
+        !check_directory(options, messages) ||
+        !shared_options_check_lines(&options->shared, messages, config) ||
+        !shared_options_choose_log(&options->shared, messages, &choice))
+        return false;
+    config->log_path = g_strdup(choice.file);
+    return true;
+}
+
+static int engine_options_parse(char **argv, bool resumed, Config *config)
 {
     g_auto(EngineOptions) options = ENGINE_OPTIONS_NULL;
     CLEANUP_FD int log_fd = -1;
@@ -313,6 +327,12 @@ static int engine_options_parse(char **argv, Config *config)
 
     *config = (Config)CONFIG_NULL;
     set_messages(&options, argv[0], messages);
+    if (resumed) {
+        if (!resume(&options, messages, config))
+            return REFUSED;
+        move(&options, config);
+        return GO_ON;
+    }
     /* The order is conmon's, with our own options where nothing has been created yet. */
     if (!shared_options_check_level(&options.shared, messages) || !check_mode(&options, messages) ||
         !check_cuuid(&options, messages) || !check_runtime(&options, messages) ||
@@ -329,13 +349,14 @@ static int engine_options_parse(char **argv, Config *config)
     return GO_ON;
 }
 
-int options_parse(int argc, char **argv, Config *config)
+int options_parse(int argc, char **argv, const char *resumed_id, Config *config)
 {
     bool run = argc > 1 && strcmp(argv[1], "run") == 0;
     int status;
 
     setlocale(LC_CTYPE, ""); /* for --log-tag; other categories would change messages and dates */
-    status = run ? run_options_parse(argc, argv, config) : engine_options_parse(argv, config);
+    status = run ? run_options_parse(argc, argv, resumed_id, config)
+                 : engine_options_parse(argv, resumed_id != NULL, config);
     setlocale(LC_CTYPE, "C"); /* the monitor needs none, and none of its tables in memory */
     return status;
 }

@@ -144,7 +144,8 @@ static bool check_values(const RunOptions *options, const Messages *messages)
     return true;
 }
 
-static bool check_log(const RunOptions *options, const Messages *messages, char **path, int *log_fd)
+static bool check_log(const RunOptions *options, const Messages *messages, bool resumed,
+                      char **path, int *log_fd)
 {
     LogChoice choice;
 
@@ -161,10 +162,10 @@ static bool check_log(const RunOptions *options, const Messages *messages, char 
     *path = options->shared.log_paths != NULL ? g_strdup(choice.file)
                                               : g_strdup_printf("./%s.log", options->shared.cid);
     choice.file = *path;
-    return log_choice_open(&choice, messages, log_fd);
+    return resumed || log_choice_open(&choice, messages, log_fd);
 }
 
-int run_options_parse(int argc, char **argv, Config *config)
+int run_options_parse(int argc, char **argv, const char *resumed_id, Config *config)
 {
     g_auto(RunOptions) options = RUN_OPTIONS_NULL;
     g_autofree char *log_path = NULL;
@@ -179,11 +180,15 @@ int run_options_parse(int argc, char **argv, Config *config)
         return status;
 
     messages->syslog = options.shared.syslog;
+    if (resumed_id != NULL) {
+        g_free(options.shared.cid);
+        options.shared.cid = g_strdup(resumed_id);
+    }
     if (!shared_options_check_level(&options.shared, messages) || !check_id(&options, messages) ||
         !check_values(&options, messages) ||
         !shared_options_check_delay(&options.shared, messages) ||
         !shared_options_check_lines(&options.shared, messages, config) ||
-        !check_log(&options, messages, &log_path, &log_fd))
+        !check_log(&options, messages, resumed_id != NULL, &log_path, &log_fd))
         return REFUSED;
 
     config->kind = KIND_RUN;

@@ -135,6 +135,20 @@ int ctl_fifo_init(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, const
     return 0;
 }
 
+void ctl_fifo_adopt(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, CtlArrived arrived,
+                    void *owner)
+{
+    *fifo = (CtlFifo){.state = state,
+                      .page = page,
+                      .fd = fds_find(state, role),
+                      .arrived = arrived,
+                      .owner = owner};
+    if (fifo->fd < 0)
+        return;
+    take_lines(fifo);
+    fifo->source = watch_fd(fifo->fd, G_IO_IN, on_readable, fifo);
+}
+
 void ctl_fifo_deinit(CtlFifo *fifo)
 {
     if (fifo->source != 0)

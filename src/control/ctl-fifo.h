@@ -47,6 +47,11 @@ typedef struct CtlFifo {
 int ctl_fifo_init(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, const char *bundle,
                   const char *name, CtlArrived arrived, void *owner, Error *error);
 
+/* Goes on with the fifo that another image of this program has left, and acts on what it had read.
+ */
+void ctl_fifo_adopt(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, CtlArrived arrived,
+                    void *owner);
+
 void ctl_fifo_deinit(CtlFifo *fifo);
 
 /* Parses one line without its newline. Returns 0, or -1 if it is not a request. */

@@ -24,15 +24,18 @@ static gboolean on_signal(gint fd, GIOCondition condition, gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
-int signals_init(Signals *signals, SignalArrived arrived, void *owner)
+int signals_init(Signals *signals, const sigset_t *mask, SignalArrived arrived, void *owner)
 {
     static const int handled[] = {SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1};
+    sigset_t all = *mask;
     sigset_t set;
 
     sigemptyset(&set);
-    for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
+    for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++) {
         sigaddset(&set, handled[i]);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        sigaddset(&all, handled[i]);
+    }
+    if (sigprocmask(SIG_SETMASK, &all, NULL) < 0)
         return -errno;
     /* A signal that is ignored is never delivered, blocked or not: SIGCHLD could be inherited so.
      */

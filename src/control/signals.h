@@ -29,9 +29,10 @@ typedef struct Signals {
 void signals_ignore(void);
 
 /*
- * Blocks the signals and begins to deliver them through the main loop. Returns 0 or -errno.
+ * Blocks the signals, and those of `mask` and no others, and begins to deliver them through the
+ * main loop. Returns 0 or -errno.
  */
-int signals_init(Signals *signals, SignalArrived arrived, void *owner);
+int signals_init(Signals *signals, const sigset_t *mask, SignalArrived arrived, void *owner);
 
 void signals_deinit(Signals *signals);
 

@@ -80,6 +80,13 @@ static int execute(Monitor *monitor, const Pipes *pipes, Error *error)
     return 0;
 }
 
+void monitor_console_adopt(Monitor *monitor)
+{
+    monitor->has_console = monitor_page(monitor)->console.used;
+    if (monitor->has_console)
+        console_adopt(&monitor->console, &monitor->state, on_console_moved, monitor);
+}
+
 int monitor_start_command(Monitor *monitor, Error *error)
 {
     const Config *config = monitor->config;

@@ -8,6 +8,7 @@
 #include "util/clock.h"
 #include "util/fd.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -20,7 +21,7 @@ static int own_failure(const Config *config)
     return config->kind == KIND_RUN ? STATUS_RUN_FAILED : STATUS_FAILED;
 }
 
-static void open_log(Monitor *monitor)
+void monitor_open_log(Monitor *monitor, int fd)
 {
     const Config *config = monitor->config;
     const K8sLimits limits = {
@@ -32,7 +33,7 @@ static void open_log(Monitor *monitor)
 
     if (config->log_path == NULL)
         return;
-    k8s_file_init(&monitor->log, &monitor->state, config->log_fd, config->log_path, limits);
+    k8s_file_init(&monitor->log, &monitor->state, fd, config->log_path, limits);
 }
 
 void monitor_set_running(Monitor *monitor)
@@ -70,7 +71,7 @@ sigset_t monitor_child_mask(const Monitor *monitor)
     return mask;
 }
 
-static void on_attach_changed(void *owner)
+void monitor_attach_changed(void *owner)
 {
     Monitor *monitor = owner;
 
@@ -88,7 +89,7 @@ static int start_container(Monitor *monitor, Error *error)
 {
     const Config *config = monitor->config;
     int r = attach_init(&monitor->attach, &monitor->state, config->bundle, config->socket_dir,
-                        config->cuuid, on_attach_changed, monitor, error);
+                        config->cuuid, monitor_attach_changed, monitor, error);
 
     if (r == 0)
         r = monitor_requests_init(monitor, error);
@@ -104,16 +105,22 @@ static int start_command(Monitor *monitor, Error *error)
     return monitor_start_command(monitor, error);
 }
 
-static void loop(Monitor *monitor)
+int monitor_loop(Monitor *monitor)
 {
     GMainContext *context = g_main_context_default();
 
-    while (monitor_page(monitor)->phase != PHASE_GONE)
+    while (monitor_page(monitor)->phase != PHASE_GONE) {
+        if (crash_asked())
+            crash_take_over();
         g_main_context_iteration(context, TRUE);
+    }
+    return monitor_exit_status(monitor);
 }
 
-static void deinit(Monitor *monitor)
+void monitor_deinit(Monitor *monitor)
 {
+    crash_deinit();
+    image_deinit(&monitor->image);
     monitor_timers_deinit(monitor);
     monitor_requests_deinit(monitor);
     attach_deinit(&monitor->attach);
@@ -123,8 +130,6 @@ static void deinit(Monitor *monitor)
         stream_deinit(&monitor->streams[i]);
     if (monitor->foreign_source != 0)
         g_source_remove(monitor->foreign_source);
-    if (monitor->foreign_fd >= 0)
-        fds_remove(&monitor->state, monitor->foreign_fd);
     fd_close(&monitor->foreign_fd);
     fd_close(&monitor->sync_fd);
     k8s_file_deinit(&monitor->log);
@@ -138,6 +143,16 @@ typedef struct Inherited {
     sigset_t mask;
 } Inherited;
 
+/* Without it the monitor goes on all the same: it only can not survive a crash. */
+void monitor_prepare_for_crashes(Monitor *monitor, char **argv)
+{
+    Error error = ERROR_NULL;
+
+    if (image_init(&monitor->image, &monitor->state, argv, &error) < 0 ||
+        crash_init(&monitor->image, &error) < 0)
+        message(&monitor->config->messages, LEVEL_WARNING, "%s", error.text);
+}
+
 static int make_state(Monitor *monitor, const Inherited *inherited, Error *error)
 {
     Page *page;
@@ -148,17 +163,33 @@ static int make_state(Monitor *monitor, const Inherited *inherited, Error *error
     page->old_oom_score_adj = inherited->oom_score_adj;
     page->old_file_limit = inherited->file_limit;
     page->child_mask = mask_to_bits(&inherited->mask);
+    prctl(PR_GET_NAME, page->comm);
+    snprintf(page->id, sizeof(page->id), "%s", monitor->config->cid);
     return 0;
 }
 
-static int start(Monitor *monitor, Error *error)
+static int start(Monitor *monitor, int started_fd, char **argv, Error *error)
 {
     if (monitor->sync_fd >= 0)
         fds_add(&monitor->state, FD_SYNC_PIPE, monitor->sync_fd);
-    open_log(monitor);
+    if (started_fd >= 0)
+        fds_add(&monitor->state, FD_STARTED, started_fd);
+    monitor_prepare_for_crashes(monitor, argv);
+    monitor_open_log(monitor, monitor->config->log_fd);
     monitor_timers_init(monitor);
     return monitor->config->kind == KIND_RUN ? start_command(monitor, error)
                                              : start_container(monitor, error);
+}
+
+void monitor_tell_foreground(Monitor *monitor, int started_fd, int status)
+{
+    if (started_fd < 0)
+        return;
+    fd_write_all(started_fd, &status, sizeof(status));
+    if (monitor_page(monitor) != NULL)
+        fds_remove(&monitor->state, started_fd);
+    close(started_fd);
+    fd_null_stdio();
 }
 
 /*
@@ -166,43 +197,29 @@ static int start(Monitor *monitor, Error *error)
  * somebody waits for it.
  */
 static int monitor_live(const Config *config, const Inherited *inherited, int sync_fd,
-                        int started_fd)
+                        int started_fd, char **argv)
 {
-    Monitor monitor = {
-        .config = config,
-        .state = STATE_NULL,
-        .signals = SIGNALS_NULL,
-        .streams = {STREAM_NULL, STREAM_NULL},
-        .log = K8S_FILE_NULL,
-        .attach = ATTACH_NULL,
-        .ctl = CTL_FIFO_NULL,
-        .winsz = CTL_FIFO_NULL,
-        .sync_fd = sync_fd,
-        .foreign_fd = -1,
-    };
+    Monitor monitor = MONITOR_NULL;
     Error error = ERROR_NULL;
-    int status = make_state(&monitor, inherited, &error);
+    int status;
 
+    monitor.config = config;
+    monitor.sync_fd = sync_fd;
+    status = make_state(&monitor, inherited, &error);
     if (status == 0)
-        status = start(&monitor, &error);
+        status = start(&monitor, started_fd, argv, &error);
     if (status != 0) {
         message(&config->messages, LEVEL_ERROR, "%s", error.text);
         monitor_report(&monitor, -1, error.text, strlen(error.text));
     }
-    if (started_fd >= 0) {
-        fd_write_all(started_fd, &status, sizeof(status));
-        close(started_fd);
-        fd_null_stdio();
-    }
-    if (status == 0) {
-        loop(&monitor);
-        status = monitor_exit_status(&monitor);
-    }
-    deinit(&monitor);
+    monitor_tell_foreground(&monitor, started_fd, status);
+    if (status == 0)
+        status = monitor_loop(&monitor);
+    monitor_deinit(&monitor);
     return status;
 }
 
-int monitor_main(const Config *config)
+int monitor_main(const Config *config, char **argv)
 {
     bool engine = config->kind != KIND_RUN;
     Inherited inherited = {oom_score_get(), file_limit_raise(), {{0}}};
@@ -232,5 +249,5 @@ int monitor_main(const Config *config)
     if (engine || config->detach)
         setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    return monitor_live(config, &inherited, sync_fd, started_fd);
+    return monitor_live(config, &inherited, sync_fd, started_fd, argv);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "control/crash.h"
 #include "control/ctl-fifo.h"
 #include "control/signals.h"
 #include "log/k8s-file.h"
@@ -26,6 +27,7 @@
 typedef struct Monitor {
     const Config *config;
     State state;
+    Image image; /* what goes on if this one crashes */
     Signals signals;
     Stream streams[STREAMS];
     K8sFile log; /* fd -1 without a log */
@@ -54,16 +56,32 @@ enum {
     STATUS_NOT_FOUND = 127,      /* `conward run`: there is no such command */
 };
 
+#define MONITOR_NULL                                                                               \
+    {                                                                                              \
+        .state = STATE_NULL, .signals = SIGNALS_NULL, .streams = {STREAM_NULL, STREAM_NULL},       \
+        .log = K8S_FILE_NULL, .attach = ATTACH_NULL, .ctl = CTL_FIFO_NULL, .winsz = CTL_FIFO_NULL, \
+        .sync_fd = -1, .foreign_fd = -1                                                            \
+    }
+
 /*
  * Does what `config` says and returns the exit status of the program: of the foreground process
  * when the monitor detaches, else of the monitor.
  */
-int monitor_main(const Config *config);
+int monitor_main(const Config *config, char **argv);
+
+/*
+ * Goes on in the same process where another image of this program has crashed; `page_fd` names what
+ * it has left. Returns the exit status of the program.
+ */
+int monitor_resume(const Config *config, char **argv, int page_fd);
 
 /* --- runtime.c: phase starting --- */
 
 /* Makes the pipes and starts the runtime. Returns 0, or negative with *error filled. */
 int monitor_start_runtime(Monitor *monitor, Error *error);
+
+/* Watches a container that is not our child; its end is then seen. */
+void monitor_watch_foreign(Monitor *monitor);
 
 /* The runtime has ended: reports the container's pid, or why there is none. */
 void monitor_runtime_ended(Monitor *monitor);
@@ -82,7 +100,13 @@ void monitor_report(Monitor *monitor, int number, const char *text, size_t lengt
  */
 int monitor_start_command(Monitor *monitor, Error *error);
 
+/* Goes on with the console copy, if there was one. */
+void monitor_console_adopt(Monitor *monitor);
+
 /* --- output.c: what the container writes --- */
+
+/* Goes on with the streams that are still open. */
+void monitor_streams_adopt(Monitor *monitor);
 
 /* Takes our ends over as the streams, and reads them from the loop's next turn on. */
 void monitor_take_pipes(Monitor *monitor, Pipes *pipes);
@@ -120,7 +144,37 @@ void monitor_timers_deinit(Monitor *monitor);
 
 /* Begins to take them. Returns 0, or negative with *error filled. */
 int monitor_requests_init(Monitor *monitor, Error *error);
+
+/* Only the signals. */
+int monitor_take_signals(Monitor *monitor, Error *error);
+
+/* The same, for what another image of this program has left. */
+int monitor_requests_adopt(Monitor *monitor, Error *error);
+
+/* Reaps the children that have ended, and does what follows from that. */
+void monitor_reap(Monitor *monitor);
 void monitor_requests_deinit(Monitor *monitor);
+
+/* Opens the log, or goes on with the one in `fd`; a configuration without a log has none. */
+void monitor_open_log(Monitor *monitor, int fd);
+
+/* Attach clients have come, gone or moved: for Attach's callback. */
+void monitor_attach_changed(void *monitor);
+
+/* From the first event to the last. Returns the exit status of the program. */
+int monitor_loop(Monitor *monitor);
+
+/*
+ * Tells the foreground process of `conward run --detach`, which waits for it in `started_fd` (-1:
+ * nobody does), how the start went, and leaves its terminal.
+ */
+void monitor_tell_foreground(Monitor *monitor, int started_fd, int status);
+
+/* Survives crashes from now on, if that is possible. */
+void monitor_prepare_for_crashes(Monitor *monitor, char **argv);
+
+/* Tears everything down. */
+void monitor_deinit(Monitor *monitor);
 
 /* The container runs: commits the phase, and when --timeout ends it. */
 void monitor_set_running(Monitor *monitor);

@@ -1,6 +1,7 @@
 #include "monitor/monitor.h"
 
 #include "log/none.h"
+#include "state/fds.h"
 #include "util/clock.h"
 #include "util/fd.h"
 
@@ -141,6 +142,20 @@ void monitor_take_pipes(Monitor *monitor, Pipes *pipes)
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
         stream_init(&monitor->streams[i], &monitor->state, i, fd_steal(&pipes->ours[i]),
                     on_readable, monitor);
+        stream_watch(&monitor->streams[i], true);
+    }
+}
+
+void monitor_streams_adopt(Monitor *monitor)
+{
+    static const FdRole roles[STREAMS] = {FD_STDOUT, FD_STDERR};
+
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        int fd = fds_find(&monitor->state, roles[i]);
+
+        if (fd < 0)
+            continue;
+        stream_init(&monitor->streams[i], &monitor->state, i, fd, on_readable, monitor);
         stream_watch(&monitor->streams[i], true);
     }
 }

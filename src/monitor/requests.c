@@ -23,7 +23,7 @@ static void forward(Monitor *monitor, int number)
     }
 }
 
-static void on_child(Monitor *monitor)
+void monitor_reap(Monitor *monitor)
 {
     Page *page = monitor_page(monitor);
     uint32_t before = page->ended;
@@ -46,7 +46,7 @@ static void on_signal(const struct signalfd_siginfo *info, void *owner)
 
     switch (number) {
     case SIGCHLD:
-        on_child(monitor);
+        monitor_reap(monitor);
         break;
     case SIGUSR1: /* only wakes the loop */
         break;
@@ -74,22 +74,37 @@ static void on_ctl(const CtlRequest *request, void *owner)
                 error.text);
 }
 
+int monitor_take_signals(Monitor *monitor, Error *error)
+{
+    sigset_t mask = monitor_child_mask(monitor);
+    int r = signals_init(&monitor->signals, &mask, on_signal, monitor);
+
+    return r < 0 ? error_set(error, -r, "Cannot receive signals") : 0;
+}
+
 int monitor_requests_init(Monitor *monitor, Error *error)
 {
     Page *page = monitor_page(monitor);
     const char *bundle = monitor->config->bundle;
-    int r = signals_init(&monitor->signals, on_signal, monitor);
+    int r = monitor_take_signals(monitor, error);
 
-    if (r < 0)
-        return error_set(error, -r, "Cannot receive signals");
-    if (monitor->config->kind == KIND_RUN)
-        return 0;
+    if (r < 0 || monitor->config->kind == KIND_RUN)
+        return r;
     r = ctl_fifo_init(&monitor->ctl, &monitor->state, FD_CTL, &page->ctl, bundle, "ctl", on_ctl,
                       monitor, error);
     if (r == 0)
         r = ctl_fifo_init(&monitor->winsz, &monitor->state, FD_WINSZ, &page->winsz, bundle, "winsz",
                           NULL, NULL, error);
     return r;
+}
+
+int monitor_requests_adopt(Monitor *monitor, Error *error)
+{
+    Page *page = monitor_page(monitor);
+
+    ctl_fifo_adopt(&monitor->ctl, &monitor->state, FD_CTL, &page->ctl, on_ctl, monitor);
+    ctl_fifo_adopt(&monitor->winsz, &monitor->state, FD_WINSZ, &page->winsz, NULL, NULL);
+    return monitor_take_signals(monitor, error);
 }
 
 void monitor_requests_deinit(Monitor *monitor)

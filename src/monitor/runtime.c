@@ -4,7 +4,6 @@
 #include "process/runtime.h"
 #include "process/spawn.h"
 #include "process/sync-pipe.h"
-#include "state/fds.h"
 #include "state/input.h"
 #include "stdio/pipes.h"
 #include "util/fd.h"
@@ -130,9 +129,9 @@ static gboolean on_foreign_end(gint fd, GIOCondition condition, gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-/* A container that is not our child (the runtime kept or reaped it) is watched by a pidfd. */
-static void watch_foreign(Monitor *monitor, pid_t pid)
+void monitor_watch_foreign(Monitor *monitor)
 {
+    pid_t pid = monitor_page(monitor)->container_pid;
     int r = children_watch_foreign(pid, &monitor->foreign_fd);
 
     if (r == -ESRCH) {
@@ -143,7 +142,6 @@ static void watch_foreign(Monitor *monitor, pid_t pid)
                 "%s. Its end will not be seen; stop it and remove the container",
                 pid, strerror(-r));
     } else if (monitor->foreign_fd >= 0) {
-        fds_add(&monitor->state, FD_CONTAINER, monitor->foreign_fd);
         monitor->foreign_source = watch_fd(monitor->foreign_fd, G_IO_IN, on_foreign_end, monitor);
     }
 }
@@ -167,7 +165,7 @@ static void running(Monitor *monitor, pid_t pid)
     monitor_set_running(monitor);
     monitor_report(monitor, pid, "", 0);
 
-    watch_foreign(monitor, pid);
+    monitor_watch_foreign(monitor);
     children_reap(&monitor->state);
     if (page->ended & ENDED_CONTAINER)
         monitor_end(monitor);

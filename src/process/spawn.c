@@ -49,16 +49,17 @@ static void say_failure(const Spawn *what, int number)
 
 static void become(const Spawn *what, pid_t parent)
 {
-    static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGXCPU};
+    static const int ours[] = {SIGPIPE, SIGXFSZ, SIGXCPU, SIGSEGV, SIGBUS, SIGFPE,
+                               SIGILL,  SIGTRAP, SIGSYS,  SIGABRT, SIGALRM};
     int r;
 
+    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+        signal(ours[i], SIG_DFL);
     if (what->die_with_us) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(127); /* it died before the call above */
     }
-    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-        signal(ignored[i], SIG_DFL);
     r = place_stdio(what->stdio);
     if (r < 0) {
         say_failure(what, -r);

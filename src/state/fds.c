@@ -1,5 +1,7 @@
 #include "state/fds.h"
 
+#include "util/fd.h"
+
 #include <assert.h>
 #include <sys/stat.h>
 
@@ -51,4 +53,38 @@ void fds_refresh(State *state, int fd)
 
     if (entry != NULL)
         fill(entry, fd);
+}
+
+int fds_find(const State *state, FdRole role)
+{
+    for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
+        if (state->page->fds[i].role == role)
+            return state->page->fds[i].fd;
+    }
+    return -1;
+}
+
+static bool is_as_noted(const State *state, const FdPage *entry)
+{
+    struct stat st;
+
+    if (fstat(entry->fd, &st) < 0)
+        return false;
+    if (entry->role == FD_LOG && state->page->log.reopening)
+        return true;
+    return st.st_dev == entry->device && st.st_ino == entry->inode;
+}
+
+bool fds_adopt(State *state)
+{
+    for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
+        const FdPage *entry = &state->page->fds[i];
+
+        if (entry->role == FD_FREE)
+            continue;
+        if (!is_as_noted(state, entry))
+            return false;
+        fd_set_cloexec(entry->fd, true);
+    }
+    return true;
 }

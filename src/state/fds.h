@@ -10,6 +10,15 @@
 void fds_add(State *state, FdRole role, int fd);
 void fds_remove(State *state, int fd);
 
+/* The descriptor with that role, -1 if there is none. */
+int fds_find(const State *state, FdRole role);
+
+/*
+ * Whether every descriptor of the table is open and refers to the file it must. Makes them
+ * close-on-exec again. While the log is being replaced, its own entry may name the old file.
+ */
+bool fds_adopt(State *state);
+
 /*
  * Notes that the descriptor now refers to another file (dup2 onto the same number). Not atomic:
  * while LogPage.reopening is 1, the log's entry may name the old file.

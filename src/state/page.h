@@ -15,6 +15,9 @@ enum {
     PAGE_SIZE_BYTES = 8192,
     PAGE_CLIENTS_MAX = 64,
     PAGE_FDS_MAX = 96,
+    PAGE_FRAMES_MAX = 16,
+    PAGE_ID_MAX = 208,
+    PAGE_COMM_MAX = 16,
 };
 
 #define PAGE_MAGIC UINT64_C(0x64726177636f6e21)
@@ -114,7 +117,7 @@ typedef enum FdRole {
     FD_WINSZ,
     FD_CONSOLE,
     FD_BUFFERS,
-    FD_CONTAINER, /* a pidfd, where the container is not our child */
+    FD_STARTED, /* the foreground process waits there for the start */
 } FdRole;
 
 /* An open descriptor and the file it must refer to: a number alone could have been reused. */
@@ -124,6 +127,15 @@ typedef struct FdPage {
     uint64_t device;
     uint64_t inode;
 } FdPage;
+
+/* Why the last image could not go on. Addresses are relative to the program's beginning. */
+typedef struct CrashPage {
+    int32_t signal;
+    int32_t code; /* si_code: > 0 a fault of our own, else somebody sent it */
+    uint64_t address;
+    uint64_t instruction;
+    uint64_t frames[PAGE_FRAMES_MAX]; /* return addresses, 0 = no more */
+} CrashPage;
 
 typedef struct Page {
     uint64_t magic;
@@ -144,6 +156,13 @@ typedef struct Page {
     uint32_t timed_out;    /* commit: 1 once --timeout has killed it */
     uint32_t first_output; /* commit: 1 once the container has written anything */
     int32_t old_oom_score_adj;
+
+    uint32_t crashes;       /* commit: survived, and the one that is being survived */
+    uint32_t crashes_stuck; /* of these, without any progress in between */
+    uint64_t crash_mark;    /* how far things were */
+    CrashPage crash;        /* the last one */
+    char comm[PAGE_COMM_MAX];
+    char id[PAGE_ID_MAX]; /* of the container */
 
     /* Deadlines, CLOCK_BOOTTIME microseconds, 0 = none; each a commit. */
     int64_t flush_at[STREAMS]; /* when an unfinished line shall show */

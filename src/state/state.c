@@ -24,24 +24,28 @@ static int map(int fd, size_t size, void **address, Error *error)
     return 0;
 }
 
-static int map_both(State *state, Error *error)
+static int map_buffers(State *state, Error *error)
 {
-    void *page;
     void *buffers;
-    int r;
+    int r = map(state->buffers_fd, BUFFERS_SIZE, &buffers, error);
 
-    r = map(state->page_fd, PAGE_SIZE_BYTES, &page, error);
-    if (r < 0)
-        return r;
-    state->page = page;
-
-    r = map(state->buffers_fd, BUFFERS_SIZE, &buffers, error);
     if (r < 0)
         return r;
     for (size_t i = 0; i < STREAMS; i++)
         state->input[i] = (uint8_t *)buffers + i * STATE_INPUT_SIZE;
     state->output = (uint8_t *)buffers + (size_t)STREAMS * STATE_INPUT_SIZE;
     return 0;
+}
+
+static int map_both(State *state, Error *error)
+{
+    void *page;
+    int r = map(state->page_fd, PAGE_SIZE_BYTES, &page, error);
+
+    if (r < 0)
+        return r;
+    state->page = page;
+    return map_buffers(state, error);
 }
 
 /*
@@ -107,22 +111,55 @@ static int check_size(int fd, off_t size, Error *error)
     return 0;
 }
 
-int state_adopt(State *state, int page_fd, int buffers_fd, Error *error)
+/* Whether numbers that index memory can be what this program has written. */
+static bool is_plausible(const Page *page)
 {
+    const LogCursors *live = &page->log.set[page->log.live & 1];
+
+    if (page->log.live > 1 || page->phase > PHASE_GONE)
+        return false;
+    if (live->batch_offset > STATE_BATCH_AREA || live->batch_length > STATE_BATCH_AREA ||
+        live->rest_length > live->batch_length)
+        return false;
+    for (size_t i = 0; i < STREAMS; i++) {
+        const StreamPage *stream = &page->streams[i];
+
+        if (stream->end < stream->base || stream->end - stream->base > STATE_INPUT_SIZE ||
+            live->start[i] < stream->base || live->start[i] > stream->end)
+            return false;
+    }
+    return true;
+}
+
+int state_adopt(State *state, int page_fd, Error *error)
+{
+    void *page;
     int r;
 
-    *state = (State){.page_fd = page_fd, .buffers_fd = buffers_fd};
+    *state = (State)STATE_NULL;
+    state->page_fd = page_fd;
     r = check_size(page_fd, PAGE_SIZE_BYTES, error);
     if (r == 0)
-        r = check_size(buffers_fd, BUFFERS_SIZE, error);
-    if (r == 0)
-        r = map_both(state, error);
-    if (r == 0 && (state->page->magic != PAGE_MAGIC || state->page->version != PAGE_VERSION ||
-                   state->page->size != sizeof(Page)))
+        r = map(page_fd, PAGE_SIZE_BYTES, &page, error);
+    if (r < 0)
+        goto fail;
+    state->page = page;
+    if (state->page->magic != PAGE_MAGIC || state->page->version != PAGE_VERSION ||
+        state->page->size != sizeof(Page)) {
         r = error_set(error, 0, "The monitor's state has version %u; this program knows %u",
                       state->page->version, (unsigned)PAGE_VERSION);
-    if (r < 0)
-        state_deinit(state);
+        goto fail;
+    }
+    state->buffers_fd = fds_find(state, FD_BUFFERS);
+    r = check_size(state->buffers_fd, BUFFERS_SIZE, error);
+    if (r == 0)
+        r = map_buffers(state, error);
+    if (r == 0 && !is_plausible(state->page))
+        r = error_set(error, 0, "The monitor's state makes no sense");
+    if (r == 0)
+        return 0;
+fail:
+    state_deinit(state);
     return r;
 }
 

@@ -63,11 +63,11 @@ typedef struct State {
 int state_create(State *state, Error *error);
 
 /*
- * Maps the page and the buffers that another image of this program left in two descriptors, which
- * the state owns from then on. Returns 0, or a negative value with *error filled if they are not a
- * page of ours.
+ * Maps the page that another image of this program left in a descriptor, and the buffers whose
+ * descriptor the page names; the state owns both from then on. Returns 0, or a negative value with
+ * *error filled if they are not a page of ours that can be true.
  */
-int state_adopt(State *state, int page_fd, int buffers_fd, Error *error);
+int state_adopt(State *state, int page_fd, Error *error);
 
 void state_deinit(State *state);
 

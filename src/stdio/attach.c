@@ -87,11 +87,22 @@ static gboolean on_client(gint fd, GIOCondition condition, gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+static void watch_client(Attach *attach, size_t slot)
+{
+    OutletPage *page = &attach->state->page->clients[slot];
+    AttachClient *client = g_new0(AttachClient, 1);
+
+    client->attach = attach;
+    client->source = watch_fd(page->fd[STREAM_STDOUT], G_IO_IN, on_client, client);
+    outlet_init(&client->outlet, attach->state, page, true, on_moved, client);
+    attach->clients[slot] = client;
+}
+
 static void add_client(Attach *attach, int fd)
 {
+    const StreamPage *streams = attach->state->page->streams;
     size_t slot = 0;
     OutletPage *page;
-    AttachClient *client;
 
     while (slot < PAGE_CLIENTS_MAX && attach->clients[slot] != NULL)
         slot++;
@@ -100,19 +111,16 @@ static void add_client(Attach *attach, int fd)
         close(fd);
         return;
     }
+    /* On the page first: whatever happens now, the connection is not lost. */
     page = &attach->state->page->clients[slot];
-    page->fd[STREAM_STDOUT] = page->fd[STREAM_STDERR] = fd;
-    page->early = !attach->state->page->first_output;
-    page->dead = 0;
-
-    client = g_new0(AttachClient, 1);
-    client->attach = attach;
-    client->source = watch_fd(fd, G_IO_IN, on_client, client);
-    outlet_init(&client->outlet, attach->state, page, true, on_moved, client);
-    outlet_skip(&client->outlet);
+    *page = (OutletPage){
+        .cursor = {streams[STREAM_STDOUT].end, streams[STREAM_STDERR].end},
+        .fd = {fd, fd},
+        .early = !attach->state->page->first_output,
+    };
     fds_add(attach->state, FD_ATTACH_CLIENT, fd);
     state_commit_u32(&page->used, 1);
-    attach->clients[slot] = client;
+    watch_client(attach, slot);
 }
 
 static void listen_again_later(Attach *attach)
@@ -178,11 +186,18 @@ static int bind_socket(Attach *attach, Error *error)
     return 0;
 }
 
+static char *symlink_path(const char *socket_dir, const char *cuuid)
+{
+    char *path = g_strdup_printf("%s/%s", socket_dir, cuuid);
+
+    if (strlen(path) == SYMLINK_CUT_LENGTH)
+        path[SYMLINK_CUT_LENGTH - 1] = '\0';
+    return path;
+}
+
 static int make_symlink(Attach *attach, const char *socket_dir, const char *cuuid, Error *error)
 {
-    attach->symlink = g_strdup_printf("%s/%s", socket_dir, cuuid);
-    if (strlen(attach->symlink) == SYMLINK_CUT_LENGTH)
-        attach->symlink[SYMLINK_CUT_LENGTH - 1] = '\0';
+    attach->symlink = symlink_path(socket_dir, cuuid);
     unlink(attach->symlink);
     if (symlink(attach->bundle, attach->symlink) < 0)
         return error_set(error, errno, "Cannot make the link %s to the bundle %s", attach->symlink,
@@ -208,6 +223,24 @@ int attach_init(Attach *attach, State *state, const char *bundle, const char *so
     fds_add(state, FD_ATTACH_LISTENER, attach->listener);
     attach_retry(attach);
     return 0;
+}
+
+void attach_adopt(Attach *attach, State *state, const char *bundle, const char *socket_dir,
+                  const char *cuuid, AttachChanged changed, void *owner)
+{
+    *attach = (Attach)ATTACH_NULL;
+    attach->state = state;
+    attach->changed = changed;
+    attach->owner = owner;
+    attach->bundle = g_canonicalize_filename(bundle, NULL);
+    if (socket_dir != NULL)
+        attach->symlink = symlink_path(socket_dir, cuuid);
+    attach->listener = fds_find(state, FD_ATTACH_LISTENER);
+    attach_retry(attach);
+    for (size_t i = 0; i < PAGE_CLIENTS_MAX; i++) {
+        if (state->page->clients[i].used)
+            watch_client(attach, i);
+    }
 }
 
 static void remove_files(Attach *attach)

@@ -50,6 +50,10 @@ struct Attach {
 int attach_init(Attach *attach, State *state, const char *bundle, const char *socket_dir,
                 const char *cuuid, AttachChanged changed, void *owner, Error *error);
 
+/* Goes on with the listener and the clients that another image of this program has left. */
+void attach_adopt(Attach *attach, State *state, const char *bundle, const char *socket_dir,
+                  const char *cuuid, AttachChanged changed, void *owner);
+
 /* Removes the socket and the link, if they are still ours, and takes no further clients. */
 void attach_stop_listening(Attach *attach);
 

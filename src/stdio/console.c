@@ -82,6 +82,17 @@ bool console_init(Console *console, State *state, OutletMoved moved, void *owner
     return complete;
 }
 
+void console_adopt(Console *console, State *state, OutletMoved moved, void *owner)
+{
+    OutletPage *page = &state->page->console;
+
+    outlet_init(&console->outlet, state, page, false, moved, owner);
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        console->fds[i] = page->fd[i] > STDERR_FILENO ? page->fd[i] : -1;
+        console->outlet.blocking[i] = console->fds[i] < 0;
+    }
+}
+
 void console_deinit(Console *console)
 {
     State *state = console->outlet.state;

@@ -18,5 +18,8 @@ typedef struct Console {
  */
 bool console_init(Console *console, State *state, OutletMoved moved, void *owner);
 
+/* Goes on with the copy that another image of this program has begun. */
+void console_adopt(Console *console, State *state, OutletMoved moved, void *owner);
+
 /* Ends it. */
 void console_deinit(Console *console);

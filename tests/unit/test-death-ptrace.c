@@ -62,7 +62,7 @@ static void child_main(const Death *death)
     K8sFile log;
     Error error;
 
-    if (state_adopt(&state, fixture->state.page_fd, fixture->state.buffers_fd, &error) < 0)
+    if (state_adopt(&state, fixture->state.page_fd, &error) < 0)
         _exit(2);
     log = adopt(&state, fixture->path, fixture->log.to.fd, script->limits);
     if (script->file_size > 0) {

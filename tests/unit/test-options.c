@@ -27,7 +27,7 @@ static Config parse(char **argv)
     ck_assert_int_lt(used, ENOUGH);
     while (argv[argc] != NULL)
         argc++;
-    ck_assert_int_eq(options_parse(argc, argv, &kept[used]), -1);
+    ck_assert_int_eq(options_parse(argc, argv, NULL, &kept[used]), -1);
     return kept[used++];
 }
 

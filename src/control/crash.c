@@ -1,0 +1,233 @@
+#include "control/crash.h"
+
+#include "util/fd.h"
+#include "util/watch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+enum {
+    STACK_SIZE = 65536,
+    GUARD_SIZE = 4096,
+    CALLERS_FRAMES = 1024, /* bytes: who called crash_init() has the monitor on its stack */
+    HUNG_AFTER = 5,        /* seconds until a loop that has been asked is interrupted */
+};
+
+static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+
+/* All that a signal handler needs: it gets no pointer of ours. */
+static struct {
+    const Image *image;
+    pid_t pid;
+    int wake_fd;
+    guint source;
+    uint8_t *stack;
+    uint64_t stack_top; /* no frame of the main loop lies above, and what is there is mapped */
+    volatile sig_atomic_t asked;
+} crash = {.wake_fd = -1};
+
+/* Ends as the signal would have ended us without a handler. */
+static void die(int number)
+{
+    sigset_t set;
+
+    signal(number, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    kill(getpid(), number);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* What has been done so far, as one number: it differs if anything has since the last crash. */
+static uint64_t progress(const Page *page)
+{
+    const LogCursors *cursors = &page->log.set[page->log.live & 1];
+
+    return page->streams[STREAM_STDOUT].end + page->streams[STREAM_STDERR].end +
+           cursors->start[STREAM_STDOUT] + cursors->start[STREAM_STDERR] + page->reported +
+           ((uint64_t)page->phase << 56);
+}
+
+/* The code address, independent of where the program was loaded. */
+static uint64_t relative(uint64_t address)
+{
+    extern const char __executable_start[];
+
+    return address - (uint64_t)(uintptr_t)__executable_start;
+}
+
+/* Return addresses by frame pointer, as long as the frames lie behind each other on this stack. */
+static void walk_stack(CrashPage *report, const greg_t *registers)
+{
+    uint64_t frame = (uint64_t)registers[REG_RBP];
+    uint64_t low = (uint64_t)registers[REG_RSP];
+
+    for (size_t i = 0; i < PAGE_FRAMES_MAX; i++) {
+        const uint64_t *words = (const uint64_t *)(uintptr_t)frame;
+
+        if (frame % sizeof(uint64_t) != 0 || frame < low || frame > crash.stack_top)
+            return;
+        report->frames[i] = relative(words[1]);
+        low = frame + 1;
+        frame = words[0];
+    }
+}
+
+/* Counts a crash that comes again and again at the same place. One that somebody sends does not. */
+static void count_stuck(Page *page)
+{
+    uint64_t mark = progress(page);
+
+    page->crashes_stuck = mark == page->crash_mark ? page->crashes_stuck + 1 : 1;
+    page->crash_mark = mark;
+}
+
+static void note(Page *page, const siginfo_t *info, const ucontext_t *context)
+{
+    CrashPage *report = &page->crash;
+
+    *report = (CrashPage){
+        .signal = info->si_signo,
+        .code = info->si_code,
+        .address = (uint64_t)(uintptr_t)info->si_addr,
+        .instruction = relative((uint64_t)context->uc_mcontext.gregs[REG_RIP]),
+    };
+    state_commit_u32(&page->crashes, page->crashes + 1);
+    walk_stack(report, context->uc_mcontext.gregs);
+}
+
+static void wake_loop(void)
+{
+    uint64_t one = 1;
+
+    if (write(crash.wake_fd, &one, sizeof(one)) < 0)
+        return; /* it is awake */
+}
+
+static void on_fatal(int number, siginfo_t *info, void *context)
+{
+    int saved = errno;
+
+    if (getpid() != crash.pid) {
+        die(number); /* a child between fork and execve: it has no state */
+        return;
+    }
+    note(crash.image->state->page, info, context);
+    /* abort() sends too, but to itself, and does not go on. */
+    if (info->si_code <= 0 && info->si_pid != crash.pid) {
+        crash.asked = 1;
+        wake_loop();
+        alarm(HUNG_AFTER);
+        errno = saved;
+        return;
+    }
+    count_stuck(crash.image->state->page);
+    image_execute(crash.image);
+    die(number);
+}
+
+static void on_alarm(int number)
+{
+    (void)number;
+    if (getpid() != crash.pid || !crash.asked)
+        return;
+    count_stuck(crash.image->state->page);
+    crash_take_over();
+}
+
+static gboolean on_woken(gint fd, GIOCondition condition, gpointer data)
+{
+    uint64_t count;
+
+    (void)condition;
+    (void)data;
+    if (read(fd, &count, sizeof(count)) < 0)
+        return G_SOURCE_CONTINUE;
+    return G_SOURCE_CONTINUE;
+}
+
+/* A stack of its own, so that an overflow of ours can be answered, with a page below it that
+ * faults. */
+static int make_stack(Error *error)
+{
+    stack_t stack = {.ss_size = STACK_SIZE};
+
+    crash.stack = mmap(NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (crash.stack == MAP_FAILED) {
+        crash.stack = NULL;
+        return error_set(error, errno, "Cannot survive a crash: no memory for a signal stack");
+    }
+    mprotect(crash.stack, GUARD_SIZE, PROT_NONE);
+    stack.ss_sp = crash.stack + GUARD_SIZE;
+    if (sigaltstack(&stack, NULL) < 0)
+        return error_set(error, errno, "Cannot survive a crash: no signal stack");
+    return 0;
+}
+
+int crash_init(const Image *image, Error *error)
+{
+    struct sigaction action = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct sigaction hung = {.sa_handler = on_alarm, .sa_flags = SA_ONSTACK};
+    sigset_t set;
+
+    alarm(0); /* another image may have set it */
+    if (make_stack(error) < 0)
+        return -1;
+    crash.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (crash.wake_fd < 0)
+        return error_set(error, errno, "Cannot survive a crash: no eventfd");
+    crash.source = watch_fd(crash.wake_fd, G_IO_IN, on_woken, NULL);
+    crash.image = image;
+    crash.stack_top = (uint64_t)(uintptr_t)__builtin_frame_address(0) + CALLERS_FRAMES;
+    crash.pid = getpid();
+    crash.asked = 0;
+
+    sigfillset(&action.sa_mask);
+    sigfillset(&hung.sa_mask);
+    sigemptyset(&set);
+    sigaddset(&set, SIGALRM);
+    sigaction(SIGALRM, &hung, NULL);
+    for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++) {
+        sigaction(fatal[i], &action, NULL);
+        sigaddset(&set, fatal[i]);
+    }
+    /* Another image was executed with all of them blocked. */
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    return 0;
+}
+
+void crash_deinit(void)
+{
+    if (crash.image == NULL)
+        return;
+    alarm(0);
+    for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
+        signal(fatal[i], SIG_DFL);
+    signal(SIGALRM, SIG_DFL);
+    g_source_remove(crash.source);
+    fd_close(&crash.wake_fd);
+    sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL);
+    munmap(crash.stack, GUARD_SIZE + STACK_SIZE);
+    crash.image = NULL;
+}
+
+bool crash_asked(void)
+{
+    return crash.asked;
+}
+
+void crash_take_over(void)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    image_execute(crash.image);
+    crash.asked = 0;
+}

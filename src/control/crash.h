@@ -1,0 +1,28 @@
+#pragma once
+
+#include "state/image.h"
+
+#include <stdbool.h>
+
+/*
+ * Crash in place: a fatal signal makes another image of this program go on in the same process,
+ * with the same pid, children and descriptors.
+ *
+ * A fault of our own is answered at once. It cannot fall between a system call's return and the
+ * store of its result, because there is nothing between them that could fail. A signal that
+ * somebody has sent can fall anywhere, so it only asks: crash_asked() is true from then on, the
+ * main loop is woken, and its owner calls crash_take_over() between two events. A loop that does
+ * not come round is interrupted after a while.
+ */
+
+/* Installs the handlers; `image` is kept by reference. Returns 0, or negative with *error filled.
+ */
+int crash_init(const Image *image, Error *error);
+
+/* Takes the handlers away: from now on a fatal signal is fatal. */
+void crash_deinit(void);
+
+bool crash_asked(void);
+
+/* Makes another image go on. Returns only if that cannot be done. */
+void crash_take_over(void);

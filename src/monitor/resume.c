@@ -1,0 +1,178 @@
+#include "monitor/monitor.h"
+
+#include "process/children.h"
+#include "state/fds.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/*
+ * Crash in place: this image of the program goes on where another one has crashed. Everything is
+ * rebuilt from the page; what the page says was begun is finished first.
+ */
+
+/* So many crashes without anything done between them: the next attempt would only crash again. */
+enum { STUCK_MOST = 5 };
+
+static void speak_of_crash(const Monitor *monitor)
+{
+    const Page *page = monitor_page(monitor);
+    const CrashPage *crash = &page->crash;
+    char frames[PAGE_FRAMES_MAX * 12 + 1] = "";
+    size_t used = 0;
+
+    for (size_t i = 0; i < PAGE_FRAMES_MAX && crash->frames[i] != 0; i++)
+        used += (size_t)snprintf(frames + used, sizeof(frames) - used, " %" PRIx64,
+                                 crash->frames[i] & 0xffffffffff);
+    message(&monitor->config->messages, LEVEL_ERROR,
+            "Resumed after a crash, the %u. of this monitor: signal %d (%s), code %d, address "
+            "%#" PRIx64 ", at +%#" PRIx64 ", called from%s. The container is not affected; please "
+            "report this line",
+            page->crashes, crash->signal, crash->code <= 0 ? "sent by a process" : "our own fault",
+            crash->code, crash->address, crash->instruction, used > 0 ? frames : " (unknown)");
+}
+
+/* Rebuilds everything that does not depend on the phase. */
+static int adopt(Monitor *monitor, Error *error)
+{
+    const Config *config = monitor->config;
+    int r;
+
+    monitor->sync_fd = fds_find(&monitor->state, FD_SYNC_PIPE);
+    monitor_timers_init(monitor);
+    /* A reopen that was asked for comes before anything is logged. */
+    monitor_open_log(monitor, fds_find(&monitor->state, FD_LOG));
+    r = monitor_requests_adopt(monitor, error);
+    if (config->kind == KIND_CREATE)
+        attach_adopt(&monitor->attach, &monitor->state, config->bundle, config->socket_dir,
+                     config->cuuid, monitor_attach_changed, monitor);
+    monitor_console_adopt(monitor);
+    monitor_streams_adopt(monitor);
+    monitor_trim(monitor);
+    return r;
+}
+
+/* Nothing had been started: the engine or the foreground process is told so. */
+static void give_up_start(Monitor *monitor)
+{
+    static const char why[] = "The monitor crashed before it had started anything";
+
+    message(&monitor->config->messages, LEVEL_ERROR, "%s", why);
+    state_commit_u32(&monitor_page(monitor)->failed, 1);
+    monitor_report(monitor, -1, why, strlen(why));
+    monitor_end(monitor);
+}
+
+static void go_on_starting(Monitor *monitor)
+{
+    Page *page = monitor_page(monitor);
+
+    if (monitor->config->kind == KIND_RUN && page->container_pid > 0)
+        monitor_set_running(monitor);
+    else if (page->ended & ENDED_RUNTIME)
+        monitor_runtime_ended(monitor);
+    else if (page->runtime_pid == 0)
+        give_up_start(monitor);
+}
+
+static void go_on_running(Monitor *monitor)
+{
+    Page *page = monitor_page(monitor);
+
+    if (monitor->config->kind == KIND_CREATE) {
+        monitor_report(monitor, page->container_pid, "", 0);
+        if (!(page->ended & ENDED_CONTAINER))
+            monitor_watch_foreign(monitor);
+    }
+    for (StreamId i = STREAM_STDOUT; i < STREAMS && page->phase == PHASE_RUNNING; i++)
+        monitor_pump(monitor, i, SPLIT_WAIT);
+    if (page->ended & ENDED_CONTAINER)
+        monitor_end(monitor);
+}
+
+/* The end that can still be made when going on as before cannot: say it, report, leave. */
+static void end_orderly(Monitor *monitor)
+{
+    Page *page = monitor_page(monitor);
+
+    message(&monitor->config->messages, LEVEL_ERROR,
+            "This monitor has crashed %u times without getting any further; it takes what the "
+            "container has written, reports its end with a status that is unknown, and leaves",
+            page->crashes_stuck);
+    if (!(page->ended & ENDED_CONTAINER) && page->phase < PHASE_DRAINING)
+        page->container_status = STATUS_UNKNOWN;
+    if (page->crashes_stuck > 2 * STUCK_MOST && page->phase < PHASE_REPORTING)
+        state_commit_u32(&page->phase, PHASE_REPORTING); /* not even that: the report alone */
+    monitor_end(monitor);
+}
+
+static void go_on(Monitor *monitor)
+{
+    const Page *page = monitor_page(monitor);
+
+    if (page->crashes_stuck >= STUCK_MOST) {
+        end_orderly(monitor);
+        return;
+    }
+    if (page->phase == PHASE_STARTING)
+        go_on_starting(monitor);
+    if (page->phase == PHASE_RUNNING)
+        go_on_running(monitor);
+    if (page->phase > PHASE_RUNNING)
+        monitor_end(monitor);
+    monitor_reap(monitor);
+}
+
+/*
+ * What is left of the other image cannot be trusted: no number of it is used. The configuration
+ * alone says where to report, and that an end must be reported, for engines wait for nothing else.
+ */
+static int end_blindly(Monitor *monitor, const char *why)
+{
+    Error error = ERROR_NULL;
+    int status = STATUS_FAILED;
+
+    message(&monitor->config->messages, LEVEL_ERROR,
+            "Cannot go on after a crash: %s. The container is no longer watched; its end is "
+            "reported with a status that is unknown",
+            why);
+    state_deinit(&monitor->state);
+    if (state_create(&monitor->state, &error) == 0 && monitor_take_signals(monitor, &error) == 0) {
+        monitor_timers_init(monitor);
+        monitor_page(monitor)->container_status = STATUS_UNKNOWN;
+        monitor_page(monitor)->phase = PHASE_REPORTING;
+        monitor_end(monitor);
+        status = monitor_loop(monitor);
+    }
+    monitor_deinit(monitor);
+    return status;
+}
+
+int monitor_resume(const Config *config, char **argv, int page_fd)
+{
+    Monitor monitor = MONITOR_NULL;
+    Error error = ERROR_NULL;
+    int status;
+
+    monitor.config = config;
+    signals_ignore();
+    if (state_adopt(&monitor.state, page_fd, &error) < 0)
+        return end_blindly(&monitor, error.text);
+    if (!fds_adopt(&monitor.state))
+        return end_blindly(&monitor, "A descriptor is not what it was");
+    prctl(PR_SET_NAME, monitor_page(&monitor)->comm);
+    speak_of_crash(&monitor);
+    monitor_prepare_for_crashes(&monitor, argv);
+    status = adopt(&monitor, &error) < 0 ? STATUS_FAILED : 0;
+    if (status == 0) {
+        go_on(&monitor);
+        monitor_tell_foreground(&monitor, fds_find(&monitor.state, FD_STARTED),
+                                monitor_page(&monitor)->failed ? STATUS_RUN_FAILED : 0);
+        status = monitor_loop(&monitor);
+    }
+    monitor_deinit(&monitor);
+    return status;
+}

@@ -1,0 +1,108 @@
+#include "state/image.h"
+
+#include "util/fd.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char variable[] = "CONWARD_STATE";
+
+/* Our environment and the variable. */
+static char **make_environment(int page_fd)
+{
+    size_t count = 0;
+    char **copy;
+
+    while (environ[count] != NULL)
+        count++;
+    copy = calloc(count + 2, sizeof(*copy));
+    if (copy == NULL || asprintf(&copy[count], "%s=%d", variable, page_fd) < 0) {
+        free(copy);
+        return NULL;
+    }
+    memcpy(copy, environ, count * sizeof(*copy));
+    return copy;
+}
+
+int image_init(Image *image, const State *state, char **argv, Error *error)
+{
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    struct stat st;
+
+    *image = (Image){.state = state, .argv = argv};
+    if (state->page_fd < 0)
+        return error_set(error, 0,
+                         "Cannot survive a crash: the limit on file sizes allows no "
+                         "memory files");
+    if (length < 0)
+        return error_set(error, errno, "Cannot survive a crash: /proc/self/exe is not readable");
+    path[length] = '\0';
+    if (stat("/proc/self/exe", &st) < 0)
+        return error_set(error, errno, "Cannot survive a crash: %s", path);
+    image->device = st.st_dev;
+    image->inode = st.st_ino;
+    image->path = strdup(path);
+    image->environment = make_environment(state->page_fd);
+    if (image->path == NULL || image->environment == NULL)
+        return error_set(error, ENOMEM, "Cannot survive a crash");
+    return 0;
+}
+
+void image_deinit(Image *image)
+{
+    size_t last = 0;
+
+    if (image->environment != NULL) {
+        while (image->environment[last + 1] != NULL)
+            last++;
+        free(image->environment[last]);
+    }
+    free(image->environment);
+    free(image->path);
+    *image = (Image){0};
+}
+
+int image_execute(const Image *image)
+{
+    const Page *page = image->state->page;
+    const char *path = image->path;
+    struct stat st;
+
+    if (path == NULL)
+        return -ENOENT;
+    for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
+        if (page->fds[i].role != FD_FREE)
+            fd_set_cloexec(page->fds[i].fd, false);
+    }
+    fd_set_cloexec(image->state->page_fd, false);
+
+    /* Another program has come to that path meanwhile (an upgrade): then the one that runs. */
+    if (stat(path, &st) < 0 || st.st_dev != image->device || st.st_ino != image->inode)
+        path = "/proc/self/exe";
+    execve(path, image->argv, image->environment);
+    return -errno;
+}
+
+bool image_is_resumed(int *page_fd, char id[PAGE_ID_MAX])
+{
+    const char *value = getenv(variable);
+    int fd = value != NULL ? atoi(value) : -1;
+    Page page;
+
+    unsetenv(variable);
+    if (fd <= STDERR_FILENO || pread(fd, &page, sizeof(page), 0) != (ssize_t)sizeof(page))
+        return false;
+    if (page.magic != PAGE_MAGIC || page.monitor_pid != getpid())
+        return false;
+    fd_set_cloexec(fd, true);
+    *page_fd = fd;
+    memcpy(id, page.id, PAGE_ID_MAX);
+    id[PAGE_ID_MAX - 1] = '\0';
+    return true;
+}

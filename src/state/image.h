@@ -1,0 +1,41 @@
+#pragma once
+
+#include "state/state.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/*
+ * The program that takes over when this image of it can not go on: itself, executed once more in
+ * the same process, with the original arguments, the descriptors of the table, and one more
+ * variable in the environment that names the page. Everything is prepared at the start, because
+ * nothing can be allocated any more when it is needed.
+ */
+typedef struct Image {
+    const State *state;
+    char *path; /* of our executable, absolute */
+    dev_t device;
+    ino_t inode;
+    char **argv;
+    char **environment;
+} Image;
+
+/*
+ * Prepares. argv is kept by reference; /proc/PID/cmdline must stay what engines know. Returns 0, or
+ * negative with *error filled, in particular if the state has no descriptors.
+ */
+int image_init(Image *image, const State *state, char **argv, Error *error);
+
+void image_deinit(Image *image);
+
+/*
+ * Takes over. Async-signal-safe. Returns only if it could not be done, with -errno.
+ */
+int image_execute(const Image *image);
+
+/*
+ * Whether this image has been executed by another one in the same process; then *page_fd is the
+ * page's descriptor and `id` the container's id. The variable is taken out of the environment, so
+ * that no child ever sees it; one that names no page of this process means nothing.
+ */
+bool image_is_resumed(int *page_fd, char id[PAGE_ID_MAX]);
