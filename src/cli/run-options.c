@@ -180,7 +180,7 @@ int run_options_parse(int argc, char **argv, const char *resumed_id, Config *con
         return status;
 
     messages->syslog = options.shared.syslog;
-    if (resumed_id != NULL) {
+    if (resumed_id != NULL && resumed_id[0] != '\0') {
         g_free(options.shared.cid);
         options.shared.cid = g_strdup(resumed_id);
     }

@@ -172,7 +172,8 @@ static int make_stack(Error *error)
 
 int crash_init(const Image *image, Error *error)
 {
-    struct sigaction action = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    struct sigaction action = {.sa_sigaction = on_fatal,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     struct sigaction hung = {.sa_handler = on_alarm, .sa_flags = SA_ONSTACK};
     sigset_t set;
 
@@ -202,10 +203,22 @@ int crash_init(const Image *image, Error *error)
     return 0;
 }
 
+void crash_unblock(sigset_t *mask)
+{
+    sigdelset(mask, SIGALRM);
+    for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
+        sigdelset(mask, fatal[i]);
+}
+
 void crash_deinit(void)
 {
+    sigset_t set;
+
     if (crash.image == NULL)
         return;
+    /* All is done and reported: a signal that is sent now must not change the exit status. */
+    sigfillset(&set);
+    sigprocmask(SIG_BLOCK, &set, NULL);
     alarm(0);
     for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
         signal(fatal[i], SIG_DFL);
@@ -225,9 +238,11 @@ bool crash_asked(void)
 void crash_take_over(void)
 {
     sigset_t all;
+    sigset_t before;
 
     sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
+    sigprocmask(SIG_SETMASK, &all, &before);
     image_execute(crash.image);
-    crash.asked = 0;
+    crash.asked = 0; /* it could not be done: this image is as good as it was */
+    sigprocmask(SIG_SETMASK, &before, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include "state/image.h"
 
+#include <signal.h>
 #include <stdbool.h>
 
 /*
@@ -19,7 +20,11 @@
  */
 int crash_init(const Image *image, Error *error);
 
-/* Takes the handlers away: from now on a fatal signal is fatal. */
+/* Takes what must never be blocked out of a mask, which the caller of this program may have set. */
+void crash_unblock(sigset_t *mask);
+
+/* Takes the handlers away, for the end: from now on a fault is fatal and what is sent is blocked.
+ */
 void crash_deinit(void);
 
 bool crash_asked(void);

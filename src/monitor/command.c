@@ -44,6 +44,7 @@ static pid_t spawn_command(Monitor *monitor, const Pipes *pipes, int failure_fd,
         .mask = &mask,
         .oom_score_adj = monitor_page(monitor)->old_oom_score_adj,
         .file_limit = monitor_page(monitor)->old_file_limit,
+        .pid = &monitor_page(monitor)->container_pid,
         .failure_fd = failure_fd,
     };
 
@@ -58,7 +59,6 @@ static int execute(Monitor *monitor, const Pipes *pipes, Error *error)
     CLEANUP_FD int failure_theirs = -1;
     int ends[2];
     int number = 0;
-    pid_t pid;
 
     if (pipe2(ends, O_CLOEXEC) < 0) {
         error_set(error, errno, "Cannot make a pipe to see whether %s starts", file);
@@ -66,10 +66,8 @@ static int execute(Monitor *monitor, const Pipes *pipes, Error *error)
     }
     failure = ends[0];
     failure_theirs = ends[1];
-    pid = spawn_command(monitor, pipes, failure_theirs, error);
-    if (pid < 0)
+    if (spawn_command(monitor, pipes, failure_theirs, error) < 0)
         return STATUS_RUN_FAILED;
-    state_commit_i32(&monitor_page(monitor)->container_pid, pid);
     fd_close(&failure_theirs);
 
     /* The pipe closes at execve; only a failure writes to it. */

@@ -81,14 +81,13 @@ static void start_exit_command(Monitor *monitor)
     Page *page = monitor_page(monitor);
     Error error = ERROR_NULL;
     pid_t pid = exit_command_start(config->exit_command, config->exit_command_args, &mask,
-                                   page->old_oom_score_adj, page->old_file_limit, &error);
+                                   page->old_oom_score_adj, page->old_file_limit,
+                                   &page->command_pid, &error);
 
     if (pid < 0) {
         message(&config->messages, LEVEL_ERROR, "Failed to run the exit command: %s", error.text);
         page->command_status = STATUS_FAILED;
         state_commit_u32(&page->ended, page->ended | ENDED_COMMAND);
-    } else {
-        state_commit_i32(&page->command_pid, pid);
     }
 }
 

@@ -111,6 +111,9 @@ void monitor_streams_adopt(Monitor *monitor);
 /* Takes our ends over as the streams, and reads them from the loop's next turn on. */
 void monitor_take_pipes(Monitor *monitor, Pipes *pipes);
 
+/* Sends the outlets what they can take now. */
+void monitor_outlets_pump(Monitor *monitor);
+
 /* Follows the outlets' progress: lets streams go on, or the end come. */
 void monitor_outlets_moved(Monitor *monitor);
 

@@ -83,6 +83,13 @@ static void hold_or_go_on(Monitor *monitor)
         stream_watch(&monitor->streams[i], outlets_backlog(monitor, i) < STATE_HOLD_SIZE);
 }
 
+void monitor_outlets_pump(Monitor *monitor)
+{
+    if (monitor->has_console)
+        outlet_pump(&monitor->console.outlet);
+    attach_pump(&monitor->attach);
+}
+
 void monitor_pump(Monitor *monitor, StreamId id, SplitMode mode)
 {
     if (monitor_has_log(monitor)) {
@@ -91,9 +98,7 @@ void monitor_pump(Monitor *monitor, StreamId id, SplitMode mode)
     } else {
         log_none_pump(&monitor->state, id);
     }
-    if (monitor->has_console)
-        outlet_pump(&monitor->console.outlet);
-    attach_pump(&monitor->attach);
+    monitor_outlets_pump(monitor);
     hold_or_go_on(monitor);
     if (state_is_swollen(&monitor->state))
         monitor->trim_at = clock_boottime_us() + TRIM_AFTER;

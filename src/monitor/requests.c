@@ -77,7 +77,10 @@ static void on_ctl(const CtlRequest *request, void *owner)
 int monitor_take_signals(Monitor *monitor, Error *error)
 {
     sigset_t mask = monitor_child_mask(monitor);
-    int r = signals_init(&monitor->signals, &mask, on_signal, monitor);
+    int r;
+
+    crash_unblock(&mask);
+    r = signals_init(&monitor->signals, &mask, on_signal, monitor);
 
     return r < 0 ? error_set(error, -r, "Cannot receive signals") : 0;
 }

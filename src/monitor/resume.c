@@ -1,6 +1,7 @@
 #include "monitor/monitor.h"
 
 #include "process/children.h"
+#include "process/file-limit.h"
 #include "state/fds.h"
 
 #include <inttypes.h>
@@ -51,6 +52,7 @@ static int adopt(Monitor *monitor, Error *error)
                      config->cuuid, monitor_attach_changed, monitor);
     monitor_console_adopt(monitor);
     monitor_streams_adopt(monitor);
+    monitor_outlets_pump(monitor);
     monitor_trim(monitor);
     return r;
 }
@@ -96,12 +98,17 @@ static void go_on_running(Monitor *monitor)
 /* The end that can still be made when going on as before cannot: say it, report, leave. */
 static void end_orderly(Monitor *monitor)
 {
+    static const char no_start[] = "The monitor crashes again and again, and has given up";
     Page *page = monitor_page(monitor);
 
     message(&monitor->config->messages, LEVEL_ERROR,
             "This monitor has crashed %u times without getting any further; it takes what the "
             "container has written, reports its end with a status that is unknown, and leaves",
             page->crashes_stuck);
+    if (page->phase == PHASE_STARTING) {
+        state_commit_u32(&page->failed, 1);
+        monitor_report(monitor, -1, no_start, strlen(no_start));
+    }
     if (!(page->ended & ENDED_CONTAINER) && page->phase < PHASE_DRAINING)
         page->container_status = STATUS_UNKNOWN;
     if (page->crashes_stuck > 2 * STUCK_MOST && page->phase < PHASE_REPORTING)
@@ -140,9 +147,11 @@ static int end_blindly(Monitor *monitor, const char *why)
             "reported with a status that is unknown",
             why);
     state_deinit(&monitor->state);
+    close_range(3, ~0U, 0); /* the engine and the clients see the end */
     if (state_create(&monitor->state, &error) == 0 && monitor_take_signals(monitor, &error) == 0) {
         monitor_timers_init(monitor);
         monitor_page(monitor)->container_status = STATUS_UNKNOWN;
+        monitor_page(monitor)->old_file_limit = file_limit_raise();
         monitor_page(monitor)->phase = PHASE_REPORTING;
         monitor_end(monitor);
         status = monitor_loop(monitor);

@@ -38,9 +38,9 @@ int monitor_start_runtime(Monitor *monitor, Error *error)
         .mask = &mask,
         .oom_score_adj = monitor_page(monitor)->old_oom_score_adj,
         .file_limit = monitor_page(monitor)->old_file_limit,
+        .pid = &monitor_page(monitor)->runtime_pid,
         .failure_fd = -1,
     };
-    pid_t pid;
 
     if (pipes_init(&pipes, error) < 0)
         return -1;
@@ -48,11 +48,7 @@ int monitor_start_runtime(Monitor *monitor, Error *error)
     what.stdio[1] = pipes.theirs[STREAM_STDOUT];
     what.stdio[2] = pipes.theirs[STREAM_STDERR];
     monitor_take_pipes(monitor, &pipes);
-    pid = spawn(&what, error);
-    if (pid < 0)
-        return -1;
-    state_commit_i32(&monitor_page(monitor)->runtime_pid, pid);
-    return 0;
+    return spawn(&what, error) < 0 ? -1 : 0;
 }
 
 void monitor_report(Monitor *monitor, int number, const char *text, size_t length)

@@ -29,7 +29,7 @@ static char **make_environment(void)
 }
 
 pid_t exit_command_start(const char *file, const char *const *arguments, const sigset_t *mask,
-                         int oom_score_adj, uint64_t file_limit, Error *error)
+                         int oom_score_adj, uint64_t file_limit, int32_t *committed, Error *error)
 {
     g_autofree char **argv = make_argv(file, arguments);
     g_autofree char **environment = make_environment();
@@ -42,6 +42,7 @@ pid_t exit_command_start(const char *file, const char *const *arguments, const s
         .mask = mask,
         .oom_score_adj = oom_score_adj,
         .file_limit = file_limit,
+        .pid = committed,
         .failure_fd = -1,
     };
 

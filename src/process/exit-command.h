@@ -11,7 +11,8 @@
  * /dev/null, no other descriptor, signals as `mask` says, and our environment without the _OCI_
  * variables, which name pipes that are closed.
  *
- * Returns its pid, or negative with *error filled.
+ * Its pid is committed in *committed as soon as it exists. Returns it, or negative with *error
+ * filled.
  */
 pid_t exit_command_start(const char *file, const char *const *arguments, const sigset_t *mask,
-                         int oom_score_adj, uint64_t file_limit, Error *error);
+                         int oom_score_adj, uint64_t file_limit, int32_t *committed, Error *error);

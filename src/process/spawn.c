@@ -2,6 +2,7 @@
 
 #include "process/file-limit.h"
 #include "process/oom-score.h"
+#include "state/state.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -88,5 +89,7 @@ pid_t spawn(const Spawn *what, Error *error)
         return error_set(error, errno, "Cannot make a process for %s", what->file);
     if (pid == 0)
         become(what, parent);
+    if (what->pid != NULL)
+        state_commit_i32(what->pid, pid);
     return pid;
 }

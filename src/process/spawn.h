@@ -19,6 +19,7 @@ typedef struct Spawn {
     const sigset_t *mask; /* signal mask of the new program */
     int oom_score_adj;    /* value to restore */
     uint64_t file_limit;  /* soft limit on file sizes to restore */
+    int32_t *pid;         /* NULL, or where the pid is committed at once: no child is forgotten */
     int failure_fd;       /* gets errno as an int if execve fails; -1: words on fd 2 instead */
 } Spawn;
 

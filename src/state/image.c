@@ -73,6 +73,7 @@ int image_execute(const Image *image)
     const Page *page = image->state->page;
     const char *path = image->path;
     struct stat st;
+    int error;
 
     if (path == NULL)
         return -ENOENT;
@@ -86,7 +87,28 @@ int image_execute(const Image *image)
     if (stat(path, &st) < 0 || st.st_dev != image->device || st.st_ino != image->inode)
         path = "/proc/self/exe";
     execve(path, image->argv, image->environment);
-    return -errno;
+    error = errno;
+    for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
+        if (page->fds[i].role != FD_FREE)
+            fd_set_cloexec(page->fds[i].fd, true);
+    }
+    fd_set_cloexec(image->state->page_fd, true);
+    return -error;
+}
+
+/* Whether the descriptor is a memory file of ours, whatever has become of its content. */
+static bool is_page(int fd)
+{
+    char name[32];
+    char target[64];
+    ssize_t length;
+
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    length = readlink(name, target, sizeof(target) - 1);
+    if (length < 0)
+        return false;
+    target[length] = '\0';
+    return strstr(target, "memfd:" STATE_PAGE_NAME) != NULL;
 }
 
 bool image_is_resumed(int *page_fd, char id[PAGE_ID_MAX])
@@ -96,13 +118,13 @@ bool image_is_resumed(int *page_fd, char id[PAGE_ID_MAX])
     Page page;
 
     unsetenv(variable);
-    if (fd <= STDERR_FILENO || pread(fd, &page, sizeof(page), 0) != (ssize_t)sizeof(page))
-        return false;
-    if (page.magic != PAGE_MAGIC || page.monitor_pid != getpid())
+    if (fd <= STDERR_FILENO || !is_page(fd))
         return false;
     fd_set_cloexec(fd, true);
     *page_fd = fd;
-    memcpy(id, page.id, PAGE_ID_MAX);
-    id[PAGE_ID_MAX - 1] = '\0';
+    id[0] = '\0';
+    if (pread(fd, &page, sizeof(page), 0) == (ssize_t)sizeof(page) && page.magic == PAGE_MAGIC &&
+        page.version == PAGE_VERSION)
+        snprintf(id, PAGE_ID_MAX, "%.*s", PAGE_ID_MAX - 1, page.id);
     return true;
 }

@@ -35,7 +35,8 @@ int image_execute(const Image *image);
 
 /*
  * Whether this image has been executed by another one in the same process; then *page_fd is the
- * page's descriptor and `id` the container's id. The variable is taken out of the environment, so
- * that no child ever sees it; one that names no page of this process means nothing.
+ * page's descriptor and `id` the container's id, empty if the page is damaged. Damaged or not, what
+ * has been started once must not be started again. The variable is taken out of the environment, so
+ * that no child ever sees it; one that names no memory file of ours means nothing.
  */
 bool image_is_resumed(int *page_fd, char id[PAGE_ID_MAX]);

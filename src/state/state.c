@@ -64,7 +64,7 @@ static int memory_file(const char *name, off_t size, Error *error)
 
 static int make_files(State *state, Error *error)
 {
-    int r = memory_file("conward-page", PAGE_SIZE_BYTES, error);
+    int r = memory_file(STATE_PAGE_NAME, PAGE_SIZE_BYTES, error);
 
     if (r < 0)
         return r;

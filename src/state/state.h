@@ -39,6 +39,8 @@ enum {
     STATE_QUIET_SIZE = 16384, /* buffers in use up to this size are left alone */
 };
 
+#define STATE_PAGE_NAME "conward-page"
+
 typedef struct State {
     int page_fd;    /* -1: see state_create() */
     int buffers_fd; /* -1: likewise */

@@ -225,6 +225,29 @@ int attach_init(Attach *attach, State *state, const char *bundle, const char *so
     return 0;
 }
 
+static bool is_client(const Page *page, int fd)
+{
+    for (size_t i = 0; i < PAGE_CLIENTS_MAX; i++) {
+        if (page->clients[i].used && page->clients[i].fd[STREAM_STDOUT] == fd)
+            return true;
+    }
+    return false;
+}
+
+/* A connection that was being made or ended belongs to no client: it ends. */
+static void close_strays(State *state)
+{
+    for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
+        const FdPage *entry = &state->page->fds[i];
+        int fd = entry->fd;
+
+        if (entry->role != FD_ATTACH_CLIENT || is_client(state->page, fd))
+            continue;
+        fds_remove(state, fd);
+        close_gently(fd);
+    }
+}
+
 void attach_adopt(Attach *attach, State *state, const char *bundle, const char *socket_dir,
                   const char *cuuid, AttachChanged changed, void *owner)
 {
@@ -241,6 +264,7 @@ void attach_adopt(Attach *attach, State *state, const char *bundle, const char *
         if (state->page->clients[i].used)
             watch_client(attach, i);
     }
+    close_strays(state);
 }
 
 static void remove_files(Attach *attach)

@@ -1,0 +1,741 @@
+"""Crashes of the monitor: it executes itself once more in the same process and goes on. Nobody notices: not the
+container, not the engine, not a client, not the log.
+
+A crash is either a fatal signal that somebody sends, or a real fault, made by fault.c ($FAULT, default:
+build/tests/fault). $CRASHES is how many of them a storm has."""
+
+import concurrent.futures
+import os
+import pathlib
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import time
+
+import pytest
+
+import engine
+import k8slog
+import procfs
+from engine import CRIO, PODMAN
+from waiting import Late, Watch, wait_until
+
+CRASHES = int(os.environ.get("CRASHES", "30"))
+FATAL = [
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGTRAP,
+    signal.SIGSYS,
+    signal.SIGABRT,
+]
+STUCK = 5  # so many faults without any progress in between are the end
+PAUSE = 0.01  # seconds; the longest pause between two crashes of a storm
+
+KINDS = pytest.mark.parametrize("kind", ["signal", "fault"])
+
+LINES = """
+i=0
+until [ -e enough ]; do
+    {print}
+done
+echo $i > printed
+read word < go
+exit 7
+"""
+AT_FULL_SPEED = LINES.format(print="seq $((i + 1)) $((i + 1000)); i=$((i + 1000))")
+ON_BOTH = LINES.format(print="seq $((i + 1)) $((i + 500)); seq $((i + 1)) $((i + 500)) >&2; i=$((i + 500))")
+IN_HALVES = LINES.format(print='i=$((i + 1)); printf %s "$i"; sleep 0.003; echo')
+
+GONE = 3  # fault's exit status if there is no such process any more
+AT_RANDOM = 25
+
+
+def fault_tool():
+    return os.path.abspath(os.environ.get("FAULT", engine.TOP / "build/tests/fault"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tool():
+    assert os.access(fault_tool(), os.X_OK), f"{fault_tool()} is not an executable: build first, or set FAULT"
+
+
+# Crashes
+
+
+def image(pid):
+    """A number that changes with every execve of a process: where the kernel has put its random bytes. None if it is
+    gone, or in the middle of execve."""
+    try:
+        words = pathlib.Path(f"/proc/{pid}/auxv").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    for key, value in struct.iter_unpack("QQ", words[: len(words) // 16 * 16]):
+        if key == AT_RANDOM and value:
+            return value
+    return None
+
+
+def survives_faults(pid):
+    """Not at once after execve: until then, all signals are blocked."""
+    try:
+        process = procfs.Process(pid)
+        return signal.SIGSEGV in process.signals("SigCgt") and signal.SIGSEGV not in process.signals("SigBlk")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def crash(pid, kind):
+    """One crash. Returns when the next image runs, or none any more."""
+    process = procfs.Process(pid)
+    if kind == "fault":
+        wait_until(lambda: survives_faults(pid) or not process.alive(), "the monitor to get ready")
+    before = image(pid)
+    if before is None:
+        return
+    if kind == "fault":
+        assert subprocess.run([fault_tool(), str(pid)], stdout=subprocess.PIPE).returncode in (0, GONE)
+    else:
+        os.kill(pid, kind if isinstance(kind, signal.Signals) else random.choice(FATAL))
+    wait_until(lambda: image(pid) not in (None, before) or not process.alive(), "the next image of the monitor")
+
+
+def storm(pid, kind, progress, count=CRASHES):
+    """`count` crashes at random moments. Whenever some have come in a row, `progress()` must change."""
+    while count > 0:
+        before = progress()
+        for _ in range(min(count, random.randint(1, STUCK - 2))):
+            time.sleep(random.uniform(0, PAUSE))
+            crash(pid, kind)
+            count -= 1
+        wait_until(lambda: progress() != before, "progress after a crash")
+
+
+def growth(path):
+    """For storm(): changes when the file grows or is replaced."""
+
+    def progress():
+        st = path.stat()
+        return st.st_ino, st.st_size
+
+    return progress
+
+
+def appearance(pid):
+    """What must be the same before and after a crash."""
+    process = procfs.Process(pid)
+    environment = process.environment()
+    environment.pop("CONWARD_STATE", None)
+    return {
+        "comm": process.comm(),
+        "exe": os.readlink(process.path / "exe"),
+        "cwd": os.readlink(process.path / "cwd"),
+        "cmdline": process.words("cmdline"),
+        "environment": environment,
+        "descriptors": sorted(process.descriptors().values()),
+        "children": sorted(child for child, _ in procfs.children(pid)),
+        "oom_score_adj": process.oom_score_adj(),
+        "parent, group, session": process.stat()[1:4],
+        "signals blocked": sorted(process.signals("SigBlk")),
+        "signals ignored": sorted(process.signals("SigIgn")),
+        "fatal signals caught": sorted(process.signals("SigCgt").intersection(FATAL)),
+    }
+
+
+def check_appearance(pid, before):
+    """Waits until the monitor looks as it did before."""
+    try:
+        wait_until(lambda: appearance(pid) == before, "the monitor to look as before")
+    except Late:
+        assert appearance(pid) == before
+
+
+# Containers whose monitors crash
+
+
+class Witness:
+    """Sees what a container's monitor says and does at its end: everything exactly once."""
+
+    def __init__(self, container):
+        """To be called before create()."""
+        self.container = container
+        self.commands = container.top / "commands"
+        if "--exit-command" not in container.options:
+            container.options["--exit-command"] = "/bin/sh"
+            container.options["--exit-command-arg"] = ["-c", 'echo began >> "$0"; env >> "$0"', str(self.commands)]
+        self.watch = Watch(container.exits, container.persist)
+
+    def check(self, status, reported=None):
+        """Waits for the end. `reported`: the text of the exit files, if it is not the exit status."""
+        container = self.container
+        text = str(status if reported is None else reported)
+        assert container.wait() == status
+        events = self.watch.take()
+        self.watch.close()
+        for path in (container.exit_file, container.persist / "exit"):
+            assert path.read_text() == text
+            assert events.count((Watch.MOVED_TO, path)) == 1, f"{path} was written more than once"
+        assert os.listdir(container.exits) == [container.cid]
+        assert os.listdir(container.persist) == ["exit"]
+        assert container.line() == b"", "more than one line on the sync pipe"
+        if self.commands.exists():
+            said = self.commands.read_text()
+            assert said.count("began\n") == 1
+            assert "CONWARD_STATE" not in said
+        else:
+            assert container.options["--exit-command"] != "/bin/sh", "the exit command has not run"
+        assert not os.path.lexists(container.bundle / "attach")
+
+
+def printed(container):
+    """What a container that has printed numbered lines should have written."""
+    return k8slog.numbered(1, int((container.bundle / "printed").read_text()))
+
+
+def end(container, go):
+    """Tells a container that prints lines that they are enough, and waits until it has written all of them."""
+    (container.bundle / "enough").touch()
+    wait_until(lambda: (container.bundle / "printed").exists(), "the container to have printed enough")
+
+
+@KINDS
+@pytest.mark.parametrize("script", [AT_FULL_SPEED, ON_BOTH, IN_HALVES], ids=["full-speed", "both-streams", "halves"])
+def test_storm(new_container, kind, script):
+    container = new_container(command=script)
+    container.options["--log-partial-flush"] = "1"
+    go = container.fifo("go")
+    witness = Witness(container)
+    container.create()
+    before = appearance(container.monitor.pid)
+    container.start()
+    container.wait_log(b"1")
+    storm(container.monitor.pid, kind, growth(container.log))
+    end(container, go)
+    check_appearance(container.monitor.pid, before)
+    os.write(go, b"\n")
+    witness.check(7)
+    assert container.output() == printed(container)
+    assert container.output("stderr") == (printed(container) if script is ON_BOTH else b"")
+
+
+@KINDS
+def test_storm_with_a_reader(new_container, kind):
+    """Who is attached gets every byte once, too, and stays connected."""
+    container = new_container(command=ON_BOTH)
+    go = container.fifo("go")
+    witness = Witness(container)
+    container.create()
+    client = container.attach()
+    container.start()
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(engine.receive_all, client)
+        container.wait_log(b"1")
+        before = appearance(container.monitor.pid)
+        storm(container.monitor.pid, kind, growth(container.log))
+        end(container, go)
+        check_appearance(container.monitor.pid, before)
+        os.write(go, b"\n")
+        reading.result()
+    witness.check(7)
+    assert client.output("stdout") == printed(container)
+    assert client.output("stderr") == printed(container)
+    assert container.output("stdout") == printed(container)
+    assert container.output("stderr") == printed(container)
+
+
+@pytest.fixture
+def new_run(directory):
+    """Makes `conward run`s, as new_container makes containers."""
+    made = []
+
+    def new(command):
+        run = engine.Run(directory / f"run-{len(made)}", command)
+        made.append(run)
+        return run
+
+    yield new
+    for run in reversed(made):
+        run.close()
+
+
+@KINDS
+@pytest.mark.parametrize("detach", [False, True], ids=["foreground", "detached"])
+def test_storm_of_a_run(new_run, kind, detach):
+    run = new_run("echo began >> beginnings; " + ON_BOTH)
+    os.mkfifo(run.top / "go")
+    if detach:
+        run.options["--detach"] = True
+        run.options["--pidfile"] = run.monitor_pidfile
+    run.launch()
+    pid = run.pid
+    if detach:
+        assert run.wait() == 0
+        pid = int(run.monitor_pidfile.read_bytes())
+    command = run.command_pid()
+    wait_until(lambda: run.log.exists() and run.log.stat().st_size > 0, "some output")
+    before = appearance(pid)
+    before["children"] = [command]
+    storm(pid, kind, growth(run.log))
+    (run.top / "enough").touch()
+    wait_until(lambda: (run.top / "printed").exists(), "the command to have printed enough")
+    check_appearance(pid, before)
+    (run.top / "go").write_text("\n")
+    assert (run.wait_monitor() if detach else run.wait()) == 7
+    wanted = k8slog.numbered(1, int((run.top / "printed").read_text()))
+    assert run.exit_file.read_text() == "7"
+    assert (run.top / "beginnings").read_text() == "began\n"
+    for stream in ("stdout", "stderr"):
+        assert run.output(stream) == wanted
+    if not detach:
+        assert (run.top / "stdout").read_bytes() == wanted
+        said = (run.top / "stderr").read_bytes().splitlines(keepends=True)
+        assert b"".join(line for line in said if not line.startswith(b"conward: ")) == wanted
+
+
+# One crash
+
+
+@pytest.mark.parametrize("sig", FATAL, ids=lambda sig: sig.name)
+@pytest.mark.parametrize("family", [PODMAN, CRIO], ids=lambda family: family.name)
+def test_fatal_signal(new_container, family, sig):
+    container = new_container(command="echo one; read word < go; echo two; exit 7", family=family)
+    go = container.fifo("go")
+    witness = Witness(container)
+    container.create()
+    container.start()
+    container.wait_log(b"one")
+    before = appearance(container.monitor.pid)
+    for _ in range(2 * STUCK):  # who is sent a signal is not stuck
+        crash(container.monitor.pid, sig)
+    check_appearance(container.monitor.pid, before)
+    os.write(go, b"\n")
+    witness.check(7)
+    assert container.output() == b"one\ntwo\n"
+
+
+@KINDS
+def test_fatal_signals_blocked_by_the_engine(new_container, kind):
+    """A signal mask outlives execve: an engine may have blocked what the monitor must notice."""
+    container = new_container(command="read word < go; exit 7")
+    go = container.fifo("go")
+    witness = Witness(container)
+    container.create(prepare=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, FATAL))
+    container.start()
+    before = appearance(container.monitor.pid)
+    crash(container.monitor.pid, kind)
+    check_appearance(container.monitor.pid, before)
+    os.write(go, b"\n")
+    witness.check(7)
+
+
+@KINDS
+def test_program_that_has_been_replaced(new_container, directory, monkeypatch, kind):
+    """An upgrade of the package must not lead to the state of one version in the hands of another."""
+    program = directory / "conmon"
+    shutil.copy(engine.conward(), program)
+    monkeypatch.setenv("CONWARD", str(program))
+    container = new_container(command="read word < go; exit 7")
+    go = container.fifo("go")
+    witness = Witness(container)
+    container.create()
+    container.start()
+    shutil.copy("/bin/false", directory / "other")
+    os.rename(directory / "other", program)
+    before = appearance(container.monitor.pid)
+    crash(container.monitor.pid, kind)
+    check_appearance(container.monitor.pid, before)
+    os.write(go, b"\n")
+    witness.check(7)
+
+
+# Each phase
+
+
+def several(pid, kind):
+    """Crashes without anything that happens between them: of faults, only as many as are survived."""
+    for _ in range(STUCK - 1 if kind == "fault" else CRASHES):
+        time.sleep(random.uniform(0, PAUSE))
+        crash(pid, kind)
+
+
+@KINDS
+def test_while_the_runtime_runs(new_container, kind):
+    container = new_container(command="echo hello; exit 7")
+    container.stub("stderr", "a warning of the runtime\n")
+    hold = container.hold_runtime()
+    witness = Witness(container)
+    container.launch()
+    container.let_go()
+    runtime = hold.wait()
+    before = appearance(container.monitor.pid)
+    several(container.monitor.pid, kind)
+    check_appearance(container.monitor.pid, before)
+    assert before["children"] == [runtime]
+    hold.let_go()
+    container.pid = container.report()["data"]
+    assert container.pid > 0
+    container.start()
+    witness.check(7)
+    assert container.output() == b"hello\n"
+
+
+@KINDS
+def test_while_the_runtime_fails(new_container, kind):
+    container = new_container()
+    container.stub("stderr", "no such thing\n")
+    container.stub("exit", "3")
+    hold = container.hold_runtime()
+    container.launch()
+    container.let_go()
+    hold.wait()
+    several(container.monitor.pid, kind)
+    hold.let_go()
+    report = container.report()
+    assert report == {"data": -1, "message": "no such thing\n"}
+    assert container.line() == b""
+    assert container.wait() == 1
+    assert not container.exit_file.exists()
+
+
+@KINDS
+@pytest.mark.parametrize("family", [PODMAN, CRIO], ids=lambda family: family.name)
+def test_while_nothing_happens(new_container, family, kind):
+    container = new_container(command="echo one; read word < go; echo two; exit 7", family=family)
+    go = container.fifo("go")
+    witness = Witness(container)
+    container.create()
+    several(container.monitor.pid, kind)
+    container.start()
+    container.wait_log(b"one")
+    descriptors = len(container.monitor.descriptors())
+    client = container.attach()
+    wait_until(lambda: len(container.monitor.descriptors()) > descriptors, "the client to be accepted")
+    before = appearance(container.monitor.pid)
+    several(container.monitor.pid, kind)
+    check_appearance(container.monitor.pid, before)
+    os.write(go, b"\n")
+    engine.receive_all(client)
+    witness.check(7)
+    assert client.output() == b"two\n"
+    assert container.output() == b"one\ntwo\n"
+
+
+@KINDS
+def test_while_a_client_stalls(new_container, kind):
+    """The container waits for it: nothing of what is held is lost, or sent again."""
+    container = new_container(command="seq 1 200000; exit 7")
+    witness = Witness(container)
+    container.create()
+    client = container.attach()
+    container.start()
+    container.wait_log(b"1")
+    # The runtime's pipe is full as well once the container sleeps for good.
+    wait_until(lambda: is_blocked_in_write(container), "the container to be held")
+    several(container.monitor.pid, kind)
+    engine.receive_all(client)
+    witness.check(7)
+    assert client.output() == k8slog.numbered(1, 200000)
+    assert container.output() == k8slog.numbered(1, 200000)
+
+
+def is_blocked_in_write(container):
+    """Whether a process of the container waits until it can write."""
+    for pid, _ in procfs.children(container.pid):
+        try:
+            call = (procfs.Process(pid).path / "syscall").read_text().split()
+        except OSError:
+            continue
+        if call[0] == "1":
+            return True
+    return False
+
+
+@KINDS
+def test_while_a_client_still_reads_the_end(new_container, kind):
+    container = new_container(command="seq 1 200000; exit 7")
+    witness = Witness(container)
+    container.create()
+    client = container.attach()
+    container.start()
+    wait_until(lambda: is_blocked_in_write(container), "the client to be behind")
+    os.kill(container.pid, signal.SIGKILL)
+    wait_until(container.exit_file.exists, "the exit file")
+    several(container.monitor.pid, kind)
+    assert not container.monitor_ended()
+    engine.receive_all(client)
+    witness.check(137)
+    assert client.output() == container.output(), "the end that was killed, and not a byte less"
+
+
+@KINDS
+def test_while_the_exit_command_runs(new_container, kind):
+    container = new_container(command="echo hello; exit 7")
+    hold = container.hold_exit_command()
+    witness = Witness(container)
+    container.create()
+    container.start()
+    command = hold.wait()
+    before = appearance(container.monitor.pid)
+    assert before["children"] == [command]
+    several(container.monitor.pid, kind)
+    check_appearance(container.monitor.pid, before)
+    hold.let_go(5)
+    witness.watch.close()
+    assert container.wait() == 5
+    assert container.exit_file.read_text() == "7"
+    assert container.output() == b"hello\n"
+
+
+@KINDS
+def test_while_the_exit_command_is_delayed(new_container, kind):
+    container = new_container(command="exit 7")
+    container.options["--exit-delay"] = "1"
+    witness = Witness(container)
+    container.create()
+    container.start()
+    wait_until(container.exit_file.exists, "the exit file")
+    several(container.monitor.pid, kind)
+    witness.check(7)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGSEGV, signal.SIGABRT], ids=lambda sig: sig.name)
+def test_asked_to_while_the_container_died(new_container, sig):
+    """The monitor wakes up to find the death of the container and its own signal at once."""
+    container = new_container(command="seq 1 1000; exit 7")
+    witness = Witness(container)
+    container.create()
+    client = container.attach()
+    container.pause_monitor()
+    container.start()
+    container.wait_dead()
+    container.signal_monitor(sig)
+    container.resume_monitor()
+    engine.receive_all(client)
+    witness.check(7)
+    assert client.output() == k8slog.numbered(1, 1000)
+    assert container.output() == k8slog.numbered(1, 1000)
+
+
+@KINDS
+@pytest.mark.parametrize("turn", range(CRASHES // 3))
+def test_around_the_end(new_container, kind, turn):
+    """Crashes without a pause from the container's last moments on, until there is nobody left to crash."""
+    container = new_container(command="seq 1 1000; exit 7")
+    witness = Witness(container)
+    container.create()
+    container.start()
+    for _ in range(STUCK - 1):
+        crash(container.monitor.pid, kind)
+    witness.check(7)
+    assert container.output() == k8slog.numbered(1, 1000)
+
+
+# Crashes that come again and again
+
+
+def test_stuck_while_running(new_container):
+    """Nothing else can be done: what the container has written is logged, its end is reported, with a status that
+    nobody knows."""
+    container = new_container(command="echo one; read word < go")
+    container.fifo("go")
+    witness = Witness(container)
+    container.create()
+    container.start()
+    container.wait_log(b"one")
+    for _ in range(2 * STUCK):
+        crash(container.monitor.pid, "fault")
+    witness.check(255, reported=-1)
+    assert container.output() == b"one\n"
+
+
+def test_stuck_while_the_runtime_runs(new_container):
+    """The engine waits for a pid or a reason why there is none."""
+    container = new_container()
+    hold = container.hold_runtime()
+    container.launch()
+    container.let_go()
+    runtime = procfs.Process(hold.wait())
+    for _ in range(2 * STUCK):
+        crash(container.monitor.pid, "fault")
+    report = container.report()
+    assert report["data"] == -1
+    assert report["message"]
+    assert container.line() == b""
+    assert container.wait() == 1
+    assert not container.exit_file.exists(), "there was no container"
+    wait_until(lambda: not runtime.alive(), "the runtime to be gone, too")
+
+
+def test_stuck_while_the_exit_command_runs(new_container):
+    """There is nothing left that could be given up."""
+    container = new_container(command="exit 7")
+    hold = container.hold_exit_command()
+    witness = Witness(container)
+    container.create()
+    container.start()
+    hold.wait()
+    for _ in range(3 * STUCK):
+        crash(container.monitor.pid, "fault")
+    assert not container.monitor_ended()
+    hold.let_go()
+    witness.check(7)
+
+
+# Crashes of others
+
+
+def test_exit_command_that_crashes(new_container):
+    container = new_container(command="exit 7")
+    hold = container.hold_exit_command()
+    container.create()
+    container.start()
+    command = hold.wait()
+    before = image(container.monitor.pid)
+    container.pause_monitor()
+    os.kill(command, signal.SIGSEGV)
+    assert image(container.monitor.pid) == before
+    container.resume_monitor()
+    assert container.wait() == 128 + signal.SIGSEGV
+    assert container.exit_file.read_text() == "7"
+
+
+def test_container_that_crashes(new_container):
+    container = new_container(command="kill -SEGV $$")
+    hold = container.hold_exit_command()
+    witness = Witness(container)
+    container.create()
+    before = image(container.monitor.pid)
+    container.start()
+    hold.wait()
+    assert image(container.monitor.pid) == before
+    hold.let_go()
+    witness.check(128 + signal.SIGSEGV)
+
+
+# The log
+
+
+@KINDS
+def test_reopen(new_container, kind):
+    """The log is moved away and reopened, and the monitor crashes meanwhile."""
+    container = new_container(command=AT_FULL_SPEED)
+    go = container.fifo("go")
+    witness = Witness(container)
+    container.create()
+    before = appearance(container.monitor.pid)
+    container.start()
+    parts = []
+    for number in range(CRASHES):
+        wait_until(lambda: container.log.exists() and container.log.stat().st_size > 0, "some output")
+        part = container.logs / f"part-{number}"
+        container.log.rename(part)
+        parts.append(part)
+        container.control("2 0 0\n")
+        time.sleep(random.choice([0, random.uniform(0, 0.001)]))
+        crash(container.monitor.pid, kind)
+        wait_until(container.log.exists, "the new log")
+    end(container, go)
+    check_appearance(container.monitor.pid, {**before, "descriptors": appearance(container.monitor.pid)["descriptors"]})
+    assert len(container.monitor.descriptors()) == len(before["descriptors"])
+    os.write(go, b"\n")
+    witness.check(7)
+    assert sorted(os.listdir(container.logs)) == sorted(["ctr.log", *(part.name for part in parts)])
+    found = [record for part in parts for record in k8slog.records(part.read_bytes())] + container.records()
+    assert k8slog.output(found) == printed(container)
+
+
+@KINDS
+def test_size_limit(new_container, kind):
+    """The log is started again and again: it has whole records only, the newest, and no gap."""
+    limit = 20_000
+    container = new_container(command=AT_FULL_SPEED)
+    container.options["--log-size-max"] = str(limit)
+    go = container.fifo("go")
+    witness = Witness(container)
+    container.create()
+    container.start()
+    container.wait_log(b"1")
+    storm(container.monitor.pid, kind, growth(container.log))
+    end(container, go)
+    os.write(go, b"\n")
+    witness.check(7)
+    assert container.log.stat().st_size <= limit
+    output = container.output()
+    assert output
+    assert printed(container).endswith(b"\n" + output)
+    assert os.listdir(container.logs) == ["ctr.log"]
+
+
+# A page that nothing can be believed of
+
+PAGE = 8192
+DAMAGES = {
+    "magic": (0, b"\xff" * 8),
+    "version": (8, b"\xff" * 4),
+    "begin-zero": (0, bytes(512)),
+    "all-ones": (0, b"\xff" * PAGE),
+    "all-zero": (0, bytes(PAGE)),
+    "random": (0, random.Random(3).randbytes(PAGE)),
+    "all-but-the-magic-ones": (8, b"\xff" * (PAGE - 8)),
+    "all-but-the-beginning-ones": (512, b"\xff" * (PAGE - 512)),
+    "all-but-the-beginning-zero": (512, bytes(PAGE - 512)),
+    "second-half-ones": (PAGE // 2, b"\xff" * (PAGE // 2)),
+    "second-half-random": (PAGE // 2, random.Random(3).randbytes(PAGE // 2)),
+}
+
+
+def damage_page(pid, at, data):
+    for fd, target in procfs.Process(pid).descriptors().items():
+        if "conward-page" in target:
+            page = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                assert os.fstat(page).st_size == PAGE
+                os.pwrite(page, data, at)
+            finally:
+                os.close(page)
+            return
+    raise AssertionError("no page among the descriptors")
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_damaged_page(new_container, damage):
+    """No hang, no loop, nothing begun again: an end is reported, and if it is not known, as unknown."""
+    container = new_container(command="echo began >> beginnings; echo one; read word < go; exit 7")
+    go = container.fifo("go")
+    witness = Witness(container)
+    container.create()
+    container.start()
+    container.wait_log(b"one")
+    damage_page(container.monitor.pid, *damage)
+    crash(container.monitor.pid, "fault")
+    os.write(go, b"\n")
+    status = container.wait()
+    witness.watch.close()
+    assert (container.bundle / "beginnings").read_text() == "began\n"
+    assert (status, container.exit_file.read_text()) in [(7, "7"), (255, "-1")]
+    assert witness.commands.read_text().count("began\n") == 1
+    assert container.line() == b""
+    assert container.output() == b"one\n"
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_damaged_page_of_a_run(new_run, damage):
+    """In particular, the command is not run again."""
+    run = new_run("echo began >> beginnings; echo one; read word < go; exit 7")
+    os.mkfifo(run.top / "go")
+    run.launch()
+    command = procfs.Process(run.command_pid())
+    wait_until(lambda: run.log.exists() and b"one" in run.log.read_bytes(), "some output")
+    damage_page(run.pid, *damage)
+    crash(run.pid, "fault")
+    if command.alive():
+        fd = os.open(run.top / "go", os.O_RDWR)
+        os.write(fd, b"\n")
+        wait_until(lambda: not command.alive(), "the command to end")
+        os.close(fd)
+    status = run.wait()
+    assert (run.top / "beginnings").read_text() == "began\n"
+    assert (status, run.exit_file.read_text()) in [(7, "7"), (255, "-1")]
