@@ -43,3 +43,18 @@ def new_container(directory):
     yield new
     for container in reversed(made):
         container.close()
+
+
+@pytest.fixture
+def new_run(directory):
+    """Makes `conward run`s, as new_container makes containers."""
+    made = []
+
+    def new(command):
+        run = engine.Run(directory / f"run-{len(made)}", command)
+        made.append(run)
+        return run
+
+    yield new
+    for run in reversed(made):
+        run.close()

@@ -246,21 +246,6 @@ def test_storm_with_a_reader(new_container, kind):
     assert container.output("stderr") == printed(container)
 
 
-@pytest.fixture
-def new_run(directory):
-    """Makes `conward run`s, as new_container makes containers."""
-    made = []
-
-    def new(command):
-        run = engine.Run(directory / f"run-{len(made)}", command)
-        made.append(run)
-        return run
-
-    yield new
-    for run in reversed(made):
-        run.close()
-
-
 @KINDS
 @pytest.mark.parametrize("detach", [False, True], ids=["foreground", "detached"])
 def test_storm_of_a_run(new_run, kind, detach):

@@ -28,21 +28,6 @@ CLOSED = [fds for count in (1, 2, 3) for fds in itertools.combinations(range(3),
 WITHOUT = pytest.mark.parametrize("closed", CLOSED, ids=lambda fds: "without-" + "-".join(map(str, fds)))
 
 
-@pytest.fixture
-def new_run(directory):
-    """Makes `conward run`s, as new_container makes containers."""
-    made = []
-
-    def new(command):
-        run = engine.Run(directory / f"run-{len(made)}", command)
-        made.append(run)
-        return run
-
-    yield new
-    for run in reversed(made):
-        run.close()
-
-
 def close_all(fds):
     for fd in fds:
         os.close(fd)
