@@ -53,12 +53,14 @@ static uint64_t progress(const Page *page)
            ((uint64_t)page->phase << 56);
 }
 
-/* The code address, independent of where the program was loaded. */
+/* A code address, independent of where the program was loaded; 0 if it is not of the program. */
 static uint64_t relative(uint64_t address)
 {
     extern const char __executable_start[];
+    extern const char etext[];
+    uint64_t start = (uint64_t)(uintptr_t)__executable_start;
 
-    return address - (uint64_t)(uintptr_t)__executable_start;
+    return address > start && address < (uint64_t)(uintptr_t)etext ? address - start : 0;
 }
 
 /* Return addresses by frame pointer, as long as the frames lie behind each other on this stack. */
@@ -67,12 +69,13 @@ static void walk_stack(CrashPage *report, const greg_t *registers)
     uint64_t frame = (uint64_t)registers[REG_RBP];
     uint64_t low = (uint64_t)registers[REG_RSP];
 
-    for (size_t i = 0; i < PAGE_FRAMES_MAX; i++) {
+    for (size_t i = 0; i < PAGE_FRAMES_MAX;) {
         const uint64_t *words = (const uint64_t *)(uintptr_t)frame;
 
         if (frame % sizeof(uint64_t) != 0 || frame < low || frame > crash.stack_top)
             return;
         report->frames[i] = relative(words[1]);
+        i += report->frames[i] != 0; /* a library's frames say little, and have no fixed place */
         low = frame + 1;
         frame = words[0];
     }

@@ -22,18 +22,19 @@ static void speak_of_crash(const Monitor *monitor)
 {
     const Page *page = monitor_page(monitor);
     const CrashPage *crash = &page->crash;
-    char frames[PAGE_FRAMES_MAX * 12 + 1] = "";
+    char places[(PAGE_FRAMES_MAX + 1) * 20] = "";
     size_t used = 0;
 
+    if (crash->instruction != 0)
+        used = (size_t)snprintf(places, sizeof(places), ", at +%#" PRIx64, crash->instruction);
     for (size_t i = 0; i < PAGE_FRAMES_MAX && crash->frames[i] != 0; i++)
-        used += (size_t)snprintf(frames + used, sizeof(frames) - used, " %" PRIx64,
-                                 crash->frames[i] & 0xffffffffff);
+        used += (size_t)snprintf(places + used, sizeof(places) - used, "%s+%#" PRIx64,
+                                 i == 0 ? ", called from " : " ", crash->frames[i]);
     message(&monitor->config->messages, LEVEL_ERROR,
-            "Resumed after a crash, the %u. of this monitor: signal %d (%s), code %d, address "
-            "%#" PRIx64 ", at +%#" PRIx64 ", called from%s. The container is not affected; please "
-            "report this line",
+            "Resumed after a crash, number %u of this monitor: signal %d (%s), code %d, address "
+            "%#" PRIx64 "%s. The container is not affected; please report this line",
             page->crashes, crash->signal, crash->code <= 0 ? "sent by a process" : "our own fault",
-            crash->code, crash->address, crash->instruction, used > 0 ? frames : " (unknown)");
+            crash->code, crash->address, places);
 }
 
 /* Rebuilds everything that does not depend on the phase. */

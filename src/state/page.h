@@ -128,7 +128,8 @@ typedef struct FdPage {
     uint64_t inode;
 } FdPage;
 
-/* Why the last image could not go on. Addresses are relative to the program's beginning. */
+/* Why the last image could not go on. Code addresses are relative to the program's beginning, 0 if
+ * they are not of the program. */
 typedef struct CrashPage {
     int32_t signal;
     int32_t code; /* si_code: > 0 a fault of our own, else somebody sent it */
