@@ -29,6 +29,8 @@ static struct {
     uint8_t *stack;
     uint64_t stack_top; /* no frame of the main loop lies above, and what is there is mapped */
     volatile sig_atomic_t asked;
+    volatile sig_atomic_t finished;
+    volatile sig_atomic_t status;
 } crash = {.wake_fd = -1};
 
 /* Ends as the signal would have ended us without a handler. */
@@ -120,6 +122,8 @@ static void on_fatal(int number, siginfo_t *info, void *context)
         die(number); /* a child between fork and execve: it has no state */
         return;
     }
+    if (crash.finished)
+        _exit(crash.status);
     note(crash.image->state->page, info, context);
     /* abort() sends too, but to itself, and does not go on. */
     if (info->si_code <= 0 && info->si_pid != crash.pid) {
@@ -213,24 +217,22 @@ void crash_unblock(sigset_t *mask)
         sigdelset(mask, fatal[i]);
 }
 
-void crash_deinit(void)
+void crash_finish(int status)
 {
-    sigset_t set;
+    sigset_t sent;
 
     if (crash.image == NULL)
         return;
-    /* All is done and reported: a signal that is sent now must not change the exit status. */
-    sigfillset(&set);
-    sigprocmask(SIG_BLOCK, &set, NULL);
     alarm(0);
+    crash.status = status & 0xff;
+    crash.finished = 1;
+    /* A signal that somebody sends now comes too late to change anything. */
+    sigfillset(&sent);
     for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
-        signal(fatal[i], SIG_DFL);
-    signal(SIGALRM, SIG_DFL);
+        sigdelset(&sent, fatal[i]);
+    sigprocmask(SIG_BLOCK, &sent, NULL);
     g_source_remove(crash.source);
     fd_close(&crash.wake_fd);
-    sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL);
-    munmap(crash.stack, GUARD_SIZE + STACK_SIZE);
-    crash.image = NULL;
 }
 
 bool crash_asked(void)

@@ -23,9 +23,11 @@ int crash_init(const Image *image, Error *error);
 /* Takes what must never be blocked out of a mask, which the caller of this program may have set. */
 void crash_unblock(sigset_t *mask);
 
-/* Takes the handlers away, for the end: from now on a fault is fatal and what is sent is blocked.
+/*
+ * All is done and reported: from now on a crash only ends the process a little earlier, with the
+ * same exit status.
  */
-void crash_deinit(void);
+void crash_finish(int status);
 
 bool crash_asked(void);
 

@@ -119,7 +119,6 @@ int monitor_loop(Monitor *monitor)
 
 void monitor_deinit(Monitor *monitor)
 {
-    crash_deinit();
     image_deinit(&monitor->image);
     monitor_timers_deinit(monitor);
     monitor_requests_deinit(monitor);
@@ -215,6 +214,7 @@ static int monitor_live(const Config *config, const Inherited *inherited, int sy
     monitor_tell_foreground(&monitor, started_fd, status);
     if (status == 0)
         status = monitor_loop(&monitor);
+    crash_finish(status);
     monitor_deinit(&monitor);
     return status;
 }

@@ -183,6 +183,7 @@ int monitor_resume(const Config *config, char **argv, int page_fd)
                                 monitor_page(&monitor)->failed ? STATUS_RUN_FAILED : 0);
         status = monitor_loop(&monitor);
     }
+    crash_finish(status);
     monitor_deinit(&monitor);
     return status;
 }
