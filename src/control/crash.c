@@ -153,8 +153,8 @@ static gboolean on_woken(gint fd, GIOCondition condition, gpointer data)
 
     (void)condition;
     (void)data;
-    if (read(fd, &count, sizeof(count)) < 0)
-        return G_SOURCE_CONTINUE;
+    while (read(fd, &count, sizeof(count)) > 0)
+        ;
     return G_SOURCE_CONTINUE;
 }
 

@@ -210,9 +210,7 @@ void monitor_end(Monitor *monitor)
 
 void monitor_hurry(Monitor *monitor)
 {
-    attach_close_clients(&monitor->attach, true);
-    if (monitor->has_console)
-        outlet_skip(&monitor->console.outlet);
+    monitor_drop_readers(monitor);
     if (monitor_page(monitor)->command_at != 0)
         state_commit_i64(&monitor_page(monitor)->command_at, clock_boottime_us());
     monitor_end(monitor);

@@ -114,6 +114,10 @@ void monitor_take_pipes(Monitor *monitor, Pipes *pipes);
 /* Sends the outlets what they can take now. */
 void monitor_outlets_pump(Monitor *monitor);
 
+/* Waits for no reader of the raw output any more: clients are closed, the console has had its
+ * share. */
+void monitor_drop_readers(Monitor *monitor);
+
 /* Follows the outlets' progress: lets streams go on, or the end come. */
 void monitor_outlets_moved(Monitor *monitor);
 

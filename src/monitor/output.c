@@ -165,14 +165,19 @@ void monitor_streams_adopt(Monitor *monitor)
     }
 }
 
+void monitor_drop_readers(Monitor *monitor)
+{
+    attach_close_clients(&monitor->attach, true);
+    if (monitor->has_console)
+        outlet_skip(&monitor->console.outlet);
+}
+
 /* A reader never holds back the exit report: if there is no room left, it has been too slow. */
 static void drop_laggards(Monitor *monitor)
 {
     message(&monitor->config->messages, LEVEL_WARNING,
             "Readers that lag behind leave no room for the last output: they are dropped");
-    attach_close_clients(&monitor->attach, true);
-    if (monitor->has_console)
-        outlet_skip(&monitor->console.outlet);
+    monitor_drop_readers(monitor);
 }
 
 void monitor_take_rest(Monitor *monitor, StreamId id)

@@ -68,31 +68,33 @@ void image_deinit(Image *image)
     *image = (Image){0};
 }
 
-int image_execute(const Image *image)
+/* Whether the next image gets the descriptors that it must find open. */
+static void set_inherited(const Image *image, bool inherited)
 {
     const Page *page = image->state->page;
+
+    for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
+        if (page->fds[i].role != FD_FREE)
+            fd_set_cloexec(page->fds[i].fd, !inherited);
+    }
+    fd_set_cloexec(image->state->page_fd, !inherited);
+}
+
+int image_execute(const Image *image)
+{
     const char *path = image->path;
     struct stat st;
     int error;
 
     if (path == NULL)
         return -ENOENT;
-    for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
-        if (page->fds[i].role != FD_FREE)
-            fd_set_cloexec(page->fds[i].fd, false);
-    }
-    fd_set_cloexec(image->state->page_fd, false);
-
     /* Another program has come to that path meanwhile (an upgrade): then the one that runs. */
     if (stat(path, &st) < 0 || st.st_dev != image->device || st.st_ino != image->inode)
         path = "/proc/self/exe";
+    set_inherited(image, true);
     execve(path, image->argv, image->environment);
     error = errno;
-    for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
-        if (page->fds[i].role != FD_FREE)
-            fd_set_cloexec(page->fds[i].fd, true);
-    }
-    fd_set_cloexec(image->state->page_fd, true);
+    set_inherited(image, false);
     return -error;
 }
 
