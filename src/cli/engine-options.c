@@ -16,6 +16,9 @@ void engine_options_clear(EngineOptions *options)
     g_strfreev(options->log_labels);
     g_free(options->socket_dir);
     g_free(options->sdnotify_socket);
+    g_free(options->attach_spool_max);
+    g_free(options->attach_stall_timeout);
+    g_free(options->attach_linger);
     g_free(options->ignored);
 }
 
@@ -45,18 +48,18 @@ void engine_options_add(GOptionContext *context, EngineOptions *options)
          &options->shared.container_pidfile, "Old name of --container-pidfile", "PATH"},
         {"conmon-pidfile", 'P', 0, G_OPTION_ARG_FILENAME, &options->conmon_pidfile,
          "File for the monitor's own pid", "PATH"},
-        {"exec", 'e', 0, G_OPTION_ARG_NONE, &options->exec,
-         "Run a command in a running container (not supported yet)", NULL},
+        {"exec", 'e', 0, G_OPTION_ARG_NONE, &options->exec, "Run a command in a running container",
+         NULL},
         {"exec-process-spec", 0, 0, G_OPTION_ARG_FILENAME, &options->exec_process_spec,
          "Process to run, for --exec", "PATH"},
         {"exec-attach", 0, 0, G_OPTION_ARG_NONE, &options->exec_attach,
          "Wait for somebody to attach, for --exec", NULL},
-        {"restore", 0, 0, G_OPTION_ARG_FILENAME, &options->restore,
-         "Restore from a checkpoint (not supported yet)", "DIR"},
-        {"terminal", 't', 0, G_OPTION_ARG_NONE, &options->terminal,
-         "Give the container a terminal (not supported yet)", NULL},
+        {"restore", 0, 0, G_OPTION_ARG_FILENAME, &options->restore, "Restore from a checkpoint",
+         "DIR"},
+        {"terminal", 't', 0, G_OPTION_ARG_NONE, &options->terminal, "Give the container a terminal",
+         NULL},
         {"stdin", 'i', 0, G_OPTION_ARG_NONE, &options->stdin_pipe,
-         "Give the container a standard input (not supported yet)", NULL},
+         "Give the container a standard input", NULL},
         {"leave-stdin-open", 0, 0, G_OPTION_ARG_NONE, &options->leave_stdin_open,
          "Keep the standard input open when a client leaves", NULL},
         {"log-rotate", 0, 0, G_OPTION_ARG_NONE, &options->log_rotate,
@@ -80,10 +83,21 @@ void engine_options_add(GOptionContext *context, EngineOptions *options)
         {"full-attach", 0, 0, G_OPTION_ARG_NONE, &options->full_attach,
          "Attach socket in the bundle only; ignores --socket-dir-path", NULL},
         {"sdnotify-socket", 0, 0, G_OPTION_ARG_FILENAME, &options->sdnotify_socket,
-         "Host's notify socket to pass messages to (not supported yet)", "PATH"},
+         "Host's notify socket: what the container says there is passed on", "PATH|@NAME"},
         {"replace-listen-pid", 0, 0, G_OPTION_ARG_NONE, &options->replace_listen_pid,
-         "Set LISTEN_PID to the runtime's pid (not supported yet)", NULL},
+         "Set LISTEN_PID, if there is one, to the runtime's pid", NULL},
         {"sync", 0, 0, G_OPTION_ARG_NONE, &options->sync, "Stay in the foreground", NULL},
+        {"attach-spool-max", 0, 0, G_OPTION_ARG_FILENAME, &options->attach_spool_max,
+         "Keep so much for attach clients that read too slowly, 0 to 68719476736 (default 64 MiB, "
+         "4 MiB on tmpfs)",
+         "BYTES"},
+        {"attach-stall-timeout", 0, 0, G_OPTION_ARG_FILENAME, &options->attach_stall_timeout,
+         "When no more can be kept, drop attach clients that read nothing for so long, 1 to 86400 "
+         "(default 30)",
+         "SECONDS"},
+        {"attach-linger", 0, 0, G_OPTION_ARG_FILENAME, &options->attach_linger,
+         "After the end, drop attach clients that read nothing for so long, 0 to 3600 (default 10)",
+         "SECONDS"},
         {"seccomp-notify-socket", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME, &options->ignored,
          "Ignored, as conmon no longer has it", "PATH"},
         {"seccomp-notify-plugins", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME,

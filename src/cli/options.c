@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <glib.h>
+#include <inttypes.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,13 @@ enum {
     DONE = 0,
     REFUSED = 1,
 };
+
+enum {
+    ATTACH_STALL_TIMEOUT_MOST = 86400,
+    ATTACH_LINGER_MOST = 3600, /* engines wait for the monitor's end */
+};
+
+#define ATTACH_SPOOL_MAX_MOST (INT64_C(64) << 30)
 
 /*
  * GLib's parser is the grammar that engines write for: a value may begin with '-' (--runtime-arg
@@ -156,7 +164,7 @@ static bool check_directory(EngineOptions *options, const Messages *messages)
     if (options->shared.container_pidfile == NULL)
         options->shared.container_pidfile =
             g_strdup_printf("%s/pidfile-%s", directory, options->shared.cid);
-    if (options->bundle == NULL)
+    if (options->bundle == NULL && !options->exec)
         options->bundle = g_steal_pointer(&directory);
     return true;
 }
@@ -213,7 +221,65 @@ static bool check_log(const EngineOptions *options, const Messages *messages, Lo
     if (options->no_container_partial_message && !choice->journald)
         message(messages, LEVEL_WARNING,
                 "--no-container-partial-message has no effect without journald log driver");
+    if (choice->passthrough && (choice->file != NULL || choice->journald))
+        message(messages, LEVEL_WARNING,
+                "Nothing is logged: with log driver passthrough, the container writes to where its "
+                "caller does");
     return true;
+}
+
+static bool check_spool(const char *text, const Messages *messages, int64_t *max)
+{
+    uint64_t bytes;
+
+    *max = -1;
+    if (text == NULL)
+        return true;
+    if (number_parse(text, 0, ATTACH_SPOOL_MAX_MOST, &bytes)) {
+        *max = (int64_t)bytes;
+        return true;
+    }
+    if (strcmp(text, "-1") == 0 || strcmp(text, "unlimited") == 0)
+        message(
+            messages, LEVEL_ERROR,
+            "--attach-spool-max %s is refused: without a limit, a client that does not read "
+            "would fill the disk until the node cannot work; use a number of bytes from 0 (keep "
+            "nothing) to %" PRId64,
+            text, ATTACH_SPOOL_MAX_MOST);
+    else
+        message(messages, LEVEL_ERROR,
+                "--attach-spool-max '%s' is out of range: use a number of bytes from 0 (keep "
+                "nothing) to %" PRId64,
+                text, ATTACH_SPOOL_MAX_MOST);
+    return false;
+}
+
+static bool check_seconds(const char *name, const char *text, int least, int most,
+                          const Messages *messages, int *seconds)
+{
+    uint64_t number;
+
+    if (text == NULL)
+        return true;
+    if (!number_parse(text, (uint64_t)least, (uint64_t)most, &number)) {
+        message(messages, LEVEL_ERROR,
+                "%s '%s' is out of range: use a number of seconds from %d to %d", name, text, least,
+                most);
+        return false;
+    }
+    *seconds = (int)number;
+    return true;
+}
+
+static bool check_attach(const EngineOptions *options, const Messages *messages, Config *config)
+{
+    config->attach_stall_timeout = ATTACH_STALL_TIMEOUT_DEFAULT;
+    config->attach_linger = ATTACH_LINGER_DEFAULT;
+    return check_spool(options->attach_spool_max, messages, &config->attach_spool_max) &&
+           check_seconds("--attach-stall-timeout", options->attach_stall_timeout, 1,
+                         ATTACH_STALL_TIMEOUT_MOST, messages, &config->attach_stall_timeout) &&
+           check_seconds("--attach-linger", options->attach_linger, 0, ATTACH_LINGER_MOST, messages,
+                         &config->attach_linger);
 }
 
 /* What conmon can do and this version cannot. */
@@ -225,25 +291,11 @@ static bool check_supported(const EngineOptions *options, const LogChoice *choic
         bool asked;
         const char *sentence;
     } limits[] = {
-        {options->exec, "--exec" NOT_SUPPORTED "use conmon to run commands in a container"},
-        {options->restore != NULL,
-         "--restore" NOT_SUPPORTED "use conmon for containers that are restored"},
-        {options->terminal,
-         "--terminal" NOT_SUPPORTED "leave it out, or use conmon for containers with a terminal"},
-        {options->stdin_pipe,
-         "--stdin" NOT_SUPPORTED "leave it out, or use conmon for containers that read input"},
         {choice->journald, "log driver journald" NOT_SUPPORTED
                            "use --log-path k8s-file:PATH, or conmon for containers that log there"},
-        {choice->passthrough, "log driver passthrough" NOT_SUPPORTED
-                              "use --log-path k8s-file:PATH, or conmon for such containers"},
-        {options->sdnotify_socket != NULL,
-         "--sdnotify-socket" NOT_SUPPORTED
-         "leave it out, or use conmon for containers that notify"},
         {options->log_rotate, "--log-rotate" NOT_SUPPORTED
                               "leave it out (--log-size-max then keeps the newest records only), "
                               "or use conmon"},
-        {options->replace_listen_pid,
-         "--replace-listen-pid" NOT_SUPPORTED "leave it out, or use conmon for socket activation"},
     };
 #undef NOT_SUPPORTED
 
@@ -260,6 +312,8 @@ static bool check_bundle(const EngineOptions *options, const Messages *messages)
     struct stat status;
     int number = 0;
 
+    if (options->bundle == NULL)
+        return true;
     if (stat(options->bundle, &status) < 0)
         number = errno;
     else if (!S_ISDIR(status.st_mode))
@@ -278,7 +332,9 @@ static bool check_bundle(const EngineOptions *options, const Messages *messages)
 static void move(EngineOptions *options, Config *config)
 {
     shared_options_move(&options->shared, config);
-    config->kind = KIND_CREATE;
+    config->kind = options->exec              ? KIND_EXEC
+                   : options->restore != NULL ? KIND_RESTORE
+                                              : KIND_CREATE;
     config->api_version = options->api_version ? 1 : 0;
     config->cuuid = g_steal_pointer(&options->cuuid);
     config->bundle = g_steal_pointer(&options->bundle);
@@ -288,12 +344,31 @@ static void move(EngineOptions *options, Config *config)
     config->systemd_cgroup = options->systemd_cgroup;
     config->no_pivot = options->no_pivot;
     config->no_new_keyring = options->no_new_keyring;
+    config->process_spec = g_steal_pointer(&options->exec_process_spec);
+    config->checkpoint = g_steal_pointer(&options->restore);
+    config->waits_for_attach = options->exec_attach;
+    config->terminal = options->terminal;
+    config->stdin_pipe = options->stdin_pipe;
+    config->leave_stdin_open = options->leave_stdin_open;
     config->monitor_pidfile = g_steal_pointer(&options->conmon_pidfile);
     config->detach = !options->sync;
-    if (options->full_attach)
+    config->replace_listen_pid = options->replace_listen_pid;
+    /* An empty one is what a script makes of a variable that is not set. */
+    if (options->sdnotify_socket != NULL && *options->sdnotify_socket != '\0' &&
+        config->bundle != NULL)
+        config->sdnotify_socket = g_steal_pointer(&options->sdnotify_socket);
+    if (options->full_attach || config->bundle == NULL)
         return;
     config->socket_dir = options->socket_dir != NULL ? g_steal_pointer(&options->socket_dir)
                                                      : g_strdup("/var/run/crio");
+}
+
+/* Passthrough leaves nothing to log, as with conmon, which makes the file nevertheless. */
+static void set_log(const LogChoice *choice, Config *config)
+{
+    config->passthrough = choice->passthrough;
+    if (!choice->passthrough)
+        config->log_path = g_strdup(choice->file);
 }
 
 /* What a command line that has been validated once says, without looking at any file. */
@@ -303,10 +378,11 @@ static bool resume(EngineOptions *options, Messages *messages, Config *config)
 
     if (!shared_options_check_level(&options->shared, messages) ||
         !check_directory(options, messages) ||
-        !shared_options_check_lines(&options->shared, messages, config) ||
+        !shared_options_check_numbers(&options->shared, messages, config) ||
+        !check_attach(options, messages, config) ||
         !shared_options_choose_log(&options->shared, messages, &choice))
         return false;
-    config->log_path = g_strdup(choice.file);
+    set_log(&choice, config);
     return true;
 }
 
@@ -338,13 +414,15 @@ static int engine_options_parse(char **argv, bool resumed, Config *config)
         !check_cuuid(&options, messages) || !check_runtime(&options, messages) ||
         !check_exec(&options, messages) || !check_directory(&options, messages) ||
         !shared_options_check_delay(&options.shared, messages) ||
-        !shared_options_check_lines(&options.shared, messages, config) ||
+        !shared_options_check_numbers(&options.shared, messages, config) ||
+        !check_attach(&options, messages, config) ||
         !check_log(&options, messages, &choice, &log_fd) ||
         !check_supported(&options, &choice, messages) || !check_bundle(&options, messages))
         return REFUSED;
 
-    config->log_path = g_strdup(choice.file);
-    config->log_fd = fd_steal(&log_fd);
+    set_log(&choice, config);
+    if (config->log_path != NULL)
+        config->log_fd = fd_steal(&log_fd);
     move(&options, config);
     return GO_ON;
 }

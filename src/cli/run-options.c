@@ -18,6 +18,7 @@ typedef struct RunOptions {
     char *pidfile;
     gboolean quiet;
     gboolean detach;
+    gboolean terminal;
     char **command;
 } RunOptions;
 
@@ -41,6 +42,8 @@ static void run_options_add(GOptionContext *context, RunOptions *options)
          "Log only; do not copy the output to the terminal", NULL},
         {"detach", 'd', 0, G_OPTION_ARG_NONE, &options->detach,
          "Go on in the background; includes --quiet", NULL},
+        {"terminal", 't', 0, G_OPTION_ARG_NONE, &options->terminal,
+         "Give the command a terminal of its own", NULL},
         {"pidfile", 'P', 0, G_OPTION_ARG_FILENAME, &options->pidfile,
          "File for the pid of the monitor, for --detach", "PATH"},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->command, NULL,
@@ -187,7 +190,7 @@ int run_options_parse(int argc, char **argv, const char *resumed_id, Config *con
     if (!shared_options_check_level(&options.shared, messages) || !check_id(&options, messages) ||
         !check_values(&options, messages) ||
         !shared_options_check_delay(&options.shared, messages) ||
-        !shared_options_check_lines(&options.shared, messages, config) ||
+        !shared_options_check_numbers(&options.shared, messages, config) ||
         !check_log(&options, messages, resumed_id != NULL, &log_path, &log_fd))
         return REFUSED;
 
@@ -197,6 +200,7 @@ int run_options_parse(int argc, char **argv, const char *resumed_id, Config *con
     config->command = g_steal_pointer(&options.command);
     config->monitor_pidfile = g_steal_pointer(&options.pidfile);
     config->detach = options.detach;
+    config->terminal = options.terminal;
     config->quiet = options.quiet || options.detach;
     shared_options_move(&options.shared, config);
     return GO_ON;

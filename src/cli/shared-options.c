@@ -11,6 +11,7 @@
 enum {
     FILE_NAME_MOST = 200, /* leaves room below NAME_MAX for what a temporary file adds */
     PARTIAL_FLUSH_MOST = 3600000,
+    LATE_OUTPUT_MOST = 4000, /* engines wait five seconds for the exit file */
     PARTIAL_FLUSH_NEVER = -1,
 };
 
@@ -26,6 +27,7 @@ void shared_options_clear(SharedOptions *shared)
     g_strfreev(shared->log_paths);
     g_free(shared->log_line_max);
     g_free(shared->log_partial_flush);
+    g_free(shared->late_output);
     g_free(shared->log_level);
     *shared = (SharedOptions)SHARED_OPTIONS_NULL;
 }
@@ -40,9 +42,9 @@ void shared_options_add(GOptionContext *context, SharedOptions *shared)
         {"container-pidfile", 'p', 0, G_OPTION_ARG_FILENAME, &shared->container_pidfile,
          "File for the pid of the container's first process", "PATH"},
         {"log-path", 'l', 0, G_OPTION_ARG_FILENAME_ARRAY, &shared->log_paths,
-         "Where the output goes: a file (k8s-file) or nowhere (none); journald and passthrough are "
-         "not supported yet. Can be given several times",
-         "[k8s-file:]PATH|none"},
+         "Where the output goes: a file (k8s-file), nowhere (none), or for engines where their own "
+         "goes (passthrough); journald is not supported yet. Can be given several times",
+         "[k8s-file:]PATH|none|passthrough"},
         {"log-size-max", 0, 0, G_OPTION_ARG_INT64, &shared->log_size_max,
          "Maximum size of the log file; 0 or less means no limit", "BYTES"},
         {"log-global-size-max", 0, 0, G_OPTION_ARG_INT64, &shared->log_global_size_max,
@@ -68,7 +70,12 @@ void shared_options_add(GOptionContext *context, SharedOptions *shared)
          "Argument of the exit command. Can be given several times", "ARG"},
         {"exit-delay", 0, 0, G_OPTION_ARG_INT, &shared->exit_delay,
          "Wait before the exit command runs", "SECONDS"},
+        {"late-output", 0, 0, G_OPTION_ARG_FILENAME, &shared->late_output,
+         "Wait so long after the end for output of processes left behind (default 500)",
+         "MILLISECONDS"},
         {"timeout", 'T', 0, G_OPTION_ARG_INT, &shared->timeout, "Kill it after so long", "SECONDS"},
+        {"crash-core", 0, 0, G_OPTION_ARG_NONE, &shared->crash_core,
+         "Leave a core dump if the monitor crashes, and go on", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &shared->version, "Show the version", NULL},
         G_OPTION_ENTRY_NULL,
     };
@@ -132,9 +139,7 @@ bool shared_options_check_delay(const SharedOptions *shared, const Messages *mes
     return false;
 }
 
-/* Decimal digits and nothing else: no sign, no blanks, and no leading zero that might mean octal.
- */
-static bool number_parse(const char *text, uint32_t least, uint32_t most, uint32_t *number)
+bool number_parse(const char *text, uint64_t least, uint64_t most, uint64_t *number)
 {
     guint64 value;
 
@@ -142,15 +147,18 @@ static bool number_parse(const char *text, uint32_t least, uint32_t most, uint32
         return false;
     if (!g_ascii_string_to_unsigned(text, 10, least, most, &value, NULL))
         return false;
-    *number = (uint32_t)value;
+    *number = value;
     return true;
 }
 
 static bool line_max_check(const char *text, const Messages *messages, uint32_t *line_max)
 {
-    *line_max = LOG_LINE_MAX_DEFAULT;
-    if (text == NULL || number_parse(text, LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST, line_max))
+    uint64_t bytes = LOG_LINE_MAX_DEFAULT;
+
+    if (text == NULL || number_parse(text, LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST, &bytes)) {
+        *line_max = (uint32_t)bytes;
         return true;
+    }
     if (strcmp(text, "0") == 0 || strcmp(text, "-1") == 0 || strcmp(text, "unlimited") == 0)
         message(messages, LEVEL_ERROR,
                 "--log-line-max %s is refused: without a limit, a line that never ends would be "
@@ -166,7 +174,7 @@ static bool line_max_check(const char *text, const Messages *messages, uint32_t 
 
 static bool partial_flush_check(const char *text, const Messages *messages, int32_t *flush)
 {
-    uint32_t milliseconds = LOG_PARTIAL_FLUSH_DEFAULT;
+    uint64_t milliseconds = LOG_PARTIAL_FLUSH_DEFAULT;
 
     if (text != NULL && strcmp(text, "never") == 0) {
         *flush = PARTIAL_FLUSH_NEVER;
@@ -183,11 +191,27 @@ static bool partial_flush_check(const char *text, const Messages *messages, int3
     return true;
 }
 
-bool shared_options_check_lines(const SharedOptions *shared, const Messages *messages,
-                                Config *config)
+static bool late_output_check(const char *text, const Messages *messages, int32_t *late_output)
+{
+    uint64_t milliseconds = LATE_OUTPUT_DEFAULT;
+
+    if (text != NULL && !number_parse(text, 0, LATE_OUTPUT_MOST, &milliseconds)) {
+        message(messages, LEVEL_ERROR,
+                "--late-output '%s' is out of range: use a number of milliseconds from 0 to %d "
+                "(engines wait five seconds for the end)",
+                text, LATE_OUTPUT_MOST);
+        return false;
+    }
+    *late_output = (int32_t)milliseconds;
+    return true;
+}
+
+bool shared_options_check_numbers(const SharedOptions *shared, const Messages *messages,
+                                  Config *config)
 {
     return line_max_check(shared->log_line_max, messages, &config->log_line_max) &&
-           partial_flush_check(shared->log_partial_flush, messages, &config->log_partial_flush);
+           partial_flush_check(shared->log_partial_flush, messages, &config->log_partial_flush) &&
+           late_output_check(shared->late_output, messages, &config->late_output);
 }
 
 bool shared_options_choose_log(const SharedOptions *shared, const Messages *messages,
@@ -252,4 +276,5 @@ void shared_options_move(SharedOptions *shared, Config *config)
     config->log_size_max = MAX(shared->log_size_max, 0);
     config->log_global_size_max = MAX(shared->log_global_size_max, 0);
     config->log_sync = !shared->no_sync_log;
+    config->crash_core = shared->crash_core;
 }

@@ -28,9 +28,11 @@ typedef struct SharedOptions {
     gint64 log_global_size_max;
     char *log_line_max;      /* text: GLib's numbers know no limits and take octal ones */
     char *log_partial_flush; /* text: may be a word */
+    char *late_output;       /* text: likewise without octal numbers */
     gboolean no_sync_log;
     char *log_level;
     gboolean syslog;
+    gboolean crash_core;
     gboolean version;
 } SharedOptions;
 
@@ -68,15 +70,21 @@ void messages_init(Messages *messages, bool engine_style, bool syslog, const cha
  */
 const char *file_name_problem(const char *name);
 
+/*
+ * Decimal digits and nothing else, within the given limits: no sign, no blanks, and no leading zero
+ * that might mean octal. Returns whether *number was set.
+ */
+bool number_parse(const char *text, uint64_t least, uint64_t most, uint64_t *number);
+
 /* --log-level, into messages->level. */
 bool shared_options_check_level(const SharedOptions *shared, Messages *messages);
 
 /* --exit-delay. */
 bool shared_options_check_delay(const SharedOptions *shared, const Messages *messages);
 
-/* --log-line-max and --log-partial-flush, into *config. */
-bool shared_options_check_lines(const SharedOptions *shared, const Messages *messages,
-                                Config *config);
+/* --log-line-max, --log-partial-flush and --late-output, into *config. */
+bool shared_options_check_numbers(const SharedOptions *shared, const Messages *messages,
+                                  Config *config);
 
 /* Reads all --log-path values; the last file wins, as with conmon. */
 bool shared_options_choose_log(const SharedOptions *shared, const Messages *messages,

@@ -1,5 +1,6 @@
 #include "control/crash.h"
 
+#include "util/clock.h"
 #include "util/fd.h"
 #include "util/watch.h"
 
@@ -8,6 +9,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -16,6 +20,7 @@ enum {
     GUARD_SIZE = 4096,
     CALLERS_FRAMES = 1024, /* bytes: who called crash_init() has the monitor on its stack */
     HUNG_AFTER = 5,        /* seconds until a loop that has been asked is interrupted */
+    IN_A_ROW = 60000000,   /* microseconds; crashes further apart do not count as one row */
 };
 
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
@@ -24,6 +29,7 @@ static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SI
 static struct {
     const Image *image;
     pid_t pid;
+    bool core;
     int wake_fd;
     guint source;
     uint8_t *stack;
@@ -49,9 +55,16 @@ static void die(int number)
 static uint64_t progress(const Page *page)
 {
     const LogCursors *cursors = &page->log.set[page->log.live & 1];
+    uint64_t taken = 0; /* by attach clients, or by the spool for them */
 
-    return page->streams[STREAM_STDOUT].end + page->streams[STREAM_STDERR].end +
-           cursors->start[STREAM_STDOUT] + cursors->start[STREAM_STDERR] + page->reported +
+    for (size_t i = 0; i < STREAMS; i++) {
+        taken += page->spool.end[i];
+        for (size_t j = 0; j < PAGE_CLIENTS_MAX; j++)
+            taken += page->clients[j].cursor[i];
+    }
+    return taken + page->feed.start + page->feed.end + page->streams[STREAM_STDOUT].end +
+           page->streams[STREAM_STDERR].end + cursors->start[STREAM_STDOUT] +
+           cursors->start[STREAM_STDERR] + page->reported + page->ended +
            ((uint64_t)page->phase << 56);
 }
 
@@ -65,16 +78,40 @@ static uint64_t relative(uint64_t address)
     return address > start && address < (uint64_t)(uintptr_t)etext ? address - start : 0;
 }
 
-/* Return addresses by frame pointer, as long as the frames lie behind each other on this stack. */
-static void walk_stack(CrashPage *report, const greg_t *registers)
+typedef struct Registers {
+    uint64_t instruction;
+    uint64_t stack;
+    uint64_t frame;
+} Registers;
+
+/* All zero on a machine that is not known here: its crashes are survived, and not traced. */
+static Registers registers_of(const ucontext_t *context)
 {
-    uint64_t frame = (uint64_t)registers[REG_RBP];
-    uint64_t low = (uint64_t)registers[REG_RSP];
+#if defined(__x86_64__)
+    const greg_t *registers = context->uc_mcontext.gregs;
+
+    return (Registers){(uint64_t)registers[REG_RIP], (uint64_t)registers[REG_RSP],
+                       (uint64_t)registers[REG_RBP]};
+#elif defined(__aarch64__)
+    const mcontext_t *machine = &context->uc_mcontext;
+
+    return (Registers){machine->pc, machine->sp, machine->regs[29]};
+#else
+    (void)context;
+    return (Registers){0};
+#endif
+}
+
+/* Return addresses by frame pointer, as long as the frames lie behind each other on this stack. */
+static void walk_stack(CrashPage *report, const Registers *registers)
+{
+    uint64_t frame = registers->frame;
+    uint64_t low = registers->stack;
 
     for (size_t i = 0; i < PAGE_FRAMES_MAX;) {
         const uint64_t *words = (const uint64_t *)(uintptr_t)frame;
 
-        if (frame % sizeof(uint64_t) != 0 || frame < low || frame > crash.stack_top)
+        if (frame == 0 || frame % sizeof(uint64_t) != 0 || frame < low || frame > crash.stack_top)
             return;
         report->frames[i] = relative(words[1]);
         i += report->frames[i] != 0; /* a library's frames say little, and have no fixed place */
@@ -83,27 +120,54 @@ static void walk_stack(CrashPage *report, const greg_t *registers)
     }
 }
 
-/* Counts a crash that comes again and again at the same place. One that somebody sends does not. */
+/*
+ * Counts a crash that comes again and again at the same place. One that somebody sends does not,
+ * nor do those of an idle container that are far apart.
+ */
 static void count_stuck(Page *page)
 {
     uint64_t mark = progress(page);
+    int64_t now = clock_boottime_us();
+    bool again = mark == page->crash_mark && now - page->crash_at < IN_A_ROW;
 
-    page->crashes_stuck = mark == page->crash_mark ? page->crashes_stuck + 1 : 1;
+    page->crashes_stuck = again ? page->crashes_stuck + 1 : 1;
     page->crash_mark = mark;
+    page->crash_at = now;
 }
 
 static void note(Page *page, const siginfo_t *info, const ucontext_t *context)
 {
     CrashPage *report = &page->crash;
+    const Registers registers = registers_of(context);
 
     *report = (CrashPage){
         .signal = info->si_signo,
         .code = info->si_code,
         .address = (uint64_t)(uintptr_t)info->si_addr,
-        .instruction = relative((uint64_t)context->uc_mcontext.gregs[REG_RIP]),
+        .instruction = relative(registers.instruction),
     };
-    state_commit_u32(&page->crashes, page->crashes + 1);
-    walk_stack(report, context->uc_mcontext.gregs);
+    page->crashes++;
+    walk_stack(report, &registers);
+}
+
+/*
+ * A copy of us dies where we go on. It is made by the system call itself, as fork() runs what
+ * libraries have asked for, and holds no descriptor that anybody waits for the end of.
+ */
+static void dump_core(int number)
+{
+    struct rlimit limit;
+
+    if (syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL) != 0)
+        return;
+    syscall(SYS_close_range, 3U, ~0U, 0U);
+    if (getrlimit(RLIMIT_CORE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_CORE, &limit);
+    }
+    prctl(PR_SET_DUMPABLE, 1);
+    die(number);
+    _exit(number);
 }
 
 static void wake_loop(void)
@@ -125,6 +189,8 @@ static void on_fatal(int number, siginfo_t *info, void *context)
     if (crash.finished)
         _exit(crash.status);
     note(crash.image->state->page, info, context);
+    if (crash.core)
+        dump_core(number);
     /* abort() sends too, but to itself, and does not go on. */
     if (info->si_code <= 0 && info->si_pid != crash.pid) {
         crash.asked = 1;
@@ -177,7 +243,7 @@ static int make_stack(Error *error)
     return 0;
 }
 
-int crash_init(const Image *image, Error *error)
+int crash_init(const Image *image, bool core, Error *error)
 {
     struct sigaction action = {.sa_sigaction = on_fatal,
                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
@@ -192,6 +258,7 @@ int crash_init(const Image *image, Error *error)
         return error_set(error, errno, "Cannot survive a crash: no eventfd");
     crash.source = watch_fd(crash.wake_fd, G_IO_IN, on_woken, NULL);
     crash.image = image;
+    crash.core = core;
     crash.stack_top = (uint64_t)(uintptr_t)__builtin_frame_address(0) + CALLERS_FRAMES;
     crash.pid = getpid();
     crash.asked = 0;

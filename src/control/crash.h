@@ -16,9 +16,11 @@
  * not come round is interrupted after a while.
  */
 
-/* Installs the handlers; `image` is kept by reference. Returns 0, or negative with *error filled.
+/*
+ * Installs the handlers; `image` is kept by reference. With `core`, every crash also leaves a core
+ * dump, made by a child that dies of the same signal. Returns 0, or negative with *error filled.
  */
-int crash_init(const Image *image, Error *error);
+int crash_init(const Image *image, bool core, Error *error);
 
 /* Takes what must never be blocked out of a mask, which the caller of this program may have set. */
 void crash_unblock(sigset_t *mask);

@@ -35,7 +35,12 @@ static void span_commit(CtlPage *page, Span span)
 {
     uint64_t word = (uint64_t)span.start << 32 | span.end;
 
-    state_commit_u64(&page->span, span.skip ? word | 0x80000000 : word);
+    state_commit(&page->span, span.skip ? word | 0x80000000 : word);
+}
+
+static bool is_size(int number)
+{
+    return number >= 0 && number <= SIZE_MOST;
 }
 
 int ctl_parse(const char *line, CtlRequest *request)
@@ -46,10 +51,15 @@ int ctl_parse(const char *line, CtlRequest *request)
         return -1;
     if (request->type != CTL_RESIZE && request->type != CTL_REOPEN_LOG)
         return -1;
-    if (request->height < 0 || request->height > SIZE_MOST || request->width < 0 ||
-        request->width > SIZE_MOST)
+    return is_size(request->height) && is_size(request->width) ? 0 : -1;
+}
+
+int winsz_parse(const char *line, CtlRequest *request)
+{
+    request->type = CTL_RESIZE;
+    if (sscanf(line, "%d %d", &request->height, &request->width) != 2)
         return -1;
-    return 0;
+    return is_size(request->height) && is_size(request->width) ? 0 : -1;
 }
 
 static void take_lines(CtlFifo *fifo)
@@ -65,8 +75,7 @@ static void take_lines(CtlFifo *fifo)
 
         memcpy(line, page->bytes + span.start, length);
         line[length] = '\0';
-        if (!span.skip && length <= LINE_MAX_BYTES && fifo->arrived != NULL &&
-            ctl_parse(line, &request) == 0)
+        if (!span.skip && length <= LINE_MAX_BYTES && fifo->parse(line, &request) == 0)
             fifo->arrived(&request, fifo->owner);
         span.start += (uint32_t)length + 1;
         span.skip = false;
@@ -112,12 +121,13 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer data)
 }
 
 int ctl_fifo_init(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, const char *bundle,
-                  const char *name, CtlArrived arrived, void *owner, Error *error)
+                  const char *name, CtlParse parse, CtlArrived arrived, void *owner, Error *error)
 {
     char *path = g_strdup_printf("%s/%s", bundle, name);
     int r = 0;
 
-    *fifo = (CtlFifo){.state = state, .page = page, .fd = -1, .arrived = arrived, .owner = owner};
+    *fifo = (CtlFifo){
+        .state = state, .page = page, .fd = -1, .parse = parse, .arrived = arrived, .owner = owner};
     unlink(path);
     if (mkfifo(path, 0660) < 0)
         r = error_set(error, errno, "Cannot make the control fifo %s", path);
@@ -135,12 +145,13 @@ int ctl_fifo_init(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, const
     return 0;
 }
 
-void ctl_fifo_adopt(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, CtlArrived arrived,
-                    void *owner)
+void ctl_fifo_adopt(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, CtlParse parse,
+                    CtlArrived arrived, void *owner)
 {
     *fifo = (CtlFifo){.state = state,
                       .page = page,
                       .fd = fds_find(state, role),
+                      .parse = parse,
                       .arrived = arrived,
                       .owner = owner};
     if (fifo->fd < 0)

@@ -6,8 +6,8 @@
 #include <glib.h>
 
 /*
- * A control fifo in the bundle: lines of decimal numbers. `ctl` takes `TYPE HEIGHT WIDTH`; `winsz`
- * is made and read because engines expect it, what it says needs a terminal.
+ * A control fifo in the bundle: lines of decimal numbers. `ctl` takes `TYPE HEIGHT WIDTH`, `winsz`
+ * takes `HEIGHT WIDTH`, which is always a resize.
  *
  * What has been read and not yet acted on lies on the page, so that no request is lost. After a
  * crash one may be acted on twice; whatever is left must be acted on before anything is logged, for
@@ -24,6 +24,9 @@ typedef struct CtlRequest {
     int width;
 } CtlRequest;
 
+/* Parses one line without its newline. Returns 0, or -1 if it is not a request. */
+typedef int (*CtlParse)(const char *line, CtlRequest *request);
+
 typedef void (*CtlArrived)(const CtlRequest *request, void *owner);
 
 typedef struct CtlFifo {
@@ -31,6 +34,7 @@ typedef struct CtlFifo {
     CtlPage *page;
     int fd;
     guint source;
+    CtlParse parse;
     CtlArrived arrived;
     void *owner;
 } CtlFifo;
@@ -41,18 +45,19 @@ typedef struct CtlFifo {
     }
 
 /*
- * Makes the fifo `bundle`/`name` anew, mode 0660 less the umask, and reads it. With `arrived` NULL
- * its lines are dropped. Returns 0, or negative with *error filled.
+ * Makes the fifo `bundle`/`name` anew, mode 0660 less the umask, and reads it. Lines that are not
+ * requests are dropped. Returns 0, or negative with *error filled.
  */
 int ctl_fifo_init(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, const char *bundle,
-                  const char *name, CtlArrived arrived, void *owner, Error *error);
+                  const char *name, CtlParse parse, CtlArrived arrived, void *owner, Error *error);
 
 /* Goes on with the fifo that another image of this program has left, and acts on what it had read.
  */
-void ctl_fifo_adopt(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, CtlArrived arrived,
-                    void *owner);
+void ctl_fifo_adopt(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, CtlParse parse,
+                    CtlArrived arrived, void *owner);
 
 void ctl_fifo_deinit(CtlFifo *fifo);
 
-/* Parses one line without its newline. Returns 0, or -1 if it is not a request. */
+/* The two kinds of lines: CtlParse functions. */
 int ctl_parse(const char *line, CtlRequest *request);
+int winsz_parse(const char *line, CtlRequest *request);

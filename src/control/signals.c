@@ -24,9 +24,10 @@ static gboolean on_signal(gint fd, GIOCondition condition, gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
-int signals_init(Signals *signals, const sigset_t *mask, SignalArrived arrived, void *owner)
+int signals_init(Signals *signals, const sigset_t *mask, bool even_ignored, SignalArrived arrived,
+                 void *owner)
 {
-    static const int handled[] = {SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1};
+    static const int handled[] = {SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGWINCH};
     sigset_t all = *mask;
     sigset_t set;
 
@@ -35,11 +36,16 @@ int signals_init(Signals *signals, const sigset_t *mask, SignalArrived arrived, 
         sigaddset(&set, handled[i]);
         sigaddset(&all, handled[i]);
     }
+    /* Writing to a terminal from its background must not stop us. */
+    sigaddset(&all, SIGTTIN);
+    sigaddset(&all, SIGTTOU);
     if (sigprocmask(SIG_SETMASK, &all, NULL) < 0)
         return -errno;
-    /* A signal that is ignored is never delivered, blocked or not: SIGCHLD could be inherited so.
-     */
-    signal(SIGCHLD, SIG_DFL);
+    /* A signal that is ignored is never delivered, blocked or not, and that could be inherited. */
+    for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++) {
+        if (even_ignored || handled[i] == SIGCHLD)
+            signal(handled[i], SIG_DFL);
+    }
 
     *signals = (Signals){.arrived = arrived, .owner = owner};
     signals->fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

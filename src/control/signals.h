@@ -30,9 +30,11 @@ void signals_ignore(void);
 
 /*
  * Blocks the signals, and those of `mask` and no others, and begins to deliver them through the
- * main loop. Returns 0 or -errno.
+ * main loop; with `even_ignored` also those that the caller of this program has let be ignored, as
+ * a shell does for what it runs in the background. Returns 0 or -errno.
  */
-int signals_init(Signals *signals, const sigset_t *mask, SignalArrived arrived, void *owner);
+int signals_init(Signals *signals, const sigset_t *mask, bool even_ignored, SignalArrived arrived,
+                 void *owner);
 
 void signals_deinit(Signals *signals);
 

@@ -186,6 +186,7 @@ static int write_from(BatchFile *file, uint64_t done)
             return -number;
         }
         done += (uint64_t)n;
+        FAULT_POINT();
     }
 
     next = state_cursors_next(file->state);

@@ -114,9 +114,9 @@ static void set_flush(K8sFile *file, StreamId stream, bool progress)
     int64_t *at = &page->flush_at[stream];
 
     if (state_cursors(file->to.state)->start[stream] == page->streams[stream].end)
-        *at = 0;
+        state_commit(at, 0);
     else if (file->limits.partial_flush > 0 && (progress || *at == 0))
-        *at = clock_boottime_us() + (int64_t)file->limits.partial_flush * 1000;
+        state_commit(at, clock_boottime_us() + (int64_t)file->limits.partial_flush * 1000);
 }
 
 int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
@@ -149,7 +149,7 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
     } while (built != BUILT_ALL);
 
     if (mode == SPLIT_FLUSH)
-        file->to.state->page->flush_at[stream] = 0;
+        state_commit(&file->to.state->page->flush_at[stream], 0);
     else
         set_flush(file, stream, progress);
     return r;
@@ -212,6 +212,7 @@ static int replace(K8sFile *file, Error *error)
     fd = open(temporary, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, LOG_MODE);
     if (fd < 0)
         return error_set(error, errno, "Cannot reopen the log: failed to create %s", temporary);
+    FAULT_POINT();
     if (rename(temporary, path) < 0) {
         int number = errno;
 
@@ -219,9 +220,11 @@ static int replace(K8sFile *file, Error *error)
         return error_set(error, number, "Cannot reopen the log: failed to rename %s to %s",
                          temporary, path);
     }
+    FAULT_POINT();
     /* The same number stays the log's: there is no moment without one. */
     if (dup3(fd, file->to.fd, O_CLOEXEC) < 0)
         return error_set(error, errno, "Cannot reopen the log file %s", file->path);
+    FAULT_POINT();
     fds_refresh(file->to.state, file->to.fd);
     return 0;
 }
@@ -238,9 +241,9 @@ int k8s_file_reopen(K8sFile *file, Error *error)
 
     batch_finish(&file->to); /* the rest of a torn record belongs to the old file */
     *error = (Error)ERROR_NULL;
-    state_commit_u64(&page->reopening, 1);
+    state_commit(&page->reopening, 1);
     r = replace(file, error);
-    state_commit_u64(&page->reopening, 0);
+    state_commit(&page->reopening, 0);
     return r;
 }
 

@@ -39,12 +39,13 @@ static pid_t spawn_command(Monitor *monitor, const Pipes *pipes, int failure_fd,
         .argv = config->command,
         .environment = environ,
         .search = true,
-        .stdio = {config->detach ? -1 : STDIN_FILENO, pipes->theirs[STREAM_STDOUT],
-                  pipes->theirs[STREAM_STDERR]},
+        .own_terminal = config->terminal,
+        .stdio = {pipes->their_input, pipes->theirs[STREAM_STDOUT], pipes->theirs[STREAM_STDERR]},
         .mask = &mask,
         .oom_score_adj = monitor_page(monitor)->old_oom_score_adj,
         .file_limit = monitor_page(monitor)->old_file_limit,
         .pid = &monitor_page(monitor)->container_pid,
+        .gate_fd = -1,
         .failure_fd = failure_fd,
     };
 
@@ -85,18 +86,37 @@ void monitor_console_adopt(Monitor *monitor)
         console_adopt(&monitor->console, &monitor->state, on_console_moved, monitor);
 }
 
+/* The command's side is left in `pipes`: of a terminal, one descriptor for all three. */
+static int take_stdio(Monitor *monitor, Pipes *pipes, Error *error)
+{
+    const Config *config = monitor->config;
+    int fd;
+
+    if (!config->terminal) {
+        if (pipes_init(pipes, false, false, error) < 0)
+            return -1;
+        pipes->their_input = config->detach ? -1 : fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+        monitor_take_pipes(monitor, pipes);
+        return 0;
+    }
+    fd = monitor_terminal_make(monitor, error);
+    if (fd < 0)
+        return -1;
+    pipes->their_input = fd;
+    pipes->theirs[STREAM_STDOUT] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    pipes->theirs[STREAM_STDERR] = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    return 0;
+}
+
 int monitor_start_command(Monitor *monitor, Error *error)
 {
     const Config *config = monitor->config;
     CLEANUP_PIPES Pipes pipes = PIPES_NULL;
     int status;
 
-    if (pipes_init(&pipes, error) < 0)
+    if (take_stdio(monitor, &pipes, error) < 0)
         return STATUS_RUN_FAILED;
-    monitor_take_pipes(monitor, &pipes);
-    status = execute(monitor, &pipes, error);
-    if (status != 0)
-        return status;
+    /* Before there is a command: not even its first byte is missed after a crash. */
     if (!config->quiet && !config->detach) {
         monitor->has_console = true;
         if (!console_init(&monitor->console, &monitor->state, on_console_moved, monitor))
@@ -104,6 +124,9 @@ int monitor_start_command(Monitor *monitor, Error *error)
                     "The output is not copied to a terminal that cannot be opened: look into the "
                     "log, or run with --quiet");
     }
+    status = execute(monitor, &pipes, error);
+    if (status != 0)
+        return status;
     monitor_set_running(monitor);
     if (write_pidfile(monitor, monitor_page(monitor)->container_pid, error) < 0)
         message(&config->messages, LEVEL_ERROR, "%s. The command goes on", error->text);

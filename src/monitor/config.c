@@ -16,6 +16,8 @@ void config_deinit(Config *config)
     g_free((char *)config->runtime);
     free_words(config->runtime_args);
     free_words(config->runtime_opts);
+    g_free((char *)config->process_spec);
+    g_free((char *)config->checkpoint);
     g_strfreev(config->command);
     g_free((char *)config->container_pidfile);
     g_free((char *)config->monitor_pidfile);
@@ -24,6 +26,7 @@ void config_deinit(Config *config)
     g_free((char *)config->exit_command);
     free_words(config->exit_command_args);
     g_free((char *)config->socket_dir);
+    g_free((char *)config->sdnotify_socket);
     g_free((char *)config->log_path);
     *config = (Config)CONFIG_NULL;
 }

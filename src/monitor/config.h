@@ -16,8 +16,10 @@
  * it has a default.
  */
 typedef enum Kind {
-    KIND_CREATE, /* an engine creates a container through an OCI runtime */
-    KIND_RUN,    /* `conward run`: a plain process, no runtime, no bundle */
+    KIND_CREATE,  /* an engine creates a container through an OCI runtime */
+    KIND_RESTORE, /* the same from a checkpoint: the container runs as soon as it exists */
+    KIND_EXEC,    /* an engine runs a further process in a container */
+    KIND_RUN,     /* `conward run`: a plain process, no runtime, no bundle */
 } Kind;
 
 typedef struct Config {
@@ -25,30 +27,41 @@ typedef struct Config {
     int api_version; /* 0 or 1: chooses the key of the sync pipe's JSON */
 
     const char *cid;   /* never NULL */
-    const char *cuuid; /* never NULL for KIND_CREATE */
+    const char *cuuid; /* names the attach link; NULL without an attach socket only */
     const char *name;
-    const char *bundle; /* never NULL for KIND_CREATE; default: the working directory */
+    const char *bundle; /* default: the working directory; KIND_EXEC: NULL means no attach socket */
 
-    const char *runtime;       /* never NULL for KIND_CREATE; executed by path */
+    const char *runtime;       /* never NULL but for KIND_RUN; executed by path */
     const char **runtime_args; /* before the subcommand; NULL-terminated, may be NULL */
     const char **runtime_opts; /* after the subcommand's own options; as above */
     bool systemd_cgroup;
     bool no_pivot;
     bool no_new_keyring;
+    const char *process_spec; /* KIND_EXEC: what to run, for the runtime */
+    const char *checkpoint;   /* KIND_RESTORE: the directory to restore from */
+    bool waits_for_attach;    /* KIND_EXEC: the engine says when, after it has attached */
+
+    bool terminal;
+    bool stdin_pipe;       /* the container has a standard input that attach clients write to */
+    bool leave_stdin_open; /* and none of them closes it */
 
     char **command; /* KIND_RUN: argv of the process, NULL-terminated */
     bool quiet;     /* KIND_RUN: no copy of the output on our own stdout and stderr */
 
-    const char *container_pidfile; /* never NULL for KIND_CREATE */
+    const char *container_pidfile; /* never NULL but for KIND_RUN */
     const char *monitor_pidfile;   /* written by the foreground process */
     const char *exit_dir;
     const char *persist_dir;
     const char *exit_command;
     const char **exit_command_args; /* NULL-terminated, may be NULL */
     int exit_delay;                 /* seconds */
+    int32_t late_output;            /* milliseconds for what runs on after the container's end */
     int timeout;                    /* seconds after the start; 0 = none */
     const char *socket_dir;         /* NULL with --full-attach */
+    const char *sdnotify_socket;    /* the host's: a path, or @ and an abstract name */
     bool detach;                    /* fork once; false with --sync */
+    bool replace_listen_pid;        /* whatever process LISTEN_PID names */
+    bool passthrough;               /* the container has our caller's stdio; nothing is logged */
 
     const char *log_path;        /* NULL: nothing is logged */
     int log_fd;                  /* opened by validation, the monitor's then; -1 without log_path */
@@ -57,6 +70,10 @@ typedef struct Config {
     uint32_t log_line_max;       /* bytes of a line without its newline: 256 to 1048576 */
     int32_t log_partial_flush;   /* milliseconds, 0 = at every read, -1 = never */
     bool log_sync;               /* fsync the log before the monitor leaves */
+    int64_t attach_spool_max;    /* bytes, 0 = no spool, -1 = not given: our choice */
+    int attach_stall_timeout;    /* seconds a client may make the container wait */
+    int attach_linger;           /* seconds a client may take nothing after the end */
+    bool crash_core;             /* a crash that is survived also leaves a core dump */
 
     Messages messages; /* where the monitor's own messages go */
 } Config;
@@ -66,6 +83,12 @@ typedef struct Config {
         .log_fd = -1 \
     }
 
+/* Whether the container runs before its runtime has ended, so that all output may be its own. */
+static inline bool config_runs_at_once(const Config *config)
+{
+    return config->kind == KIND_EXEC || config->kind == KIND_RESTORE;
+}
+
 /* Frees the strings. */
 void config_deinit(Config *config);
 
@@ -74,4 +97,7 @@ enum {
     LOG_LINE_MAX_DEFAULT = 16384,
     LOG_LINE_MAX_MOST = STATE_LINE_MAX_MOST,
     LOG_PARTIAL_FLUSH_DEFAULT = 100,
+    LATE_OUTPUT_DEFAULT = 500,
+    ATTACH_STALL_TIMEOUT_DEFAULT = 30,
+    ATTACH_LINGER_DEFAULT = 10,
 };

@@ -13,7 +13,20 @@
 
 static void set_phase(Monitor *monitor, Phase phase)
 {
-    state_commit_u32(&monitor_page(monitor)->phase, phase);
+    state_commit(&monitor_page(monitor)->phase, phase);
+}
+
+/*
+ * Whether processes that the container has left behind may still print something: somebody holds
+ * one of its streams, and the time for that is not over.
+ */
+static bool may_print(const Monitor *monitor)
+{
+    const Page *page = monitor_page(monitor);
+    bool open = stream_is_open(&monitor->streams[STREAM_STDOUT]) ||
+                stream_is_open(&monitor->streams[STREAM_STDERR]);
+
+    return open && page->late_at > clock_boottime_us();
 }
 
 static int container_status(const Page *page)
@@ -21,11 +34,11 @@ static int container_status(const Page *page)
     return page->timed_out ? STATUS_TIMED_OUT : page->container_status;
 }
 
-/* What was in the pipes when the container ended, and what waits for the end of a line. */
-static void drain(Monitor *monitor)
+/* No more output: what waits for the end of a line is logged. */
+static void close_streams(Monitor *monitor)
 {
+    notify_proxy_drain(&monitor->notify);
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
-        monitor_take_rest(monitor, i);
         stream_deinit(&monitor->streams[i]);
         if (!monitor_page(monitor)->failed)
             monitor_pump(monitor, i, SPLIT_END);
@@ -34,44 +47,95 @@ static void drain(Monitor *monitor)
         k8s_file_finish(&monitor->log);
 }
 
-static void write_status(Monitor *monitor, const char *directory, const char *name)
+static void speak_of_exit_file(Monitor *monitor, const char *path, int r)
+{
+    message(&monitor->config->messages, LEVEL_ERROR,
+            "Failed to write the exit file %s: %s. The exit status is %d", path, strerror(-r),
+            container_status(monitor_page(monitor)));
+}
+
+/* A file that says the exit status is made in two steps, so that it appears once and only once. */
+static void prepare_status(Monitor *monitor, const char *directory, const char *name)
 {
     g_autofree char *path = g_strdup_printf("%s/%s", directory, name);
     char text[16];
     int r;
 
     snprintf(text, sizeof(text), "%d", container_status(monitor_page(monitor)));
-    r = file_replace(path, text, 0644);
+    r = file_prepare(path, text, 0644);
     if (r < 0)
-        message(&monitor->config->messages, LEVEL_ERROR,
-                "Failed to write the exit file %s: %s. The exit status is %s", path, strerror(-r),
-                text);
+        speak_of_exit_file(monitor, path, r);
+}
+
+static void publish_status(Monitor *monitor, const char *directory, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("%s/%s", directory, name);
+    int r = file_publish(path);
+
+    if (r < 0 && r != -ENOENT)
+        speak_of_exit_file(monitor, path, r);
 }
 
 static void end_attach(Monitor *monitor)
 {
     attach_stop_listening(&monitor->attach);
     attach_close_clients(&monitor->attach, false);
+    attach_begin_linger(&monitor->attach);
 }
 
-static void write_persist_file(Monitor *monitor)
+/* Where no container came to be, there is no exit status either. */
+static bool has_exit_file(const Monitor *monitor, const char *directory)
 {
-    if (monitor->config->persist_dir != NULL && !monitor_page(monitor)->failed)
-        write_status(monitor, monitor->config->persist_dir, "exit");
+    return directory != NULL && !monitor_page(monitor)->failed;
 }
 
-static void write_exit_file(Monitor *monitor)
+static void prepare_persist_file(Monitor *monitor)
 {
-    if (monitor->config->exit_dir != NULL && !monitor_page(monitor)->failed)
-        write_status(monitor, monitor->config->exit_dir, monitor->config->cid);
+    if (has_exit_file(monitor, monitor->config->persist_dir))
+        prepare_status(monitor, monitor->config->persist_dir, "exit");
+}
+
+static void publish_persist_file(Monitor *monitor)
+{
+    if (has_exit_file(monitor, monitor->config->persist_dir))
+        publish_status(monitor, monitor->config->persist_dir, "exit");
+}
+
+static void prepare_exit_file(Monitor *monitor)
+{
+    if (has_exit_file(monitor, monitor->config->exit_dir))
+        prepare_status(monitor, monitor->config->exit_dir, monitor->config->cid);
+}
+
+static void publish_exit_file(Monitor *monitor)
+{
+    if (has_exit_file(monitor, monitor->config->exit_dir))
+        publish_status(monitor, monitor->config->exit_dir, monitor->config->cid);
+}
+
+/* Engines that wait for a command in a container are told its exit status. Podman may be gone. */
+static void report_status(Monitor *monitor)
+{
+    Page *page = monitor_page(monitor);
+    const char *text = "";
+
+    if (monitor->config->kind != KIND_EXEC || page->failed)
+        return;
+    if (page->timed_out)
+        text = "command timed out"; /* CRI-O knows these very words */
+    else if (container_status(page) < 0)
+        text = "the exit status is unknown";
+    monitor_say(monitor, container_status(page), text, strlen(text));
+    /* At once: what has been said must not be said again. */
+    state_commit(&page->reported, page->reported | REPORTED_STATUS);
 }
 
 /* Nobody but us may hold the engine's pipe, and now we do not either: it sees the end. */
 static void close_sync(Monitor *monitor)
 {
-    if (monitor->sync_fd >= 0)
-        fds_remove(&monitor->state, monitor->sync_fd);
-    fd_close(&monitor->sync_fd);
+    if (monitor->pipes.sync_fd >= 0)
+        fds_remove(&monitor->state, monitor->pipes.sync_fd);
+    fd_close(&monitor->pipes.sync_fd);
 }
 
 static void start_exit_command(Monitor *monitor)
@@ -87,7 +151,7 @@ static void start_exit_command(Monitor *monitor)
     if (pid < 0) {
         message(&config->messages, LEVEL_ERROR, "Failed to run the exit command: %s", error.text);
         page->command_status = STATUS_FAILED;
-        state_commit_u32(&page->ended, page->ended | ENDED_COMMAND);
+        state_commit(&page->ended, page->ended | ENDED_COMMAND);
     }
 }
 
@@ -111,9 +175,8 @@ static void say_losses(Monitor *monitor)
     }
 }
 
-static void finish_log(Monitor *monitor)
+static void sync_log(Monitor *monitor)
 {
-    say_losses(monitor);
     if (monitor_has_log(monitor) && monitor->config->log_sync)
         fsync(monitor->log.to.fd);
 }
@@ -132,7 +195,7 @@ static void start_exit_command_if_due(Monitor *monitor)
         return;
     if (!exit_command_was_started(page))
         start_exit_command(monitor);
-    state_commit_i64(&monitor_page(monitor)->command_at, 0);
+    state_commit(&monitor_page(monitor)->command_at, 0);
 }
 
 static void schedule_exit_command(Monitor *monitor)
@@ -141,8 +204,8 @@ static void schedule_exit_command(Monitor *monitor)
 
     if (config->exit_command == NULL || exit_command_was_started(monitor_page(monitor)))
         return;
-    state_commit_i64(&monitor_page(monitor)->command_at,
-                     clock_boottime_us() + (int64_t)config->exit_delay * 1000000);
+    state_commit(&monitor_page(monitor)->command_at,
+                 clock_boottime_us() + (int64_t)config->exit_delay * 1000000);
     start_exit_command_if_due(monitor);
 }
 
@@ -158,11 +221,15 @@ static void report(Monitor *monitor)
         void (*run)(Monitor *);
     } steps[] = {
         {REPORTED_ATTACH, end_attach},
-        {REPORTED_PERSIST_FILE, write_persist_file},
-        {REPORTED_EXIT_FILE, write_exit_file},
+        {REPORTED_PERSIST_READY, prepare_persist_file},
+        {REPORTED_PERSIST_FILE, publish_persist_file},
+        {REPORTED_EXIT_READY, prepare_exit_file},
+        {REPORTED_EXIT_FILE, publish_exit_file},
+        {REPORTED_STATUS, report_status},
         {REPORTED_SYNC, close_sync},
         {REPORTED_COMMAND, schedule_exit_command},
-        {REPORTED_LOG, finish_log},
+        {REPORTED_LOSSES, say_losses},
+        {REPORTED_LOG, sync_log},
     };
     Page *page = monitor_page(monitor);
 
@@ -170,7 +237,8 @@ static void report(Monitor *monitor)
         if (page->reported & steps[i].step)
             continue;
         steps[i].run(monitor);
-        state_commit_u32(&page->reported, page->reported | steps[i].step);
+        FAULT_POINT();
+        state_commit(&page->reported, page->reported | steps[i].step);
     }
 }
 
@@ -191,12 +259,21 @@ void monitor_end(Monitor *monitor)
     Page *page = monitor_page(monitor);
 
     if (page->phase < PHASE_DRAINING) {
-        state_commit_i64(&page->timeout_at, 0);
-        state_commit_i64(&page->kill_at, 0);
+        state_commit(&page->timeout_at, 0);
+        state_commit(&page->kill_at, 0);
+        if (!page->failed && !page->timed_out)
+            state_commit(&page->late_at,
+                         clock_boottime_us() + (int64_t)monitor->config->late_output * 1000);
         set_phase(monitor, PHASE_DRAINING);
     }
     if (page->phase == PHASE_DRAINING) {
-        drain(monitor);
+        feed_deinit(&monitor->feed);
+        monitor_terminal_hang_up(monitor);
+        for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
+            monitor_take_rest(monitor, i);
+        if (may_print(monitor))
+            return;
+        close_streams(monitor);
         fd_close_inherited();
         set_phase(monitor, PHASE_REPORTING);
     }
@@ -210,9 +287,13 @@ void monitor_end(Monitor *monitor)
 
 void monitor_hurry(Monitor *monitor)
 {
+    Page *page = monitor_page(monitor);
+
+    /* What waits longest first: the request is not repeated if we crash in between. */
+    if (page->command_at != 0)
+        state_commit(&page->command_at, clock_boottime_us());
+    state_commit(&page->late_at, 0);
     monitor_drop_readers(monitor);
-    if (monitor_page(monitor)->command_at != 0)
-        state_commit_i64(&monitor_page(monitor)->command_at, clock_boottime_us());
     monitor_end(monitor);
 }
 
@@ -222,5 +303,5 @@ int monitor_exit_status(const Monitor *monitor)
 
     if (page->ended & ENDED_COMMAND && page->command_status != 0)
         return page->command_status;
-    return page->failed ? STATUS_FAILED : container_status(page) & 0xff;
+    return page->failed ? monitor_own_failure(monitor->config) : container_status(page) & 0xff;
 }

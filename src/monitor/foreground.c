@@ -7,10 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-enum { START_MESSAGE_MAX = 8192 };
 
 static void on_term(int number)
 {
@@ -18,27 +15,18 @@ static void on_term(int number)
     _exit(1);
 }
 
-int foreground_wait_for_engine(Error *error)
+int foreground_wait_for_engine(int start_fd, Error *error)
 {
-    CLEANUP_FD int fd = engine_pipe("_OCI_STARTPIPE", error);
-    char word[START_MESSAGE_MAX];
-    struct stat st;
-    ssize_t n;
+    int r;
 
     signal(SIGTERM, on_term); /* until the runtime is started there is nothing to forward it to */
-    if (fd == -1)
+    if (start_fd < 0)
         return 0;
-    if (fd < 0)
-        return -1;
-    do {
-        n = read(fd, word, sizeof(word));
-    } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return error_set(error, errno, "start-pipe read failed");
-    if (n == 0 && fstat(fd, &st) == 0 && !S_ISFIFO(st.st_mode))
+    r = start_pipe_wait(start_fd);
+    if (r == -EPIPE)
         return error_set(error, 0,
                          "start-pipe closed before the word to start: the engine is gone");
-    return 0;
+    return r < 0 ? error_set(error, -r, "start-pipe read failed") : 0;
 }
 
 static int write_pidfile(const Config *config, pid_t pid, Error *error)

@@ -9,11 +9,11 @@
  */
 
 /*
- * Waits for the first message on the engine's start pipe, if it gave one, and takes all of it.
- * The engine sends it when it has moved us to our cgroup. Returns 0, or negative with *error
- * filled; an engine that closes a socket without a word has died.
+ * Waits for the first message on the engine's start pipe, unless that is -1. The engine sends it
+ * when it has moved us to our cgroup. Returns 0, or negative with *error filled, in particular if
+ * the engine is gone.
  */
-int foreground_wait_for_engine(Error *error);
+int foreground_wait_for_engine(int start_fd, Error *error);
 
 /*
  * Forks. In the foreground process it returns the exit status to end with (0 or 1; *error filled),

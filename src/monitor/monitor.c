@@ -5,6 +5,7 @@
 #include "process/oom-score.h"
 #include "process/sync-pipe.h"
 #include "state/fds.h"
+#include "util/build-id.h"
 #include "util/clock.h"
 #include "util/fd.h"
 
@@ -15,11 +16,6 @@
 
 /* The kernel's choice must be the container, not its monitor. */
 enum { MONITOR_OOM_SCORE = -1000 };
-
-static int own_failure(const Config *config)
-{
-    return config->kind == KIND_RUN ? STATUS_RUN_FAILED : STATUS_FAILED;
-}
 
 void monitor_open_log(Monitor *monitor, int fd)
 {
@@ -42,8 +38,8 @@ void monitor_set_running(Monitor *monitor)
     int timeout = monitor->config->timeout;
 
     if (timeout > 0)
-        state_commit_i64(&page->timeout_at, clock_boottime_us() + (int64_t)timeout * 1000000);
-    state_commit_u32(&page->phase, PHASE_RUNNING);
+        state_commit(&page->timeout_at, clock_boottime_us() + (int64_t)timeout * 1000000);
+    state_commit(&page->phase, PHASE_RUNNING);
 }
 
 /* A page holds numbers only: bit N - 1 is signal N, as in /proc/PID/status. */
@@ -71,31 +67,26 @@ sigset_t monitor_child_mask(const Monitor *monitor)
     return mask;
 }
 
-void monitor_attach_changed(void *owner)
-{
-    Monitor *monitor = owner;
-
-    if (monitor->attach.refused > 0 && !monitor->said_refused) {
-        monitor->said_refused = true;
-        message(&monitor->config->messages, LEVEL_WARNING,
-                "Refused an attach client: %d are connected already; close one and attach again",
-                PAGE_CLIENTS_MAX);
-    }
-    monitor_outlets_moved(monitor);
-}
-
 /* Everything an engine may use as soon as it hears of the container, and then the runtime. */
 static int start_container(Monitor *monitor, Error *error)
 {
     const Config *config = monitor->config;
-    int r = attach_init(&monitor->attach, &monitor->state, config->bundle, config->socket_dir,
-                        config->cuuid, monitor_attach_changed, monitor, error);
+    int r = 0;
 
+    if (config->sdnotify_socket != NULL)
+        r = notify_proxy_init(&monitor->notify, &monitor->state, config->bundle,
+                              config->sdnotify_socket, &config->messages, error);
+    if (r == 0)
+        r = monitor_attach_init(monitor, error);
     if (r == 0)
         r = monitor_requests_init(monitor, error);
-    if (r == 0)
+    if (r == 0 && config->terminal)
+        r = monitor_terminal_init(monitor, error);
+    if (r == 0) {
+        monitor_tell_attachable(monitor);
         r = monitor_start_runtime(monitor, error);
-    return r == 0 ? 0 : STATUS_FAILED;
+    }
+    return r == 0 ? 0 : monitor_own_failure(config);
 }
 
 static int start_command(Monitor *monitor, Error *error)
@@ -122,7 +113,12 @@ void monitor_deinit(Monitor *monitor)
     image_deinit(&monitor->image);
     monitor_timers_deinit(monitor);
     monitor_requests_deinit(monitor);
+    notify_proxy_deinit(&monitor->notify);
     attach_deinit(&monitor->attach);
+    feed_deinit(&monitor->feed);
+    keyboard_deinit(&monitor->keyboard); /* only now: the last output was for a raw terminal */
+    console_socket_deinit(&monitor->console_socket);
+    monitor_terminal_hang_up(monitor);
     if (monitor->has_console)
         console_deinit(&monitor->console);
     for (int i = 0; i < STREAMS; i++)
@@ -130,7 +126,9 @@ void monitor_deinit(Monitor *monitor)
     if (monitor->foreign_source != 0)
         g_source_remove(monitor->foreign_source);
     fd_close(&monitor->foreign_fd);
-    fd_close(&monitor->sync_fd);
+    fd_close(&monitor->pipes.sync_fd);
+    fd_close(&monitor->pipes.start_fd);
+    fd_close(&monitor->pipes.attach_fd);
     k8s_file_deinit(&monitor->log);
     state_deinit(&monitor->state);
 }
@@ -148,7 +146,7 @@ void monitor_prepare_for_crashes(Monitor *monitor, char **argv)
     Error error = ERROR_NULL;
 
     if (image_init(&monitor->image, &monitor->state, argv, &error) < 0 ||
-        crash_init(&monitor->image, &error) < 0)
+        crash_init(&monitor->image, monitor->config->crash_core, &error) < 0)
         message(&monitor->config->messages, LEVEL_WARNING, "%s", error.text);
 }
 
@@ -157,20 +155,21 @@ static int make_state(Monitor *monitor, const Inherited *inherited, Error *error
     Page *page;
 
     if (state_create(&monitor->state, error) < 0)
-        return own_failure(monitor->config);
+        return monitor_own_failure(monitor->config);
     page = monitor_page(monitor);
     page->old_oom_score_adj = inherited->oom_score_adj;
     page->old_file_limit = inherited->file_limit;
     page->child_mask = mask_to_bits(&inherited->mask);
     prctl(PR_GET_NAME, page->comm);
+    build_id(page->build_id, sizeof(page->build_id));
     snprintf(page->id, sizeof(page->id), "%s", monitor->config->cid);
     return 0;
 }
 
 static int start(Monitor *monitor, int started_fd, char **argv, Error *error)
 {
-    if (monitor->sync_fd >= 0)
-        fds_add(&monitor->state, FD_SYNC_PIPE, monitor->sync_fd);
+    if (monitor->pipes.sync_fd >= 0)
+        fds_add(&monitor->state, FD_SYNC_PIPE, monitor->pipes.sync_fd);
     if (started_fd >= 0)
         fds_add(&monitor->state, FD_STARTED, started_fd);
     monitor_prepare_for_crashes(monitor, argv);
@@ -195,7 +194,7 @@ void monitor_tell_foreground(Monitor *monitor, int started_fd, int status)
  * The monitor from its first to its last moment. `started_fd` is told how the start went, if
  * somebody waits for it.
  */
-static int monitor_live(const Config *config, const Inherited *inherited, int sync_fd,
+static int monitor_live(const Config *config, const Inherited *inherited, EnginePipes pipes,
                         int started_fd, char **argv)
 {
     Monitor monitor = MONITOR_NULL;
@@ -203,7 +202,7 @@ static int monitor_live(const Config *config, const Inherited *inherited, int sy
     int status;
 
     monitor.config = config;
-    monitor.sync_fd = sync_fd;
+    monitor.pipes = pipes;
     status = make_state(&monitor, inherited, &error);
     if (status == 0)
         status = start(&monitor, started_fd, argv, &error);
@@ -219,23 +218,35 @@ static int monitor_live(const Config *config, const Inherited *inherited, int sy
     return status;
 }
 
+static int take_pipes(const Config *config, EnginePipes *pipes, Error *error)
+{
+    pipes->sync_fd = engine_pipe("_OCI_SYNCPIPE", error);
+    if (pipes->sync_fd >= -1)
+        pipes->start_fd = engine_pipe("_OCI_STARTPIPE", error);
+    if (pipes->start_fd >= -1 && config->waits_for_attach)
+        pipes->attach_fd = engine_pipe("_OCI_ATTACHPIPE", error);
+    if (pipes->sync_fd < -1 || pipes->start_fd < -1 || pipes->attach_fd < -1)
+        return -1;
+    if (config->waits_for_attach && pipes->attach_fd < 0)
+        return error_set(error, 0, "--attach specified but _OCI_ATTACHPIPE was not");
+    return 0;
+}
+
 int monitor_main(const Config *config, char **argv)
 {
     bool engine = config->kind != KIND_RUN;
     Inherited inherited = {oom_score_get(), file_limit_raise(), {{0}}};
     int started_fd = -1;
-    int sync_fd = -1;
+    EnginePipes pipes = ENGINE_PIPES_NULL;
     Error error = ERROR_NULL;
     int status = -1;
 
     sigprocmask(SIG_SETMASK, NULL, &inherited.mask);
     oom_score_set(MONITOR_OOM_SCORE);
     signals_ignore();
-    if (engine) {
-        sync_fd = engine_pipe("_OCI_SYNCPIPE", &error);
-        if (sync_fd < -1 || foreground_wait_for_engine(&error) < 0)
-            status = STATUS_FAILED;
-    }
+    if (engine && (take_pipes(config, &pipes, &error) < 0 ||
+                   foreground_wait_for_engine(pipes.start_fd, &error) < 0))
+        status = STATUS_FAILED;
     if (status < 0 && config->detach)
         status = foreground_detach(config, !engine, &started_fd, &error);
     if (status >= 0) {
@@ -244,10 +255,12 @@ int monitor_main(const Config *config, char **argv)
         return status;
     }
 
-    if (engine)
+    if (!config->waits_for_attach)
+        fd_close(&pipes.start_fd);
+    if (engine && !config->passthrough)
         fd_null_stdio();
     if (engine || config->detach)
         setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    return monitor_live(config, &inherited, sync_fd, started_fd, argv);
+    return monitor_live(config, &inherited, pipes, started_fd, argv);
 }

@@ -2,12 +2,17 @@
 
 #include "control/crash.h"
 #include "control/ctl-fifo.h"
+#include "control/notify-proxy.h"
 #include "control/signals.h"
 #include "log/k8s-file.h"
 #include "monitor/config.h"
+#include "process/sync-pipe.h"
 #include "state/state.h"
 #include "stdio/attach.h"
+#include "stdio/console-socket.h"
 #include "stdio/console.h"
+#include "stdio/feed.h"
+#include "stdio/keyboard.h"
 #include "stdio/pipes.h"
 #include "stdio/stream.h"
 
@@ -21,8 +26,8 @@
  *
  * Its life is the page's phase: starting → running → draining → reporting → gone. Each part of it
  * is a file here: foreground (before there is one), monitor (start and loop), runtime (starting),
- * command (the same for `conward run`), output (what the container writes), end (draining,
- * reporting), timers, requests (signals, ctl).
+ * command (the same for `conward run`), terminal, output (what the container writes), end
+ * (draining, reporting), timers, requests (signals, ctl).
  */
 typedef struct Monitor {
     const Config *config;
@@ -32,17 +37,23 @@ typedef struct Monitor {
     Stream streams[STREAMS];
     K8sFile log; /* fd -1 without a log */
     Attach attach;
+    Feed feed;
+    Keyboard keyboard;
+    ConsoleSocket console_socket;
+    int terminal_peer; /* the container's side of its terminal, held open */
     Console console;
     bool has_console;
     CtlFifo ctl;
     CtlFifo winsz;
-    int sync_fd;
+    NotifyProxy notify;
+    EnginePipes pipes;
     int foreign_fd; /* pidfd of a container that is not our child */
     guint foreign_source;
     GSource *timers;
     int64_t trim_at;    /* CLOCK_BOOTTIME microseconds, 0 = nothing to give back */
     int said_failure;   /* errno of the log's failure that has been spoken of, 0 = none */
     bool said_oversize; /* that the log could not be replaced at its size limit */
+    bool said_spool;    /* that there is none where one is needed */
     bool said_refused;  /* that an attach client was one too many */
 } Monitor;
 
@@ -59,8 +70,10 @@ enum {
 #define MONITOR_NULL                                                                               \
     {                                                                                              \
         .state = STATE_NULL, .signals = SIGNALS_NULL, .streams = {STREAM_NULL, STREAM_NULL},       \
-        .log = K8S_FILE_NULL, .attach = ATTACH_NULL, .ctl = CTL_FIFO_NULL, .winsz = CTL_FIFO_NULL, \
-        .sync_fd = -1, .foreign_fd = -1                                                            \
+        .log = K8S_FILE_NULL, .attach = ATTACH_NULL, .feed = FEED_NULL, .keyboard = KEYBOARD_NULL, \
+        .console_socket = CONSOLE_SOCKET_NULL, .terminal_peer = -1, .ctl = CTL_FIFO_NULL,          \
+        .winsz = CTL_FIFO_NULL, .notify = NOTIFY_PROXY_NULL, .pipes = ENGINE_PIPES_NULL,           \
+        .foreign_fd = -1                                                                           \
     }
 
 /*
@@ -77,6 +90,13 @@ int monitor_resume(const Config *config, char **argv, int page_fd);
 
 /* --- runtime.c: phase starting --- */
 
+/* Makes the attach socket; a container without a bundle of its own has none. */
+int monitor_attach_init(Monitor *monitor, Error *error);
+void monitor_attach_adopt(Monitor *monitor);
+
+/* Tells the engine that it can attach now, if it waits for that. */
+void monitor_tell_attachable(Monitor *monitor);
+
 /* Makes the pipes and starts the runtime. Returns 0, or negative with *error filled. */
 int monitor_start_runtime(Monitor *monitor, Error *error);
 
@@ -92,6 +112,9 @@ void monitor_runtime_ended(Monitor *monitor);
  */
 void monitor_report(Monitor *monitor, int number, const char *text, size_t length);
 
+/* Sends one line on the sync pipe, whatever has been said before. */
+void monitor_say(Monitor *monitor, int number, const char *text, size_t length);
+
 /* --- command.c: the same for `conward run` --- */
 
 /*
@@ -103,12 +126,38 @@ int monitor_start_command(Monitor *monitor, Error *error);
 /* Goes on with the console copy, if there was one. */
 void monitor_console_adopt(Monitor *monitor);
 
+/* --- terminal.c --- */
+
+/* Makes the socket on which the runtime will hand over the container's terminal. */
+int monitor_terminal_init(Monitor *monitor, Error *error);
+
+/* Goes on with the terminal or the socket for it. The streams are adopted already. */
+void monitor_terminal_adopt(Monitor *monitor);
+
+/*
+ * Makes a terminal for a command, with our own standard input and window size if we stay in the
+ * foreground. Returns the command's side of it, which the caller closes, or -1 with *error filled.
+ */
+int monitor_terminal_make(Monitor *monitor, Error *error);
+
+/* Our own terminal has another size now. */
+void monitor_follow_window(Monitor *monitor);
+
+/* The container has ended: now the terminal ends with its last process. */
+void monitor_terminal_hang_up(Monitor *monitor);
+
+/* Sets the window size, now or when there is a terminal. */
+void monitor_resize(Monitor *monitor, int rows, int columns);
+
 /* --- output.c: what the container writes --- */
 
 /* Goes on with the streams that are still open. */
 void monitor_streams_adopt(Monitor *monitor);
 
-/* Takes our ends over as the streams, and reads them from the loop's next turn on. */
+/* Takes a descriptor over as the stream, and reads it from the loop's next turn on. */
+void monitor_take_stream(Monitor *monitor, StreamId stream, int fd);
+
+/* The same for our ends of the pipes. */
 void monitor_take_pipes(Monitor *monitor, Pipes *pipes);
 
 /* Sends the outlets what they can take now. */
@@ -165,9 +214,6 @@ void monitor_requests_deinit(Monitor *monitor);
 /* Opens the log, or goes on with the one in `fd`; a configuration without a log has none. */
 void monitor_open_log(Monitor *monitor, int fd);
 
-/* Attach clients have come, gone or moved: for Attach's callback. */
-void monitor_attach_changed(void *monitor);
-
 /* From the first event to the last. Returns the exit status of the program. */
 int monitor_loop(Monitor *monitor);
 
@@ -188,6 +234,12 @@ void monitor_set_running(Monitor *monitor);
 
 /* The signal mask of our children: the one the monitor was started with. */
 sigset_t monitor_child_mask(const Monitor *monitor);
+
+/* The status to exit with when the monitor could not do its work. */
+static inline int monitor_own_failure(const Config *config)
+{
+    return config->kind == KIND_RUN ? STATUS_RUN_FAILED : STATUS_FAILED;
+}
 
 static inline Page *monitor_page(const Monitor *monitor)
 {

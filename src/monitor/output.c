@@ -1,6 +1,7 @@
 #include "monitor/monitor.h"
 
 #include "log/none.h"
+#include "process/runtime.h"
 #include "state/fds.h"
 #include "util/clock.h"
 #include "util/fd.h"
@@ -11,14 +12,16 @@
 #include <sys/ioctl.h>
 
 enum {
-    TRIM_AFTER = 1000000, /* microseconds without a burst */
-    CAPTURE_SIZE = 32768, /* what is kept of the runtime's own words */
+    TRIM_AFTER = 1000000,             /* microseconds without a burst */
+    CAPTURE_SIZE = 32768,             /* what is kept of the runtime's own words */
+    DOUBT_SIZE = STATE_LINE_MAX_MOST, /* what is kept of words that may be anybody's */
+    TERMINAL_HOLDS_MOST = 131072,
 };
 
-/* How far the slowest reader of the raw output lags behind, in bytes. */
-static uint64_t outlets_backlog(const Monitor *monitor, StreamId id)
+/* How much must stay in memory for the slowest reader of the raw output, in bytes. */
+static uint64_t outlets_held(const Monitor *monitor, StreamId id)
 {
-    uint64_t clients = attach_backlog(&monitor->attach, id);
+    uint64_t clients = attach_held(&monitor->attach, id);
     uint64_t console = monitor->has_console ? outlet_backlog(&monitor->console.outlet, id) : 0;
 
     return MAX(clients, console);
@@ -26,7 +29,7 @@ static uint64_t outlets_backlog(const Monitor *monitor, StreamId id)
 
 static uint64_t keep_from(const Monitor *monitor, StreamId id)
 {
-    uint64_t outlets = monitor_page(monitor)->streams[id].end - outlets_backlog(monitor, id);
+    uint64_t outlets = monitor_page(monitor)->streams[id].end - outlets_held(monitor, id);
 
     return MIN(outlets, state_cursors(&monitor->state)->start[id]);
 }
@@ -71,16 +74,33 @@ static void speak_of_writes(Monitor *monitor, int result)
     }
 }
 
+/* Says once that the spool fails, for then clients can do what they otherwise cannot. */
+static void speak_of_spool(Monitor *monitor)
+{
+    int failure = monitor->attach.spool.failure;
+
+    if (failure == 0 || monitor->said_spool)
+        return;
+    monitor->said_spool = true;
+    message(&monitor->config->messages, LEVEL_WARNING,
+            "Attach clients lag behind, and there is no room for their output in %s: %s. One that "
+            "reads nothing makes the container wait, or is dropped",
+            monitor->config->bundle, strerror(failure));
+}
+
 /*
- * A stream whose slowest reader lags too far behind is not read, so that its writer waits. Always
- * for both: a client that is found dead while one stream is pumped may have held the other.
+ * A stream whose slowest reader lags too far behind is not read, so that its writer waits: if there
+ * is no room for the rest in the spool. Always for both: a client that is found dead while one
+ * stream is pumped may have held the other.
  */
 static void hold_or_go_on(Monitor *monitor)
 {
-    if (monitor_page(monitor)->phase != PHASE_RUNNING)
+    attach_balance(&monitor->attach);
+    speak_of_spool(monitor);
+    if (monitor_page(monitor)->phase > PHASE_DRAINING)
         return;
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
-        stream_watch(&monitor->streams[i], outlets_backlog(monitor, i) < STATE_HOLD_SIZE);
+        stream_watch(&monitor->streams[i], outlets_held(monitor, i) < STATE_HOLD_SIZE);
 }
 
 void monitor_outlets_pump(Monitor *monitor)
@@ -104,14 +124,45 @@ void monitor_pump(Monitor *monitor, StreamId id, SplitMode mode)
         monitor->trim_at = clock_boottime_us() + TRIM_AFTER;
 }
 
-/* Without a container, the pipes carry the runtime's words: only the last of them are kept. */
+/* How much of a stream is kept while it is not known whose words it carries. */
+static uint64_t captured_size(const Monitor *monitor, StreamId id)
+{
+    return monitor_page(monitor)->streams[id].end - state_cursors(&monitor->state)->start[id];
+}
+
+/*
+ * A container that runs before its runtime has ended: so many words are its own as soon as there is
+ * a pid. Without one they may still be those of a runtime that fails, but not without end.
+ */
+static bool is_containers_already(const Monitor *monitor, StreamId id)
+{
+    uint64_t size = captured_size(monitor, id);
+
+    if (!config_runs_at_once(monitor->config))
+        return false;
+    if (monitor_page(monitor)->first_output || size > DOUBT_SIZE)
+        return true;
+    return size > CAPTURE_SIZE && runtime_read_pidfile(monitor->config->container_pidfile) > 0;
+}
+
+/* Whether what a stream carries may be the runtime's words: until it has ended well. */
+static bool is_runtimes(const Monitor *monitor, StreamId id)
+{
+    const Page *page = monitor_page(monitor);
+
+    return page->failed || (page->phase == PHASE_STARTING && !is_containers_already(monitor, id));
+}
+
+/* Only the last of the runtime's words are kept, and nobody else gets them. */
 static void capture(Monitor *monitor, StreamId id)
 {
     State *state = &monitor->state;
     uint64_t end = state->page->streams[id].end;
 
+    if (config_runs_at_once(monitor->config) && !state->page->failed)
+        return;
     attach_skip(&monitor->attach);
-    if (end - state_cursors(state)->start[id] > 2 * CAPTURE_SIZE) {
+    if (captured_size(monitor, id) > 2 * CAPTURE_SIZE) {
         state_cursors_next(state)->start[id] = end - CAPTURE_SIZE;
         state_cursors_commit(state);
     }
@@ -126,12 +177,15 @@ static ssize_t take(Monitor *monitor, StreamId id)
     if (!page->first_output)
         attach_accept_waiting(&monitor->attach);
     n = stream_read(&monitor->streams[id], keep_from(monitor, id));
-    if (page->phase == PHASE_STARTING || page->failed) {
+    /* A terminal is also the way in; its number will soon be something else's. */
+    if (monitor->config->terminal && id == STREAM_STDOUT && !stream_is_open(&monitor->streams[id]))
+        feed_stop(&monitor->feed);
+    if (is_runtimes(monitor, id)) {
         capture(monitor, id);
         return n;
     }
     if (n > 0 && !page->first_output)
-        state_commit_u32(&page->first_output, 1);
+        state_commit(&page->first_output, 1);
     if (n > 0 || !stream_is_open(&monitor->streams[id]))
         monitor_pump(monitor, id, n > 0 ? SPLIT_WAIT : SPLIT_END);
     return n;
@@ -139,16 +193,27 @@ static ssize_t take(Monitor *monitor, StreamId id)
 
 static void on_readable(Stream *stream, void *owner)
 {
-    take(owner, stream->id);
+    Monitor *monitor = owner;
+
+    take(monitor, stream->id);
+    if (monitor_page(monitor)->phase == PHASE_DRAINING)
+        monitor_end(monitor);
+}
+
+void monitor_take_stream(Monitor *monitor, StreamId id, int fd)
+{
+    stream_init(&monitor->streams[id], &monitor->state, id, fd, on_readable, monitor);
+    stream_watch(&monitor->streams[id], true);
 }
 
 void monitor_take_pipes(Monitor *monitor, Pipes *pipes)
 {
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
-        stream_init(&monitor->streams[i], &monitor->state, i, fd_steal(&pipes->ours[i]),
-                    on_readable, monitor);
-        stream_watch(&monitor->streams[i], true);
+        if (pipes->ours[i] >= 0)
+            monitor_take_stream(monitor, i, fd_steal(&pipes->ours[i]));
     }
+    if (pipes->our_input >= 0)
+        feed_open(&monitor->feed, fd_steal(&pipes->our_input), false);
 }
 
 void monitor_streams_adopt(Monitor *monitor)
@@ -158,10 +223,8 @@ void monitor_streams_adopt(Monitor *monitor)
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
         int fd = fds_find(&monitor->state, roles[i]);
 
-        if (fd < 0)
-            continue;
-        stream_init(&monitor->streams[i], &monitor->state, i, fd, on_readable, monitor);
-        stream_watch(&monitor->streams[i], true);
+        if (fd >= 0)
+            monitor_take_stream(monitor, i, fd);
     }
 }
 
@@ -180,13 +243,24 @@ static void drop_laggards(Monitor *monitor)
     monitor_drop_readers(monitor);
 }
 
+/*
+ * How much there is to take now, or at least that much. What FIONREAD says of a terminal leaves out
+ * what is on its way from the other side; only a read fetches that.
+ */
+static int rest_of(const Monitor *monitor, const Stream *stream)
+{
+    int rest = 0;
+
+    if (monitor->config->terminal && stream->id == STREAM_STDOUT)
+        return TERMINAL_HOLDS_MOST;
+    return ioctl(stream->fd, FIONREAD, &rest) < 0 ? 0 : rest;
+}
+
 void monitor_take_rest(Monitor *monitor, StreamId id)
 {
     Stream *stream = &monitor->streams[id];
-    int rest = 0;
+    int rest = stream_is_open(stream) ? rest_of(monitor, stream) : 0;
 
-    if (!stream_is_open(stream) || ioctl(stream->fd, FIONREAD, &rest) < 0)
-        return;
     while (rest > 0 && stream_is_open(stream)) {
         ssize_t n = take(monitor, id);
 

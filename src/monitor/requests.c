@@ -41,7 +41,9 @@ static void on_signal(const struct signalfd_siginfo *info, void *owner)
 {
     Monitor *monitor = owner;
     const Config *config = monitor->config;
+    /* With a terminal of its own, the command is in another group than we are. */
     bool in_foreground = config->kind == KIND_RUN && !config->detach;
+    bool shares_terminal = in_foreground && !config->terminal;
     int number = (int)info->ssi_signo;
 
     switch (number) {
@@ -50,13 +52,16 @@ static void on_signal(const struct signalfd_siginfo *info, void *owner)
         break;
     case SIGUSR1: /* only wakes the loop */
         break;
+    case SIGWINCH:
+        monitor_follow_window(monitor);
+        break;
     case SIGHUP: /* of a terminal that a daemon has not */
         if (!in_foreground)
             break;
         /* fall through */
     default:
         /* A key on our terminal has reached the whole group, the command included. */
-        if (!in_foreground || !signal_is_from_terminal(info) ||
+        if (!shares_terminal || !signal_is_from_terminal(info) ||
             monitor_page(monitor)->phase > PHASE_RUNNING)
             forward(monitor, number);
     }
@@ -67,8 +72,10 @@ static void on_ctl(const CtlRequest *request, void *owner)
     Monitor *monitor = owner;
     Error error = ERROR_NULL;
 
+    if (request->type == CTL_RESIZE)
+        monitor_resize(monitor, request->height, request->width);
     if (request->type != CTL_REOPEN_LOG || !monitor_has_log(monitor))
-        return; /* a resize needs a terminal */
+        return;
     if (k8s_file_reopen(&monitor->log, &error) < 0)
         message(&monitor->config->messages, LEVEL_ERROR, "%s. The log goes on where it was",
                 error.text);
@@ -76,11 +83,14 @@ static void on_ctl(const CtlRequest *request, void *owner)
 
 int monitor_take_signals(Monitor *monitor, Error *error)
 {
+    /* An engine's signals are meant for the container. Those of a command by hand follow the
+     * convention of nohup(1) and of shells: what is ignored stays so, for the command too. */
+    bool even_ignored = monitor->config->kind != KIND_RUN;
     sigset_t mask = monitor_child_mask(monitor);
     int r;
 
     crash_unblock(&mask);
-    r = signals_init(&monitor->signals, &mask, on_signal, monitor);
+    r = signals_init(&monitor->signals, &mask, even_ignored, on_signal, monitor);
 
     return r < 0 ? error_set(error, -r, "Cannot receive signals") : 0;
 }
@@ -88,16 +98,17 @@ int monitor_take_signals(Monitor *monitor, Error *error)
 int monitor_requests_init(Monitor *monitor, Error *error)
 {
     Page *page = monitor_page(monitor);
-    const char *bundle = monitor->config->bundle;
+    const Config *config = monitor->config;
+    const char *bundle = config->bundle;
     int r = monitor_take_signals(monitor, error);
 
-    if (r < 0 || monitor->config->kind == KIND_RUN)
+    if (r < 0 || bundle == NULL || config->passthrough)
         return r;
-    r = ctl_fifo_init(&monitor->ctl, &monitor->state, FD_CTL, &page->ctl, bundle, "ctl", on_ctl,
-                      monitor, error);
+    r = ctl_fifo_init(&monitor->ctl, &monitor->state, FD_CTL, &page->ctl, bundle, "ctl", ctl_parse,
+                      on_ctl, monitor, error);
     if (r == 0)
         r = ctl_fifo_init(&monitor->winsz, &monitor->state, FD_WINSZ, &page->winsz, bundle, "winsz",
-                          NULL, NULL, error);
+                          winsz_parse, on_ctl, monitor, error);
     return r;
 }
 
@@ -105,8 +116,9 @@ int monitor_requests_adopt(Monitor *monitor, Error *error)
 {
     Page *page = monitor_page(monitor);
 
-    ctl_fifo_adopt(&monitor->ctl, &monitor->state, FD_CTL, &page->ctl, on_ctl, monitor);
-    ctl_fifo_adopt(&monitor->winsz, &monitor->state, FD_WINSZ, &page->winsz, NULL, NULL);
+    ctl_fifo_adopt(&monitor->ctl, &monitor->state, FD_CTL, &page->ctl, ctl_parse, on_ctl, monitor);
+    ctl_fifo_adopt(&monitor->winsz, &monitor->state, FD_WINSZ, &page->winsz, winsz_parse, on_ctl,
+                   monitor);
     return monitor_take_signals(monitor, error);
 }
 

@@ -3,6 +3,7 @@
 #include "process/children.h"
 #include "process/file-limit.h"
 #include "state/fds.h"
+#include "util/fd.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,9 +33,9 @@ static void speak_of_crash(const Monitor *monitor)
                                  i == 0 ? ", called from " : " ", crash->frames[i]);
     message(&monitor->config->messages, LEVEL_ERROR,
             "Resumed after a crash, number %u of this monitor: signal %d (%s), code %d, address "
-            "%#" PRIx64 "%s. The container is not affected; please report this line",
+            "%#" PRIx64 "%s, build id %s. The container is not affected; please report this line",
             page->crashes, crash->signal, crash->code <= 0 ? "sent by a process" : "our own fault",
-            crash->code, crash->address, places);
+            crash->code, crash->address, places, page->build_id);
 }
 
 /* Rebuilds everything that does not depend on the phase. */
@@ -43,28 +44,38 @@ static int adopt(Monitor *monitor, Error *error)
     const Config *config = monitor->config;
     int r;
 
-    monitor->sync_fd = fds_find(&monitor->state, FD_SYNC_PIPE);
+    monitor->pipes.sync_fd = fds_find(&monitor->state, FD_SYNC_PIPE);
     monitor_timers_init(monitor);
     /* A reopen that was asked for comes before anything is logged. */
     monitor_open_log(monitor, fds_find(&monitor->state, FD_LOG));
-    r = monitor_requests_adopt(monitor, error);
-    if (config->kind == KIND_CREATE)
-        attach_adopt(&monitor->attach, &monitor->state, config->bundle, config->socket_dir,
-                     config->cuuid, monitor_attach_changed, monitor);
+    if (config->sdnotify_socket != NULL)
+        notify_proxy_adopt(&monitor->notify, &monitor->state, config->sdnotify_socket,
+                           &config->messages);
     monitor_console_adopt(monitor);
     monitor_streams_adopt(monitor);
-    monitor_outlets_pump(monitor);
+    if (config->terminal)
+        monitor_terminal_adopt(monitor);
+    if (config->kind != KIND_RUN)
+        monitor_attach_adopt(monitor);
+    r = monitor_requests_adopt(monitor, error);
+    if (monitor_page(monitor)->phase > PHASE_STARTING)
+        monitor_outlets_pump(monitor); /* what the runtime says is not for them */
     monitor_trim(monitor);
     return r;
 }
 
-/* Nothing had been started: the engine or the foreground process is told so. */
+/*
+ * Nothing had been started: the engine or the foreground process is told so. The exit command is
+ * not run: it cleans up after a runtime.
+ */
 static void give_up_start(Monitor *monitor)
 {
     static const char why[] = "The monitor crashed before it had started anything";
+    Page *page = monitor_page(monitor);
 
     message(&monitor->config->messages, LEVEL_ERROR, "%s", why);
-    state_commit_u32(&monitor_page(monitor)->failed, 1);
+    state_commit(&page->ended, page->ended | ENDED_COMMAND);
+    state_commit(&page->failed, 1);
     monitor_report(monitor, -1, why, strlen(why));
     monitor_end(monitor);
 }
@@ -85,7 +96,7 @@ static void go_on_running(Monitor *monitor)
 {
     Page *page = monitor_page(monitor);
 
-    if (monitor->config->kind == KIND_CREATE) {
+    if (monitor->config->kind != KIND_RUN) {
         monitor_report(monitor, page->container_pid, "", 0);
         if (!(page->ended & ENDED_CONTAINER))
             monitor_watch_foreign(monitor);
@@ -107,13 +118,13 @@ static void end_orderly(Monitor *monitor)
             "container has written, reports its end with a status that is unknown, and leaves",
             page->crashes_stuck);
     if (page->phase == PHASE_STARTING) {
-        state_commit_u32(&page->failed, 1);
+        state_commit(&page->failed, 1);
         monitor_report(monitor, -1, no_start, strlen(no_start));
     }
     if (!(page->ended & ENDED_CONTAINER) && page->phase < PHASE_DRAINING)
         page->container_status = STATUS_UNKNOWN;
     if (page->crashes_stuck > 2 * STUCK_MOST && page->phase < PHASE_REPORTING)
-        state_commit_u32(&page->phase, PHASE_REPORTING); /* not even that: the report alone */
+        state_commit(&page->phase, PHASE_REPORTING); /* not even that: the report alone */
     monitor_end(monitor);
 }
 
@@ -121,16 +132,15 @@ static void go_on(Monitor *monitor)
 {
     const Page *page = monitor_page(monitor);
 
-    if (page->crashes_stuck >= STUCK_MOST) {
+    if (page->crashes_stuck >= STUCK_MOST)
         end_orderly(monitor);
-        return;
-    }
     if (page->phase == PHASE_STARTING)
         go_on_starting(monitor);
     if (page->phase == PHASE_RUNNING)
         go_on_running(monitor);
     if (page->phase > PHASE_RUNNING)
         monitor_end(monitor);
+    /* A SIGCHLD that the other image has not read is gone: signals_init() resets its action. */
     monitor_reap(monitor);
 }
 
@@ -169,6 +179,8 @@ int monitor_resume(const Config *config, char **argv, int page_fd)
 
     monitor.config = config;
     signals_ignore();
+    if (config->passthrough)
+        fd_null_stdio(); /* the container's, if there is one; otherwise there will be none */
     if (state_adopt(&monitor.state, page_fd, &error) < 0)
         return end_blindly(&monitor, error.text);
     if (!fds_adopt(&monitor.state))
@@ -176,11 +188,11 @@ int monitor_resume(const Config *config, char **argv, int page_fd)
     prctl(PR_SET_NAME, monitor_page(&monitor)->comm);
     speak_of_crash(&monitor);
     monitor_prepare_for_crashes(&monitor, argv);
-    status = adopt(&monitor, &error) < 0 ? STATUS_FAILED : 0;
+    status = adopt(&monitor, &error) < 0 ? monitor_own_failure(config) : 0;
     if (status == 0) {
         go_on(&monitor);
         monitor_tell_foreground(&monitor, fds_find(&monitor.state, FD_STARTED),
-                                monitor_page(&monitor)->failed ? STATUS_RUN_FAILED : 0);
+                                monitor_page(&monitor)->failed ? monitor_own_failure(config) : 0);
         status = monitor_loop(&monitor);
     }
     crash_finish(status);

@@ -1,6 +1,7 @@
 #include "monitor/monitor.h"
 
 #include "process/children.h"
+#include "process/listen-pid.h"
 #include "process/runtime.h"
 #include "process/spawn.h"
 #include "process/sync-pipe.h"
@@ -13,59 +14,122 @@
 #include <string.h>
 #include <unistd.h>
 
-int monitor_start_runtime(Monitor *monitor, Error *error)
+/* Log driver passthrough: from now on, our caller's standard streams are the container's alone. */
+static int spawn_with_our_stdio(Spawn *what, Error *error)
+{
+    for (int fd = 0; fd < 3; fd++)
+        what->stdio[fd] = fd;
+    if (spawn(what, error) < 0)
+        return -1;
+    fd_null_stdio();
+    return 0;
+}
+
+static RuntimeCommand command_of(const Config *config)
+{
+    switch (config->kind) {
+    case KIND_EXEC:
+        return RUNTIME_EXEC;
+    case KIND_RESTORE:
+        return RUNTIME_RESTORE;
+    default:
+        return RUNTIME_CREATE;
+    }
+}
+
+static char **argv_of(const Monitor *monitor)
 {
     const Config *config = monitor->config;
     const RuntimeCall call = {
+        .command = command_of(config),
         .runtime = config->runtime,
         .arguments = config->runtime_args,
         .options = config->runtime_opts,
         .bundle = config->bundle,
+        .checkpoint = config->checkpoint,
+        .process_spec = config->process_spec,
+        .console_socket = config->terminal ? monitor->console_socket.path : NULL,
         .pidfile = config->container_pidfile,
         .cid = config->cid,
         .systemd_cgroup = config->systemd_cgroup,
         .no_pivot = config->no_pivot,
         .no_new_keyring = config->no_new_keyring,
     };
+
+    return runtime_argv(&call);
+}
+
+int monitor_start_runtime(Monitor *monitor, Error *error)
+{
+    const Config *config = monitor->config;
     const sigset_t mask = monitor_child_mask(monitor);
     CLEANUP_PIPES Pipes pipes = PIPES_NULL;
-    g_autofree char **argv = runtime_create_argv(&call);
+    CLEANUP_LISTEN_PID ListenPid listen = LISTEN_PID_NULL;
+    g_autofree char **argv = argv_of(monitor);
     Spawn what = {
         .file = config->runtime,
         .argv = argv,
-        .environment = environ,
         .die_with_us = true,
         .mask = &mask,
         .oom_score_adj = monitor_page(monitor)->old_oom_score_adj,
         .file_limit = monitor_page(monitor)->old_file_limit,
         .pid = &monitor_page(monitor)->runtime_pid,
+        .gate_fd = config->waits_for_attach ? monitor->pipes.start_fd : -1,
         .failure_fd = -1,
     };
+    int r;
 
-    if (pipes_init(&pipes, error) < 0)
+    if (listen_pid_init(&listen, config->replace_listen_pid, error) < 0)
         return -1;
-    what.stdio[0] = -1;
+    what.environment = listen.environment;
+    what.pid_text = listen.pid_text;
+    if (config->passthrough)
+        return spawn_with_our_stdio(&what, error);
+    if (pipes_init(&pipes, config->terminal, config->stdin_pipe, error) < 0)
+        return -1;
+    what.stdio[0] = pipes.their_input;
     what.stdio[1] = pipes.theirs[STREAM_STDOUT];
     what.stdio[2] = pipes.theirs[STREAM_STDERR];
     monitor_take_pipes(monitor, &pipes);
-    return spawn(&what, error) < 0 ? -1 : 0;
+    r = spawn(&what, error) < 0 ? -1 : 0;
+    fd_close(&monitor->pipes.start_fd);
+    return r;
+}
+
+/* The key under which an engine expects a number. */
+static const char *key_of(const Config *config)
+{
+    if (config->api_version >= 1)
+        return "data";
+    return config->kind == KIND_EXEC ? "exit_code" : "pid";
+}
+
+void monitor_say(Monitor *monitor, int number, const char *text, size_t length)
+{
+    char line[SYNC_LINE_MAX];
+    int r;
+
+    if (monitor->pipes.sync_fd < 0)
+        return;
+    r = sync_send(monitor->pipes.sync_fd, line,
+                  sync_line(line, key_of(monitor->config), number, text, length));
+    if (r < 0)
+        message(&monitor->config->messages, LEVEL_DEBUG, "The engine does not read its pipe: %s",
+                strerror(-r));
 }
 
 void monitor_report(Monitor *monitor, int number, const char *text, size_t length)
 {
-    char line[SYNC_LINE_MAX];
-    const char *key = monitor->config->api_version >= 1 ? "data" : "pid";
+    const Config *config = monitor->config;
+    bool legacy_exec = config->kind == KIND_EXEC && config->api_version == 0;
     Page *page = monitor_page(monitor); /* NULL if there is none for want of memory */
-    int r;
 
-    if (monitor->sync_fd < 0 || (page != NULL && page->reported & REPORTED_START))
+    if (page != NULL && page->reported & REPORTED_START)
         return;
-    r = sync_send(monitor->sync_fd, line, sync_line(line, key, number, text, length));
-    if (r < 0)
-        message(&monitor->config->messages, LEVEL_DEBUG, "The engine does not read its pipe: %s",
-                strerror(-r));
+    if (number < 0 || !legacy_exec) /* such an engine hears of the end only */
+        monitor_say(monitor, number, text, length);
     if (page != NULL)
-        state_commit_u32(&page->reported, page->reported | REPORTED_START);
+        state_commit(&page->reported, page->reported | REPORTED_START);
 }
 
 /* What the runtime has said on a stream and that has been kept. */
@@ -91,7 +155,7 @@ static void forget_captured(Monitor *monitor)
 
 static void fail(Monitor *monitor, const char *text, size_t length)
 {
-    state_commit_u32(&monitor_page(monitor)->failed, 1);
+    state_commit(&monitor_page(monitor)->failed, 1);
     monitor_report(monitor, -1, text, length);
     forget_captured(monitor);
     monitor_end(monitor);
@@ -109,7 +173,7 @@ static void foreign_ended(Monitor *monitor)
                 "ended with a status that is unknown, reported as %d",
                 page->container_pid, monitor->config->runtime, STATUS_UNKNOWN);
         page->container_status = STATUS_UNKNOWN;
-        state_commit_u32(&page->ended, page->ended | ENDED_CONTAINER);
+        state_commit(&page->ended, page->ended | ENDED_CONTAINER);
     }
     monitor_end(monitor);
 }
@@ -142,10 +206,10 @@ void monitor_watch_foreign(Monitor *monitor)
     }
 }
 
-static void running(Monitor *monitor, pid_t pid)
+/* What the runtime has said although it succeeded is its own, and not the container's. */
+static void tell_warnings(Monitor *monitor)
 {
     const Config *config = monitor->config;
-    Page *page = monitor_page(monitor);
     GString *noise = captured(monitor, STREAM_STDERR);
     GString *more = captured(monitor, STREAM_STDOUT);
 
@@ -155,11 +219,23 @@ static void running(Monitor *monitor, pid_t pid)
         message(&config->messages, LEVEL_WARNING, "The runtime %s warned: %s", config->runtime,
                 noise->str);
     g_string_free(noise, TRUE);
-    forget_captured(monitor);
+}
 
-    state_commit_i32(&page->container_pid, pid);
+static void running(Monitor *monitor, pid_t pid)
+{
+    Page *page = monitor_page(monitor);
+    bool at_once = config_runs_at_once(monitor->config);
+
+    if (!at_once) {
+        tell_warnings(monitor);
+        forget_captured(monitor);
+        child_comm(pid, page->init_comm);
+    }
+    state_commit(&page->container_pid, pid);
     monitor_set_running(monitor);
     monitor_report(monitor, pid, "", 0);
+    for (StreamId i = STREAM_STDOUT; at_once && i < STREAMS; i++)
+        monitor_pump(monitor, i, SPLIT_WAIT);
 
     monitor_watch_foreign(monitor);
     children_reap(&monitor->state);
@@ -167,30 +243,44 @@ static void running(Monitor *monitor, pid_t pid)
         monitor_end(monitor);
 }
 
-void monitor_runtime_ended(Monitor *monitor)
+/* The pid of the container, 0 or negative if the runtime has left none of use. */
+static int find_pid(const Monitor *monitor)
+{
+    const Config *config = monitor->config;
+
+    /* What runc exec says at its end may be about anything; that the process runs is what counts.
+     */
+    if (monitor_page(monitor)->runtime_status != 0 && config->kind != KIND_EXEC)
+        return 0;
+    return runtime_read_pidfile(config->container_pidfile);
+}
+
+/* What nobody has captured cannot be told to the engine; but that there are words can. */
+static const char *where_it_spoke(const Config *config)
+{
+    return config->passthrough ? "wrote to its caller's standard error, if it said why"
+                               : "said nothing";
+}
+
+/* Why there is no container, in the runtime's words where it has any, for the engine. */
+static GString *find_reason(Monitor *monitor, int pid)
 {
     const Config *config = monitor->config;
     int status = monitor_page(monitor)->runtime_status;
-    int pid;
-    GString *text;
+    GString *text = captured(monitor, STREAM_STDERR);
+    const char *said = text->len > 0 ? text->str : "it said nothing";
 
-    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
-        monitor_take_rest(monitor, i);
-    state_commit_i32(&monitor_page(monitor)->runtime_pid, 0);
-    pid = status == 0 ? runtime_read_pidfile(config->container_pidfile) : 0;
     if (pid > 0) {
-        running(monitor, pid);
-        return;
-    }
-
-    text = captured(monitor, STREAM_STDERR);
-    if (status != 0) {
+        message(&config->messages, LEVEL_ERROR, "Runtime did not set up terminal: %s", said);
+        if (text->len == 0)
+            g_string_assign(text, "Runtime did not set up terminal");
+    } else if (status != 0) {
         message(&config->messages, LEVEL_ERROR,
                 "Failed to create container: exit status %d of %s: %s", status, config->runtime,
-                text->len > 0 ? text->str : "it said nothing");
+                said);
         if (text->len == 0)
-            g_string_printf(text, "The runtime %s failed with exit status %d and said nothing",
-                            config->runtime, status);
+            g_string_printf(text, "The runtime %s failed with exit status %d and %s",
+                            config->runtime, status, where_it_spoke(config));
     } else {
         const char *why = pid < 0 ? strerror(-pid) : "it does not hold the pid of a container";
 
@@ -200,6 +290,28 @@ void monitor_runtime_ended(Monitor *monitor)
             g_string_printf(text, "The runtime %s succeeded, but its pid file %s is of no use: %s",
                             config->runtime, config->container_pidfile, why);
     }
-    fail(monitor, text->str, text->len);
-    g_string_free(text, TRUE);
+    return text;
+}
+
+void monitor_runtime_ended(Monitor *monitor)
+{
+    const Config *config = monitor->config;
+    GString *reason;
+    int pid;
+
+    if (config->terminal) {
+        console_socket_take(&monitor->console_socket);
+        console_socket_deinit(&monitor->console_socket);
+    }
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
+        monitor_take_rest(monitor, i);
+    state_commit(&monitor_page(monitor)->runtime_pid, 0);
+    pid = find_pid(monitor);
+    if (pid > 0 && (!config->terminal || stream_is_open(&monitor->streams[STREAM_STDOUT]))) {
+        running(monitor, pid);
+        return;
+    }
+    reason = find_reason(monitor, pid);
+    fail(monitor, reason->str, reason->len);
+    g_string_free(reason, TRUE);
 }

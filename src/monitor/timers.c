@@ -5,11 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum {
-    STALL_TIMEOUT = 30 * 1000000, /* microseconds a late attach client may take nothing */
-    LINGER = 10 * 1000000,        /* the same for every client once the container has ended */
-    KILL_TIMEOUT = 10 * 1000000,  /* after --timeout's SIGKILL */
-};
+enum { KILL_TIMEOUT = 10 * 1000000 }; /* microseconds after --timeout's SIGKILL */
 
 /*
  * All deadlines in one source. Its prepare function tells the main loop how long to sleep, which
@@ -22,10 +18,24 @@ typedef struct Timers {
     Monitor *monitor;
 } Timers;
 
-/* Once the container has ended, a client that came early waits no longer than any other. */
-static bool is_ending(const Monitor *monitor)
+/* For whom somebody waits, and for how many seconds, if they take nothing. */
+typedef struct Patience {
+    AttachLag with;
+    int seconds;
+} Patience;
+
+/*
+ * With clients that came early the container has all the patience of its user, unless he has said
+ * how much may be kept for them. When it has ended, an engine waits for all alike.
+ */
+static Patience patience(const Monitor *monitor)
 {
-    return monitor_page(monitor)->phase > PHASE_RUNNING;
+    const Config *config = monitor->config;
+    bool limited = config->attach_spool_max >= 0;
+
+    if (monitor_page(monitor)->phase >= PHASE_REPORTING)
+        return (Patience){ATTACH_LAGGARDS, config->attach_linger};
+    return (Patience){limited ? ATTACH_HOLDERS : ATTACH_LATE_HOLDERS, config->attach_stall_timeout};
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -36,6 +46,7 @@ static int64_t earlier(int64_t a, int64_t b)
 static int64_t next_deadline(const Monitor *monitor)
 {
     const Page *page = monitor_page(monitor);
+    const Patience limit = patience(monitor);
     int64_t at = INT64_MAX;
     int64_t since;
 
@@ -43,12 +54,14 @@ static int64_t next_deadline(const Monitor *monitor)
         at = earlier(at, page->flush_at[i]);
     at = earlier(at, page->timeout_at);
     at = earlier(at, page->command_at);
+    if (page->phase == PHASE_DRAINING)
+        at = earlier(at, page->late_at);
     at = earlier(at, page->kill_at);
     at = earlier(at, monitor->trim_at);
     at = earlier(at, monitor->attach.retry_at);
-    since = attach_stalled_since(&monitor->attach, is_ending(monitor));
+    since = attach_stalled_since(&monitor->attach, limit.with);
     if (since != INT64_MAX)
-        at = earlier(at, since + (is_ending(monitor) ? LINGER : STALL_TIMEOUT));
+        at = earlier(at, since + (int64_t)limit.seconds * 1000000);
     return at;
 }
 
@@ -89,19 +102,19 @@ static void kill_container(Monitor *monitor, int64_t now)
     Page *page = monitor_page(monitor);
     pid_t group = getpgid(page->container_pid);
 
-    state_commit_u32(&page->timed_out, 1);
+    state_commit(&page->timed_out, 1);
     message(&monitor->config->messages, LEVEL_WARNING, "command timed out after %d seconds",
             monitor->config->timeout);
     if (group > 1 && group != getpgrp())
         kill(-group, SIGKILL);
     kill(page->container_pid, SIGKILL);
-    state_commit_i64(&page->kill_at, now + KILL_TIMEOUT);
-    state_commit_i64(&page->timeout_at, 0);
+    state_commit(&page->kill_at, now + KILL_TIMEOUT);
+    state_commit(&page->timeout_at, 0);
 }
 
 static void give_up_killing(Monitor *monitor)
 {
-    state_commit_i64(&monitor_page(monitor)->kill_at, 0);
+    state_commit(&monitor_page(monitor)->kill_at, 0);
     message(&monitor->config->messages, LEVEL_ERROR,
             "The container's process %d does not end after SIGKILL; its time-out is reported "
             "without waiting for it any longer",
@@ -111,16 +124,14 @@ static void give_up_killing(Monitor *monitor)
 
 static void drop_stalled(Monitor *monitor, int64_t now)
 {
-    bool ending = is_ending(monitor);
-    unsigned dropped;
+    const Patience limit = patience(monitor);
+    unsigned dropped =
+        attach_drop_stalled(&monitor->attach, now - (int64_t)limit.seconds * 1000000, limit.with);
 
-    dropped =
-        attach_drop_stalled(&monitor->attach, now - (ending ? LINGER : STALL_TIMEOUT), ending);
     if (dropped == 0)
         return;
     message(&monitor->config->messages, LEVEL_WARNING,
-            "Dropped %u attach client(s) that read nothing for %d seconds", dropped,
-            (ending ? LINGER : STALL_TIMEOUT) / 1000000);
+            "Dropped %u attach client(s) that read nothing for %d seconds", dropped, limit.seconds);
     monitor_outlets_moved(monitor);
 }
 
@@ -145,7 +156,8 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
     if (is_due(&monitor->attach.retry_at, now))
         attach_retry(&monitor->attach);
     drop_stalled(monitor, now);
-    if (page->command_at != 0 && page->command_at <= now)
+    if ((page->command_at != 0 && page->command_at <= now) ||
+        (page->phase == PHASE_DRAINING && page->late_at <= now))
         monitor_end(monitor);
     return G_SOURCE_CONTINUE;
 }

@@ -1,7 +1,11 @@
 #include "process/children.h"
 
+#include "util/fd.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,13 +27,13 @@ static void note(Page *page, const siginfo_t *info)
 
     if (is_first_end(page, info, page->container_pid, ENDED_CONTAINER)) {
         page->container_status = status;
-        state_commit_u32(&page->ended, page->ended | ENDED_CONTAINER);
+        state_commit(&page->ended, page->ended | ENDED_CONTAINER);
     } else if (is_first_end(page, info, page->runtime_pid, ENDED_RUNTIME)) {
         page->runtime_status = status;
-        state_commit_u32(&page->ended, page->ended | ENDED_RUNTIME);
+        state_commit(&page->ended, page->ended | ENDED_RUNTIME);
     } else if (is_first_end(page, info, page->command_pid, ENDED_COMMAND)) {
         page->command_status = status;
-        state_commit_u32(&page->ended, page->ended | ENDED_COMMAND);
+        state_commit(&page->ended, page->ended | ENDED_COMMAND);
     }
 }
 
@@ -56,6 +60,18 @@ void children_reap(State *state)
     }
     while (reap_one(page, P_ALL, 0))
         ;
+}
+
+void child_comm(pid_t pid, char comm[PAGE_COMM_MAX])
+{
+    char path[32];
+    CLEANUP_FD int fd = -1;
+    ssize_t n;
+
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = read(fd, comm, PAGE_COMM_MAX);
+    comm[n > 0 ? n - 1 : 0] = '\0'; /* in the place of its newline */
 }
 
 int children_watch_foreign(pid_t pid, int *pidfd)

@@ -21,6 +21,9 @@ typedef enum ChildEnd {
  */
 void children_reap(State *state);
 
+/* The name of a process, "" if there is no such one. */
+void child_comm(pid_t pid, char comm[PAGE_COMM_MAX]);
+
 /*
  * Watches a container that may not be our child (the runtime kept it, or reaped it). Sets *pidfd to
  * a descriptor that becomes readable when it ends, or to -1 if it is our child, whose end

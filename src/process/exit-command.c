@@ -43,6 +43,7 @@ pid_t exit_command_start(const char *file, const char *const *arguments, const s
         .oom_score_adj = oom_score_adj,
         .file_limit = file_limit,
         .pid = committed,
+        .gate_fd = -1,
         .failure_fd = -1,
     };
 

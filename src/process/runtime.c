@@ -21,24 +21,49 @@ static void add_all(GPtrArray *argv, const char *const *words)
         add(argv, *words);
 }
 
-char **runtime_create_argv(const RuntimeCall *call)
+static void add_option(GPtrArray *argv, const char *option, const char *value)
 {
-    GPtrArray *argv = g_ptr_array_new();
+    add(argv, option);
+    add(argv, value);
+}
 
-    add(argv, call->runtime);
-    if (call->systemd_cgroup)
-        add(argv, "--systemd-cgroup");
-    add_all(argv, call->arguments);
-    add(argv, "create");
-    add(argv, "--bundle");
-    add(argv, call->bundle);
-    add(argv, "--pid-file");
-    add(argv, call->pidfile);
+static void add_exec(GPtrArray *argv, const RuntimeCall *call)
+{
+    add(argv, "exec");
+    add_option(argv, "--pid-file", call->pidfile);
+    add_option(argv, "--process", call->process_spec);
+    add(argv, "--detach");
+}
+
+static void add_create(GPtrArray *argv, const RuntimeCall *call)
+{
+    add(argv, call->command == RUNTIME_RESTORE ? "restore" : "create");
+    add_option(argv, "--bundle", call->bundle);
+    add_option(argv, "--pid-file", call->pidfile);
     if (call->no_pivot)
         add(argv, "--no-pivot");
     if (call->no_new_keyring)
         add(argv, "--no-new-keyring");
+    if (call->command == RUNTIME_RESTORE) {
+        add(argv, "--detach");
+        add_option(argv, "--image-path", call->checkpoint);
+        add_option(argv, "--work-path", call->bundle);
+    }
+}
+
+char **runtime_argv(const RuntimeCall *call)
+{
+    GPtrArray *argv = g_ptr_array_new();
+    bool exec = call->command == RUNTIME_EXEC;
+
+    add(argv, call->runtime);
+    if (call->systemd_cgroup && !exec)
+        add(argv, "--systemd-cgroup");
+    add_all(argv, call->arguments);
+    (exec ? add_exec : add_create)(argv, call);
     add_all(argv, call->options);
+    if (call->console_socket != NULL)
+        add_option(argv, "--console-socket", call->console_socket);
     add(argv, call->cid);
     add(argv, NULL);
     return (char **)g_ptr_array_free(argv, FALSE);

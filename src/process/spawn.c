@@ -2,12 +2,14 @@
 
 #include "process/file-limit.h"
 #include "process/oom-score.h"
+#include "process/sync-pipe.h"
 #include "state/state.h"
 #include "util/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,7 +20,7 @@ static int place_stdio(const int *stdio)
     int source[3];
 
     for (int i = 0; i < 3; i++) {
-        source[i] = stdio[i] >= 0 ? stdio[i] : open("/dev/null", O_RDWR | O_CLOEXEC);
+        source[i] = stdio[i] >= 0 ? stdio[i] : fd_open_null(i);
         if (source[i] >= 0 && source[i] < 3 && source[i] != i)
             source[i] = fcntl(source[i], F_DUPFD_CLOEXEC, 3);
         if (source[i] < 0)
@@ -48,6 +50,29 @@ static void say_failure(const Spawn *what, int number)
     fd_write_all(STDERR_FILENO, "\n", 1);
 }
 
+/* Not before the engine says so: until then somebody may come to see the first byte of output. */
+static void wait_at_gate(int fd)
+{
+    static const char gone[] = "conward: the engine went away before its word to start\n";
+
+    if (start_pipe_wait(fd) == 0)
+        return;
+    fd_write_all(STDERR_FILENO, gone, strlen(gone));
+    _exit(127);
+}
+
+/* In decimal. Async-signal-safe. */
+static void write_pid(char *text, pid_t pid)
+{
+    size_t digits = 0;
+
+    for (pid_t rest = pid; rest > 0; rest /= 10)
+        digits++;
+    text[digits] = '\0';
+    for (pid_t rest = pid; rest > 0; rest /= 10)
+        text[--digits] = (char)('0' + rest % 10);
+}
+
 static void become(const Spawn *what, pid_t parent)
 {
     static const int ours[] = {SIGPIPE, SIGXFSZ, SIGXCPU, SIGSEGV, SIGBUS, SIGFPE,
@@ -66,11 +91,19 @@ static void become(const Spawn *what, pid_t parent)
         say_failure(what, -r);
         _exit(127);
     }
+    if (what->own_terminal) {
+        setsid();
+        ioctl(STDIN_FILENO, TIOCSCTTY, 0);
+    }
+    if (what->pid_text != NULL)
+        write_pid(what->pid_text, getpid());
     oom_score_set(what->oom_score_adj);
     file_limit_set(what->file_limit);
     if (what->close_others)
         syscall(SYS_close_range, 3U, ~0U, 0U);
     sigprocmask(SIG_SETMASK, what->mask, NULL);
+    if (what->gate_fd >= 0)
+        wait_at_gate(what->gate_fd);
 
     if (what->search)
         execvpe(what->file, what->argv, what->environment);
@@ -90,6 +123,6 @@ pid_t spawn(const Spawn *what, Error *error)
     if (pid == 0)
         become(what, parent);
     if (what->pid != NULL)
-        state_commit_i32(what->pid, pid);
+        state_commit(what->pid, pid);
     return pid;
 }

@@ -12,7 +12,9 @@ typedef struct Spawn {
     const char *file; /* executed by path, or looked for in PATH with `search` */
     char *const *argv;
     char *const *environment;
+    char *pid_text; /* NULL, or in `environment`, where the new process writes its pid */
     bool search;
+    bool own_terminal;    /* fd 0 becomes the controlling terminal of a session of its own */
     int stdio[3];         /* become fds 0 to 2; -1: /dev/null; a number equal to its place stays */
     bool die_with_us;     /* SIGKILL when the monitor dies */
     bool close_others;    /* no descriptor above 2 is inherited (so not with failure_fd) */
@@ -20,13 +22,17 @@ typedef struct Spawn {
     int oom_score_adj;    /* value to restore */
     uint64_t file_limit;  /* soft limit on file sizes to restore */
     int32_t *pid;         /* NULL, or where the pid is committed at once: no child is forgotten */
+    int gate_fd;          /* >= 0: the child waits for a word there first; see below */
     int failure_fd;       /* gets errno as an int if execve fails; -1: words on fd 2 instead */
 } Spawn;
 
 /*
- * Forks and executes. The child resets the signals the monitor ignores, and calls nothing of GLib
- * and allocates nothing until execve (execvpe is safe because there is one thread); it ends with
- * 127 if that fails.
+ * Forks and executes. With a gate, the child reads once from it before it executes: an engine's
+ * start pipe, on which it says that it has attached (see start_pipe_wait()). If the engine is gone
+ * instead, the child fails.
+ *
+ * The child resets the signals the monitor ignores, and calls nothing of GLib and allocates nothing
+ * until execve (execvpe is safe because there is one thread); it ends with 127 if that fails.
  *
  * Returns the pid, or -errno with *error filled if no process could be made.
  */

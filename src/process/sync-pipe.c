@@ -11,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+enum { START_WORD_MAX = 8192 };
 
 int engine_pipe(const char *variable, Error *error)
 {
@@ -41,6 +44,20 @@ int engine_pipe(const char *variable, Error *error)
         return -2;
     }
     return (int)fd;
+}
+
+int start_pipe_wait(int fd)
+{
+    char word[START_WORD_MAX];
+    struct stat st;
+    ssize_t n;
+
+    do {
+        n = read(fd, word, sizeof(word));
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    return n == 0 && fstat(fd, &st) == 0 && !S_ISFIFO(st.st_mode) ? -EPIPE : 0;
 }
 
 int sync_send(int fd, const char *line, size_t length)

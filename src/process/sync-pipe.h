@@ -13,6 +13,26 @@ enum { SYNC_LINE_MAX = 4096 }; /* Podman reads its packet through a buffer of th
  */
 int engine_pipe(const char *variable, Error *error);
 
+/* The pipes of an engine; -1 where it gave none. */
+typedef struct EnginePipes {
+    int sync_fd;   /* `_OCI_SYNCPIPE`: reports go there */
+    int start_fd;  /* `_OCI_STARTPIPE`: it says there when to go on */
+    int attach_fd; /* `_OCI_ATTACHPIPE`: it is told there when it can attach */
+} EnginePipes;
+
+#define ENGINE_PIPES_NULL                              \
+    {                                                  \
+        .sync_fd = -1, .start_fd = -1, .attach_fd = -1 \
+    }
+
+/*
+ * Waits for the engine's word on its start pipe, whatever that is, and takes all of it: the next
+ * wait is for another word. The end of a fifo is such a word too, as conmon's own tests have it;
+ * that of a socket means that the engine is gone. Async-signal-safe. Returns 0, -EPIPE if the
+ * engine is gone, or -errno.
+ */
+int start_pipe_wait(int fd);
+
 /*
  * Sends the line in one piece, and does not wait: whoever leaves so little a message unread is
  * gone. Returns 0 or -errno.

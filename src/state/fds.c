@@ -36,7 +36,7 @@ void fds_add(State *state, FdRole role, int fd)
     /* The table has room for the most clients there can be and for everything else we open. */
     assert(entry != NULL);
     fill(entry, fd);
-    state_commit_u32(&entry->role, role);
+    state_commit(&entry->role, role);
 }
 
 void fds_remove(State *state, int fd)
@@ -44,7 +44,7 @@ void fds_remove(State *state, int fd)
     FdPage *entry = find(state, fd);
 
     if (entry != NULL)
-        state_commit_u32(&entry->role, FD_FREE);
+        state_commit(&entry->role, FD_FREE);
 }
 
 void fds_refresh(State *state, int fd)

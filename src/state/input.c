@@ -19,7 +19,7 @@ static void move_down(State *state, StreamId stream, uint64_t keep_from)
     if (place == 0 || place < pending)
         return;
     memcpy(state->input[stream], state->input[stream] + place, pending);
-    state_commit_u64(&page->base, keep_from);
+    state_commit(&page->base, keep_from);
 }
 
 ssize_t input_read(State *state, StreamId stream, int fd, uint64_t keep_from)
@@ -38,7 +38,7 @@ ssize_t input_read(State *state, StreamId stream, int fd, uint64_t keep_from)
     n = read(fd, state->input[stream] + used, room < STATE_READ_SIZE ? room : STATE_READ_SIZE);
     if (n < 0)
         return -errno;
-    state_commit_u64(&page->end, page->end + (uint64_t)n);
+    state_commit(&page->end, page->end + (uint64_t)n);
     state_touch(state, used + (uint64_t)n);
     return n;
 }

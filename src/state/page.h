@@ -8,7 +8,7 @@
  * that reads it.
  *
  * The commit discipline: data first, then ONE aligned store that makes it count. Every field
- * marked "commit" is such a store and is written through state_commit_*().
+ * marked "commit" is such a store and is written through state_commit().
  */
 enum {
     PAGE_VERSION = 1,
@@ -18,6 +18,8 @@ enum {
     PAGE_FRAMES_MAX = 16,
     PAGE_ID_MAX = 208,
     PAGE_COMM_MAX = 16,
+    PAGE_BUILD_ID_MAX = 41,
+    PAGE_PATH_MAX = 108,
 };
 
 #define PAGE_MAGIC UINT64_C(0x64726177636f6e21)
@@ -38,13 +40,17 @@ typedef enum Phase {
 
 /* Steps of the exit report that are done, as bits: each is repeated safely until its bit is set. */
 typedef enum ReportStep {
-    REPORTED_ATTACH = 1 << 0, /* the attach socket is gone, its clients see the end */
-    REPORTED_PERSIST_FILE = 1 << 1,
-    REPORTED_EXIT_FILE = 1 << 2,
-    REPORTED_SYNC = 1 << 3,    /* the sync pipe is closed */
-    REPORTED_COMMAND = 1 << 4, /* the exit command runs or has its time, or there is none */
-    REPORTED_LOG = 1 << 5,     /* losses are said, the log is on the disk */
-    REPORTED_START = 1 << 6,   /* the engine knows the pid, or why there is none */
+    REPORTED_START = 1 << 0,         /* the engine knows the pid, or why there is none */
+    REPORTED_ATTACH = 1 << 1,        /* the attach socket is gone, its clients see the end */
+    REPORTED_PERSIST_READY = 1 << 2, /* the file is there under another name */
+    REPORTED_PERSIST_FILE = 1 << 3,
+    REPORTED_EXIT_READY = 1 << 4,
+    REPORTED_EXIT_FILE = 1 << 5,
+    REPORTED_STATUS = 1 << 6,  /* an engine that waits for a command's exit status has it */
+    REPORTED_SYNC = 1 << 7,    /* the sync pipe is closed */
+    REPORTED_COMMAND = 1 << 8, /* the exit command runs or has its time, or there is none */
+    REPORTED_LOSSES = 1 << 9,  /* what the log has lost is said */
+    REPORTED_LOG = 1 << 10,    /* the log is on the disk */
 } ReportStep;
 
 /* A stream's input buffer holds the bytes [base, end) of everything the container wrote. */
@@ -97,7 +103,36 @@ typedef struct OutletPage {
     uint32_t used;            /* commit */
     uint32_t early;           /* came before the first byte of output: the container waits for it */
     uint32_t dead;            /* commit: bit per stream that nobody reads there any more */
+    uint32_t input;           /* commit: ClientInput bits */
 } OutletPage;
+
+typedef enum FeedState {
+    FEED_NONE,   /* the container has no input */
+    FEED_OPEN,   /* what clients send is kept for it */
+    FEED_ENDING, /* closed as soon as all that is kept is written */
+    FEED_CLOSED,
+} FeedState;
+
+/* The input ring holds the bytes [start, end) of everything that clients have sent. */
+typedef struct FeedPage {
+    uint64_t start; /* commit */
+    uint64_t end;   /* commit */
+    uint32_t state; /* commit: FeedState */
+} FeedPage;
+
+/* What is known of an attach client's sending, as bits: it decides whether its end is the end of
+ * the container's input. See stdio/attach.c. */
+typedef enum ClientInput {
+    CLIENT_SENT = 1 << 0,         /* it has sent something */
+    CLIENT_BEFORE_START = 1 << 1, /* it was there before the container's program */
+    CLIENT_ENDED = 1 << 2,        /* it will send nothing any more */
+} ClientInput;
+
+/* What attach clients have not taken and memory does not hold any more: see stdio/spool.h. */
+typedef struct SpoolPage {
+    uint64_t capacity;     /* commit: of either file, and the most that both together may hold */
+    uint64_t end[STREAMS]; /* commit: who has a cursor before that offset finds its bytes there */
+} SpoolPage;
 
 /* A control fifo's bytes that have not been acted on: see control/ctl-fifo.c. */
 typedef struct CtlPage {
@@ -116,8 +151,17 @@ typedef enum FdRole {
     FD_CTL,
     FD_WINSZ,
     FD_CONSOLE,
+    FD_STDIN,
+    FD_KEYBOARD,
+    FD_TERMINAL_PEER,
+    FD_CONSOLE_LISTENER, /* the runtime brings the terminal there */
+    FD_CONSOLE_PEER,
     FD_BUFFERS,
     FD_STARTED, /* the foreground process waits there for the start */
+    FD_SPOOL_STDOUT,
+    FD_SPOOL_STDERR,
+    FD_NOTIFY_INSIDE,
+    FD_NOTIFY_HOST,
 } FdRole;
 
 /* An open descriptor and the file it must refer to: a number alone could have been reused. */
@@ -158,28 +202,39 @@ typedef struct Page {
     uint32_t first_output; /* commit: 1 once the container has written anything */
     int32_t old_oom_score_adj;
 
-    uint32_t crashes;       /* commit: survived, and the one that is being survived */
-    uint32_t crashes_stuck; /* of these, without any progress in between */
+    uint32_t crashes;       /* survived, and the one that is being survived */
+    uint32_t crashes_stuck; /* of these, in a row and without any progress in between */
     uint64_t crash_mark;    /* how far things were */
+    int64_t crash_at;       /* and when, CLOCK_BOOTTIME microseconds */
     CrashPage crash;        /* the last one */
     char comm[PAGE_COMM_MAX];
-    char id[PAGE_ID_MAX]; /* of the container */
+    char build_id[PAGE_BUILD_ID_MAX]; /* of the program, in hexadecimal */
+    char id[PAGE_ID_MAX];             /* of the container */
 
     /* Deadlines, CLOCK_BOOTTIME microseconds, 0 = none; each a commit. */
     int64_t flush_at[STREAMS]; /* when an unfinished line shall show */
     int64_t timeout_at;        /* when --timeout kills the container */
     int64_t kill_at;           /* when to stop waiting for a container that it has killed */
+    int64_t late_at;           /* until when output is awaited after the container's end */
     int64_t command_at;        /* when the exit command is due */
 
     uint64_t old_file_limit; /* soft limit on file sizes, for our children */
     uint64_t child_mask;     /* signal mask of our children, the caller's: bit N - 1 = signal N */
-    uint64_t attach_device;  /* of the attach socket's file: only our own is removed */
+    uint32_t window;         /* commit: size asked of the terminal, rows << 16 | columns */
+    char init_comm[PAGE_COMM_MAX]; /* of the container while its program has not been executed */
+    char console_directory[PAGE_PATH_MAX]; /* of the socket for the terminal, "" = none */
+    uint32_t keyboard_raw; /* commit: 1 while our terminal's settings are ours, and these its own */
+    uint8_t keyboard_settings[64]; /* struct termios */
+    uint64_t attach_device;        /* of the attach socket's file: only our own is removed */
     uint64_t attach_inode;
 
     StreamPage streams[STREAMS];
     LogPage log;
+    FeedPage feed;
     CtlPage ctl;
     CtlPage winsz;
+    SpoolPage spool;
+    uint64_t notify_length; /* commit: of the datagram that waits in State.notify, 0 = none */
     OutletPage console;
     OutletPage clients[PAGE_CLIENTS_MAX];
     FdPage fds[PAGE_FDS_MAX];

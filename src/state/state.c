@@ -8,7 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BUFFERS_SIZE = STREAMS * STATE_INPUT_SIZE + STATE_OUTPUT_SIZE };
+enum {
+    BUFFERS_SIZE =
+        STREAMS * STATE_INPUT_SIZE + STATE_OUTPUT_SIZE + STATE_FEED_SIZE + STATE_NOTIFY_SIZE
+};
 
 /* Maps a memory file, or with fd -1 memory that no other image of this program can find. */
 static int map(int fd, size_t size, void **address, Error *error)
@@ -34,6 +37,8 @@ static int map_buffers(State *state, Error *error)
     for (size_t i = 0; i < STREAMS; i++)
         state->input[i] = (uint8_t *)buffers + i * STATE_INPUT_SIZE;
     state->output = (uint8_t *)buffers + (size_t)STREAMS * STATE_INPUT_SIZE;
+    state->feed = state->output + STATE_OUTPUT_SIZE;
+    state->notify = state->feed + STATE_FEED_SIZE;
     return 0;
 }
 
@@ -121,11 +126,17 @@ static bool is_plausible(const Page *page)
     if (live->batch_offset > STATE_BATCH_AREA || live->batch_length > STATE_BATCH_AREA ||
         live->rest_length > live->batch_length)
         return false;
+    if (page->feed.end < page->feed.start || page->feed.end - page->feed.start > STATE_FEED_SIZE ||
+        page->feed.state > FEED_CLOSED)
+        return false;
     for (size_t i = 0; i < STREAMS; i++) {
         const StreamPage *stream = &page->streams[i];
 
         if (stream->end < stream->base || stream->end - stream->base > STATE_INPUT_SIZE ||
             live->start[i] < stream->base || live->start[i] > stream->end)
+            return false;
+        if (page->spool.end[i] > stream->end ||
+            (page->spool.end[i] > 0 && page->spool.capacity == 0))
             return false;
     }
     return true;
@@ -197,6 +208,8 @@ void state_trim(State *state, const uint64_t keep_from[STREAMS])
     }
     give_back(state->output, 0, live->batch_offset);
     give_back(state->output, live->batch_offset + live->batch_length, STATE_OUTPUT_SIZE);
+    if (state->page->feed.start == state->page->feed.end)
+        give_back(state->feed, 0, STATE_FEED_SIZE);
     state->touched = 0;
 }
 
@@ -206,11 +219,4 @@ LogCursors *state_cursors_next(State *state)
 
     log->set[!log->live] = log->set[log->live];
     return &log->set[!log->live];
-}
-
-void state_cursors_commit(State *state)
-{
-    LogPage *log = &state->page->log;
-
-    state_commit_u64(&log->live, !log->live);
 }

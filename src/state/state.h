@@ -2,6 +2,7 @@
 
 #include "state/page.h"
 #include "util/error.h"
+#include "util/fault-point.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,7 +10,8 @@
 
 /*
  * The two mappings that outlive a crash: the page, and the buffers (a sparse memory file: an input
- * buffer per stream and the output buffer, at their maximum size, touched as needed).
+ * buffer per stream, the output buffer, the ring of the container's input, and one for a
+ * notification, at their maximum size, touched as needed).
  *
  * Children do not have them (MADV_DONTFORK).
  */
@@ -36,6 +38,9 @@ enum {
     STATE_BATCH_AREA = 2 * (STATE_LINE_MAX_MOST + STATE_RECORD_OVERHEAD) + STATE_BATCH_SIZE,
     STATE_OUTPUT_SIZE = (2 * STATE_BATCH_AREA + 4095) / 4096 * 4096,
 
+    STATE_FEED_SIZE = 131072, /* what waits for the container's input */
+    STATE_NOTIFY_SIZE = 4096, /* service managers take no longer datagrams */
+
     STATE_QUIET_SIZE = 16384, /* buffers in use up to this size are left alone */
 };
 
@@ -47,7 +52,9 @@ typedef struct State {
     Page *page;
     uint8_t *input[STREAMS];
     uint8_t *output;
-    size_t touched; /* the most of a buffer that has been in use since the last state_trim() */
+    uint8_t *feed;
+    uint8_t *notify; /* a datagram on its way: see control/notify-proxy.h */
+    size_t touched;  /* the most of a buffer that has been in use since the last state_trim() */
 } State;
 
 #define STATE_NULL                      \
@@ -87,28 +94,15 @@ static inline bool state_is_swollen(const State *state)
 void state_trim(State *state, const uint64_t keep_from[STREAMS]);
 
 /*
- * The one aligned store of a commit. Release order: whoever looks at memory after a death sees
- * every store that was made before it.
+ * The one aligned store of a commit. Release order: whoever looks
+ * at memory after a death sees every store that was made before it. A test can make us crash after
+ * any of them.
  */
-static inline void state_commit_u64(uint64_t *field, uint64_t value)
-{
-    __atomic_store_n(field, value, __ATOMIC_RELEASE);
-}
-
-static inline void state_commit_u32(uint32_t *field, uint32_t value)
-{
-    __atomic_store_n(field, value, __ATOMIC_RELEASE);
-}
-
-static inline void state_commit_i64(int64_t *field, int64_t value)
-{
-    __atomic_store_n(field, value, __ATOMIC_RELEASE);
-}
-
-static inline void state_commit_i32(int32_t *field, int32_t value)
-{
-    __atomic_store_n(field, value, __ATOMIC_RELEASE);
-}
+#define state_commit(field, value)                            \
+    do {                                                      \
+        __atomic_store_n((field), (value), __ATOMIC_RELEASE); \
+        FAULT_POINT();                                        \
+    } while (0)
 
 /* The log's cursors that count. */
 static inline const LogCursors *state_cursors(const State *state)
@@ -129,4 +123,4 @@ static inline void state_touch(State *state, size_t size)
 }
 
 /* Makes the idle set the live one: the commit of everything that was changed in it. */
-void state_cursors_commit(State *state);
+#define state_cursors_commit(state) state_commit(&(state)->page->log.live, !(state)->page->log.live)

@@ -26,14 +26,21 @@ enum {
  * A socket that is closed with input unread resets the connection, and the reset overtakes the
  * output that is still on its way: Podman would end its session without it.
  */
-static void close_gently(int fd)
+static void drop_input(int fd)
 {
     char byte;
 
     shutdown(fd, SHUT_RD);
     while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT | MSG_TRUNC) > 0)
         ;
-    close(fd);
+}
+
+static void note_input(AttachClient *client, ClientInput bit)
+{
+    OutletPage *page = client->outlet.page;
+
+    if (!(page->input & bit))
+        state_commit(&page->input, page->input | (uint32_t)bit);
 }
 
 static void client_free(AttachClient *client)
@@ -45,46 +52,113 @@ static void client_free(AttachClient *client)
     if (client->source != 0)
         g_source_remove(client->source);
     outlet_deinit(&client->outlet);
-    state_commit_u32(&page->used, 0);
+    /* While the next image would still go on with it: if we crash, execve closes what it finds. */
+    note_input(client, CLIENT_ENDED);
+    drop_input(fd);
+    /* In the reverse order of add_client(): what has no descriptor any more is not made again. */
     fds_remove(attach->state, fd);
-    close_gently(fd);
+    state_commit(&page->used, 0);
+    close(fd);
     attach->clients[page - attach->state->page->clients] = NULL;
+    while (attach->slots > 0 && attach->clients[attach->slots - 1] == NULL)
+        attach->slots--;
     g_free(client);
     if (attach->retry_at != 0)
         attach->retry_at = 1; /* long ago: there is a descriptor now */
 }
 
+/* A client that reads no more can still send, and its hang-up is seen by its input's source. */
 static void on_moved(Outlet *outlet, void *owner)
 {
     AttachClient *client = owner;
     Attach *attach = client->attach;
 
-    if (outlet_is_dead(outlet))
-        client_free(client);
-    attach->changed(attach->owner);
+    (void)outlet;
+    attach->calls.changed(attach->calls.owner);
+}
+
+/*
+ * Notes that it sends before what it sends is taken: a crash in between must not leave bytes whose
+ * sender seems to have sent nothing, for then its end would end nothing.
+ */
+static void note_sending(AttachClient *client, int fd)
+{
+    char byte;
+
+    if (!(client->outlet.page->input & CLIENT_SENT) &&
+        recv(fd, &byte, sizeof(byte), MSG_DONTWAIT | MSG_PEEK) > 0)
+        note_input(client, CLIENT_SENT);
+}
+
+/* See the top of attach.h. */
+static bool ends_feed(const AttachClient *client, bool hung_up)
+{
+    const Attach *attach = client->attach;
+
+    if (!attach->closes_feed)
+        return false;
+    if (client->outlet.page->input & (CLIENT_SENT | CLIENT_BEFORE_START))
+        return true;
+    return !hung_up && attach->symlink != NULL;
+}
+
+static gboolean on_client(gint fd, GIOCondition condition, gpointer data);
+
+static void watch_input(AttachClient *client)
+{
+    bool ended = client->outlet.page->input & CLIENT_ENDED;
+
+    client->source = watch_fd(client->outlet.page->fd[STREAM_STDOUT],
+                              ended ? G_IO_HUP | G_IO_ERR : G_IO_IN, on_client, client);
+}
+
+/* It will send nothing any more. Podman half-closes when it only watches: it goes on reading. */
+static void input_ended(AttachClient *client, bool hung_up)
+{
+    if (ends_feed(client, hung_up))
+        feed_end(client->attach->feed);
+    note_input(client, CLIENT_ENDED);
 }
 
 static gboolean on_client(gint fd, GIOCondition condition, gpointer data)
 {
     AttachClient *client = data;
     Attach *attach = client->attach;
-    char byte;
+    bool hung_up = condition & (G_IO_HUP | G_IO_ERR);
     ssize_t n;
 
-    if (!(condition & (G_IO_HUP | G_IO_ERR))) {
-        n = recv(fd, &byte, sizeof(byte), MSG_DONTWAIT | MSG_TRUNC);
-        if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+    if (!(client->outlet.page->input & CLIENT_ENDED)) {
+        note_sending(client, fd);
+        n = feed_receive(attach->feed, fd);
+        /* That the peer left something of ours unread is reported first, and once. */
+        if (n == -ECONNRESET) {
+            note_sending(client, fd);
+            n = feed_receive(attach->feed, fd);
+        }
+        if (n > 0 || n == -EAGAIN || n == -EINTR)
             return G_SOURCE_CONTINUE;
-        if (n == 0) {
-            /* Podman half-closes at once when it only watches: go on, and wait for the hang-up. */
-            client->source = watch_fd(fd, G_IO_HUP | G_IO_ERR, on_client, client);
+        if (n == -ENOBUFS) {
+            client->source = 0;
+            return G_SOURCE_REMOVE;
+        }
+        input_ended(client, hung_up);
+        if (!hung_up) {
+            watch_input(client);
             return G_SOURCE_REMOVE;
         }
     }
     client->source = 0;
     client_free(client);
-    attach->changed(attach->owner);
+    attach->calls.changed(attach->calls.owner);
     return G_SOURCE_REMOVE;
+}
+
+void attach_read_again(Attach *attach)
+{
+    for (size_t i = 0; i < PAGE_CLIENTS_MAX; i++) {
+        if (attach->clients[i] != NULL && attach->clients[i]->source == 0)
+            watch_input(attach->clients[i]);
+    }
 }
 
 static void watch_client(Attach *attach, size_t slot)
@@ -93,9 +167,10 @@ static void watch_client(Attach *attach, size_t slot)
     AttachClient *client = g_new0(AttachClient, 1);
 
     client->attach = attach;
-    client->source = watch_fd(page->fd[STREAM_STDOUT], G_IO_IN, on_client, client);
-    outlet_init(&client->outlet, attach->state, page, true, on_moved, client);
+    outlet_init(&client->outlet, attach->state, page, &attach->spool, on_moved, client);
+    watch_input(client);
     attach->clients[slot] = client;
+    attach->slots = MAX(attach->slots, slot + 1);
 }
 
 static void add_client(Attach *attach, int fd)
@@ -117,9 +192,10 @@ static void add_client(Attach *attach, int fd)
         .cursor = {streams[STREAM_STDOUT].end, streams[STREAM_STDERR].end},
         .fd = {fd, fd},
         .early = !attach->state->page->first_output,
+        .input = attach->calls.has_started(attach->calls.owner) ? 0 : CLIENT_BEFORE_START,
     };
     fds_add(attach->state, FD_ATTACH_CLIENT, fd);
-    state_commit_u32(&page->used, 1);
+    state_commit(&page->used, 1);
     watch_client(attach, slot);
 }
 
@@ -150,7 +226,7 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer data)
     (void)fd;
     (void)condition;
     attach_accept_waiting(attach);
-    attach->changed(attach->owner);
+    attach->calls.changed(attach->calls.owner);
     return G_SOURCE_CONTINUE;
 }
 
@@ -195,9 +271,8 @@ static char *symlink_path(const char *socket_dir, const char *cuuid)
     return path;
 }
 
-static int make_symlink(Attach *attach, const char *socket_dir, const char *cuuid, Error *error)
+static int make_symlink(Attach *attach, Error *error)
 {
-    attach->symlink = symlink_path(socket_dir, cuuid);
     unlink(attach->symlink);
     if (symlink(attach->bundle, attach->symlink) < 0)
         return error_set(error, errno, "Cannot make the link %s to the bundle %s", attach->symlink,
@@ -205,19 +280,27 @@ static int make_symlink(Attach *attach, const char *socket_dir, const char *cuui
     return 0;
 }
 
-int attach_init(Attach *attach, State *state, const char *bundle, const char *socket_dir,
-                const char *cuuid, AttachChanged changed, void *owner, Error *error)
+static void set_up(Attach *attach, State *state, const AttachSetup *setup)
+{
+    *attach = (Attach)ATTACH_NULL;
+    attach->state = state;
+    attach->feed = setup->feed;
+    attach->closes_feed = setup->closes_feed;
+    attach->calls = setup->calls;
+    attach->bundle = g_canonicalize_filename(setup->bundle, NULL);
+    if (setup->socket_dir != NULL)
+        attach->symlink = symlink_path(setup->socket_dir, setup->cuuid);
+}
+
+int attach_init(Attach *attach, State *state, const AttachSetup *setup, Error *error)
 {
     int r;
 
-    *attach = (Attach)ATTACH_NULL;
-    attach->state = state;
-    attach->changed = changed;
-    attach->owner = owner;
-    attach->bundle = g_canonicalize_filename(bundle, NULL);
+    set_up(attach, state, setup);
+    spool_init(&attach->spool, state, attach->bundle, setup->spool_max);
     r = bind_socket(attach, error);
-    if (r == 0 && socket_dir != NULL)
-        r = make_symlink(attach, socket_dir, cuuid, error);
+    if (r == 0 && attach->symlink != NULL)
+        r = make_symlink(attach, error);
     if (r < 0)
         return r;
     fds_add(state, FD_ATTACH_LISTENER, attach->listener);
@@ -234,37 +317,43 @@ static bool is_client(const Page *page, int fd)
     return false;
 }
 
-/* A connection that was being made or ended belongs to no client: it ends. */
-static void close_strays(State *state)
+static bool has_descriptor(const Page *page, const OutletPage *client)
 {
     for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
-        const FdPage *entry = &state->page->fds[i];
-        int fd = entry->fd;
+        if (page->fds[i].role == FD_ATTACH_CLIENT && page->fds[i].fd == client->fd[STREAM_STDOUT])
+            return true;
+    }
+    return false;
+}
 
-        if (entry->role != FD_ATTACH_CLIENT || is_client(state->page, fd))
-            continue;
-        fds_remove(state, fd);
-        close_gently(fd);
+/* Nothing has been read since it was accepted: it misses nothing. */
+static void adopt_half_made(Attach *attach)
+{
+    const Page *page = attach->state->page;
+
+    for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
+        const FdPage *entry = &page->fds[i];
+
+        if (entry->role == FD_ATTACH_CLIENT && !is_client(page, entry->fd))
+            add_client(attach, entry->fd);
     }
 }
 
-void attach_adopt(Attach *attach, State *state, const char *bundle, const char *socket_dir,
-                  const char *cuuid, AttachChanged changed, void *owner)
+void attach_adopt(Attach *attach, State *state, const AttachSetup *setup)
 {
-    *attach = (Attach)ATTACH_NULL;
-    attach->state = state;
-    attach->changed = changed;
-    attach->owner = owner;
-    attach->bundle = g_canonicalize_filename(bundle, NULL);
-    if (socket_dir != NULL)
-        attach->symlink = symlink_path(socket_dir, cuuid);
+    set_up(attach, state, setup);
+    spool_adopt(&attach->spool, state, attach->bundle, setup->spool_max);
     attach->listener = fds_find(state, FD_ATTACH_LISTENER);
     attach_retry(attach);
     for (size_t i = 0; i < PAGE_CLIENTS_MAX; i++) {
-        if (state->page->clients[i].used)
+        OutletPage *client = &state->page->clients[i];
+
+        if (client->used && has_descriptor(state->page, client))
             watch_client(attach, i);
+        else
+            state_commit(&client->used, 0);
     }
-    close_strays(state);
+    adopt_half_made(attach);
 }
 
 static void remove_files(Attach *attach)
@@ -301,14 +390,33 @@ void attach_stop_listening(Attach *attach)
 void attach_pump(Attach *attach)
 {
     for (size_t i = 0; i < PAGE_CLIENTS_MAX; i++) {
-        AttachClient *client = attach->clients[i];
-
-        if (client == NULL)
-            continue;
-        outlet_pump(&client->outlet);
-        if (outlet_is_dead(&client->outlet))
-            client_free(client);
+        if (attach->clients[i] != NULL)
+            outlet_pump(&attach->clients[i]->outlet);
     }
+}
+
+void attach_balance(Attach *attach)
+{
+    uint64_t slowest[STREAMS];
+    bool all_caught_up = true;
+
+    if (attach->state == NULL)
+        return;
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        uint64_t backlog = attach_backlog(attach, i);
+
+        slowest[i] = attach->state->page->streams[i].end - backlog;
+        all_caught_up = all_caught_up && backlog == 0;
+    }
+    if (all_caught_up) {
+        spool_end(&attach->spool);
+        return;
+    }
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        if (attach_held(attach, i) >= STATE_HOLD_SIZE)
+            spool_take(&attach->spool, i, slowest);
+    }
+    spool_give_back(&attach->spool, slowest);
 }
 
 void attach_skip(Attach *attach)
@@ -329,20 +437,39 @@ void attach_close_clients(Attach *attach, bool all)
     }
 }
 
-static bool is_stalled(const AttachClient *client, bool early)
+void attach_begin_linger(Attach *attach)
 {
-    return client != NULL && outlet_is_behind(&client->outlet) &&
-           (early || !client->outlet.page->early);
+    for (size_t i = 0; i < PAGE_CLIENTS_MAX; i++) {
+        if (attach->clients[i] != NULL)
+            outlet_touch(&attach->clients[i]->outlet);
+    }
 }
 
-unsigned attach_drop_stalled(Attach *attach, int64_t before, bool early)
+/* Whether its backlog has found no room in the spool, so that a stream has to wait. */
+static bool is_holder(const Outlet *outlet)
+{
+    return outlet_held(outlet, STREAM_STDOUT) >= STATE_HOLD_SIZE ||
+           outlet_held(outlet, STREAM_STDERR) >= STATE_HOLD_SIZE;
+}
+
+static bool is_among(const AttachClient *client, AttachLag which)
+{
+    if (client == NULL)
+        return false;
+    if (which == ATTACH_LAGGARDS)
+        return outlet_is_behind(&client->outlet);
+    return is_holder(&client->outlet) && (which == ATTACH_HOLDERS || !client->outlet.page->early);
+}
+
+unsigned attach_drop_stalled(Attach *attach, int64_t before, AttachLag which)
 {
     unsigned dropped = 0;
 
     for (size_t i = 0; i < PAGE_CLIENTS_MAX; i++) {
         AttachClient *client = attach->clients[i];
 
-        if (is_stalled(client, early) && client->outlet.moved_at <= before) {
+        if (is_among(client, which) && client->outlet.moved_at <= before &&
+            !outlet_was_read(&client->outlet)) {
             client_free(client);
             dropped++;
         }
@@ -350,14 +477,14 @@ unsigned attach_drop_stalled(Attach *attach, int64_t before, bool early)
     return dropped;
 }
 
-int64_t attach_stalled_since(const Attach *attach, bool early)
+int64_t attach_stalled_since(const Attach *attach, AttachLag which)
 {
     int64_t since = INT64_MAX;
 
-    for (size_t i = 0; i < PAGE_CLIENTS_MAX; i++) {
+    for (size_t i = 0; i < attach->slots; i++) {
         const AttachClient *client = attach->clients[i];
 
-        if (is_stalled(client, early) && client->outlet.moved_at < since)
+        if (is_among(client, which) && client->outlet.moved_at < since)
             since = client->outlet.moved_at;
     }
     return since;
@@ -367,11 +494,24 @@ uint64_t attach_backlog(const Attach *attach, StreamId stream)
 {
     uint64_t most = 0;
 
-    for (size_t i = 0; i < PAGE_CLIENTS_MAX; i++) {
+    for (size_t i = 0; i < attach->slots; i++) {
         const AttachClient *client = attach->clients[i];
 
         if (client != NULL)
             most = MAX(most, outlet_backlog(&client->outlet, stream));
+    }
+    return most;
+}
+
+uint64_t attach_held(const Attach *attach, StreamId stream)
+{
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < attach->slots; i++) {
+        const AttachClient *client = attach->clients[i];
+
+        if (client != NULL)
+            most = MAX(most, outlet_held(&client->outlet, stream));
     }
     return most;
 }
@@ -389,6 +529,7 @@ void attach_deinit(Attach *attach)
 {
     attach_stop_listening(attach);
     attach_close_clients(attach, true);
+    spool_end(&attach->spool);
     g_clear_pointer(&attach->bundle, g_free);
     g_clear_pointer(&attach->symlink, g_free);
 }

@@ -73,14 +73,17 @@ int fd_fill_stdio(void)
     return 0;
 }
 
+int fd_open_null(int number)
+{
+    return open("/dev/null", (number == STDIN_FILENO ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
+}
+
 int fd_null_stdio(void)
 {
-    CLEANUP_FD int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-    if (null_fd < 0)
-        return -errno;
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-        if (dup2(null_fd, fd) < 0)
+        CLEANUP_FD int null_fd = fd_open_null(fd);
+
+        if (null_fd < 0 || dup2(null_fd, fd) < 0)
             return -errno;
     }
     return 0;
@@ -106,16 +109,22 @@ void fd_close_inherited(void)
     closedir(dir);
 }
 
-int file_replace(const char *path, const char *content, mode_t mode)
+/* Our pid in the name: whoever repeats a step after a crash meets its own file only. */
+static int temporary_name(const char *path, char temporary[PATH_MAX])
+{
+    int length = snprintf(temporary, PATH_MAX, "%s.%d.tmp", path, (int)getpid());
+
+    return length < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+int file_prepare(const char *path, const char *content, mode_t mode)
 {
     char temporary[PATH_MAX];
     CLEANUP_FD int fd = -1;
-    int r;
+    int r = temporary_name(path, temporary);
 
-    /* Our pid in the name: whoever repeats this step after a crash meets its own leftover only. */
-    if (snprintf(temporary, sizeof(temporary), "%s.%d.tmp", path, (int)getpid()) >=
-        (int)sizeof(temporary))
-        return -ENAMETOOLONG;
+    if (r < 0)
+        return r;
     unlink(temporary);
     fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -123,9 +132,26 @@ int file_replace(const char *path, const char *content, mode_t mode)
     r = fd_write_all(fd, content, strlen(content));
     if (r == 0 && fchmod(fd, mode) < 0)
         r = -errno;
-    if (r == 0 && rename(temporary, path) < 0)
-        r = -errno;
     if (r < 0)
         unlink(temporary);
     return r;
+}
+
+int file_publish(const char *path)
+{
+    char temporary[PATH_MAX];
+    int r = temporary_name(path, temporary);
+
+    if (r == 0 && rename(temporary, path) < 0) {
+        r = -errno;
+        unlink(temporary);
+    }
+    return r;
+}
+
+int file_replace(const char *path, const char *content, mode_t mode)
+{
+    int r = file_prepare(path, content, mode);
+
+    return r < 0 ? r : file_publish(path);
 }

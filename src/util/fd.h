@@ -37,6 +37,10 @@ int fd_set_nonblock(int fd, bool on);
  */
 int fd_fill_stdio(void);
 
+/* Opens /dev/null as it shall be as fd `number`, which is 0 to 2: standard input is only for
+ * reading, so that who writes to it by mistake is told, and the others only for writing. */
+int fd_open_null(int number);
+
 /* Makes fds 0 to 2, all of them open, refer to /dev/null. Returns 0 or -errno. */
 int fd_null_stdio(void);
 
@@ -48,8 +52,17 @@ int fd_null_stdio(void);
 void fd_close_inherited(void);
 
 /*
- * Replaces the file at `path` by one with the given content and mode (whatever the umask), through
- * a temporary file in the same directory and rename(2), so that a reader sees all of it or nothing.
- * Returns 0 or -errno; nothing is left behind on failure.
+ * Makes a file that is to be at `path`, with the given content and mode (whatever the umask), under
+ * another name in the same directory. Returns 0 or -errno; nothing is left behind on failure.
  */
+int file_prepare(const char *path, const char *content, mode_t mode);
+
+/*
+ * Renames the file made by file_prepare() to `path`, so that a reader sees all of it or nothing.
+ * Returns 0 or -errno; nothing is left behind on failure. -ENOENT: it was not prepared, or has been
+ * published already.
+ */
+int file_publish(const char *path);
+
+/* Both. Returns 0 or -errno. */
 int file_replace(const char *path, const char *content, mode_t mode);

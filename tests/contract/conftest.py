@@ -4,6 +4,7 @@ $STUB_RUNTIME (default: build/tests/stub-runtime)."""
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -12,6 +13,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 
 import engine  # noqa: E402  (found through the path above)
+import exec_engine  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,6 +22,10 @@ def tools():
         if not os.access(program, os.X_OK):
             pytest.exit(f"{program} is not an executable: build first, or set CONWARD and STUB_RUNTIME", 2)
     engine.become_subreaper()
+    # A shell lets what it runs in the background ignore these, and what is ignored is inherited.
+    for sig in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(sig) == signal.SIG_IGN:
+            signal.signal(sig, signal.SIG_DFL)
 
 
 @pytest.fixture
@@ -43,6 +49,30 @@ def new_container(directory):
     yield new
     for container in reversed(made):
         container.close()
+
+
+def processes(directory, kind):
+    made = []
+
+    def new(*args, **kwargs):
+        made.append(kind(directory / f"exec-{len(made)}", *args, **kwargs))
+        return made[-1]
+
+    yield new
+    for process in reversed(made):
+        process.close()
+
+
+@pytest.fixture
+def new_exec(directory):
+    """Makes Podman's further processes in containers, as new_container makes containers."""
+    yield from processes(directory, exec_engine.Exec)
+
+
+@pytest.fixture
+def new_exec_sync(directory):
+    """The same for CRI-O's."""
+    yield from processes(directory, exec_engine.ExecSync)
 
 
 @pytest.fixture

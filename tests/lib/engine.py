@@ -8,7 +8,7 @@ in the place of runc, and looks at everything that comes back.
         assert container.records() == ...
 
 The steps of create() can be taken one by one: launch(), let_go(), report(). Everything that was started is gone when
-the `with` block ends, however it ends.
+the `with` block ends, however it ends. Further processes in a container are in exec_engine.py.
 """
 
 import ctypes
@@ -76,9 +76,10 @@ class Family:
     sync_fd: int
     start_fd: int
     start_message: bytes
+    attach_fd: int | None = None  # for exec only
 
 
-PODMAN = Family("podman", 1, "seqpacket", 3, 4, b"\0")
+PODMAN = Family("podman", 1, "seqpacket", 3, 4, b"\0", 5)
 CRIO = Family("crio", 0, "stream", 3, 4, b"\0")
 BATS = Family("bats", 0, "fifo", 6, 5, b"start conmon\n")
 
@@ -143,6 +144,41 @@ class Attach:
         else:
             self.at_end = True
 
+    def receive_until(self, text, stream="stdout"):
+        """Takes packets until `text` is in what they hold."""
+        while text not in self.output(stream):
+            wait_readable(self.socket, f"{text!r} from the attach socket")
+            self.receive()
+            assert not self.at_end, f"the end in place of {text!r}; there was {self.output(stream)!r}"
+
+    def send(self, data, size=32768):
+        """Sends all of `data` in packets of this size, as fast as they are taken, and the output is taken, too: who
+        only sends would wait for a monitor that waits for its reader. At most LIMIT seconds may pass without any
+        progress."""
+        rest = memoryview(data)
+        poll = select.poll()
+        poll.register(self.socket, select.POLLOUT | (0 if self.at_end else select.POLLIN))
+        while rest:
+            ready = poll.poll(LIMIT * 1000)
+            if not ready:
+                raise Late(f"{len(rest)} bytes wait to be taken as input")
+            if ready[0][1] & select.POLLIN:
+                self.receive()
+                if self.at_end:
+                    poll.modify(self.socket, select.POLLOUT)
+            rest = rest[self.send_some(rest[:size]) :]
+
+    def send_some(self, data):
+        """Sends one packet, if it is taken now; returns how many bytes were sent."""
+        try:
+            return self.socket.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+
+    def half_close(self):
+        """There will be no more input; output is still read."""
+        self.socket.shutdown(socket.SHUT_WR)
+
     def output(self, stream="stdout"):
         number = {"stdout": 2, "stderr": 3}[stream]
         return b"".join(data for packet_stream, data in self.packets if packet_stream == number)
@@ -168,8 +204,8 @@ def receive_all(*clients):
                 del waiting[fd]
 
 
-class Container:
-    """One container, its monitor and everything the engine keeps for them.
+class Watched:
+    """What one monitor watches, that monitor, and everything the engine keeps for them.
 
     `options` is the monitor's command line: an option's value is text, a list of texts for an option given several
     times, True for a flag, None for an option left out. `environment` is the monitor's environment. Both may be changed
@@ -186,11 +222,13 @@ class Container:
         self.persist = self.top / "persist"
         self.logs = self.top / "logs"
         self.sockets = self.top / "sockets"
+        self.log = self.logs / "ctr.log"
+        self.cwd = None  # of the monitor, if it is not ours
+        self._lay_out()
         self.plan = self.bundle / "stub"
         for path in (self.bundle, self.exits, self.persist, self.logs, self.sockets, self.plan):
             path.mkdir(parents=True, exist_ok=True)
-        self.log = self.logs / "ctr.log"
-        self.pidfile = self.bundle / "pidfile"
+        self.pidfile = self.bundle / self.PIDFILE
         self.monitor_pidfile = self.bundle / "conmon-pidfile"
         self.environment = {
             "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
@@ -200,50 +238,35 @@ class Container:
             MARK: str(self.top),
         }
         self.options = self._options()
+        self.program = conward()
 
         self.pid = None  # of the container
         self.monitor = None  # a procfs.Process
         self._first = None  # the process that was started: the monitor's parent, or with --sync the monitor
         self._monitor_status = None
         self._open = []  # what close() has to close
-        self._pending = b""
+        self._pipes = {}  # name: our end of a pipe to the monitor
+        self._pending = {}  # of what has been read of a pipe, behind the last line that was asked for
         self._start = self._fifo_in(self.plan, "start") if waits else None
         if command is not None:
             self.stub("command", command)
 
-    # The monitor's command line
+    # What kind of thing it is
+
+    PIDFILE = "pidfile"
+
+    def _lay_out(self):
+        """Changes the paths that are not where those of a container are."""
 
     def _options(self):
-        shared = {
-            "--cid": self.cid,
-            "--cuuid": self.cid,
-            "--runtime": stub_runtime(),
-            "--bundle": str(self.bundle),
-            "--container-pidfile": str(self.pidfile),
-            "--exit-dir": str(self.exits),
-            "--persist-dir": str(self.persist),
-            "--conmon-pidfile": str(self.monitor_pidfile),
-        }
-        if self.family.name == "podman":
-            return {
-                "--api-version": "1",
-                **shared,
-                "--name": "quiet_name",
-                "--full-attach": True,
-                "--runtime-arg": ["--log-format=json", "--log", f"--log={self.top}/oci-log"],
-                "--log-path": f"k8s-file:{self.log}",
-                "--log-level": "warning",
-            }
-        if self.family.name == "crio":
-            return {
-                **shared,
-                "--log-path": str(self.log),
-                "--log-level": "info",
-                "--name": "k8s_quiet_name",
-                "--runtime-arg": [f"--root={self.top}/runtime"],
-                "--socket-dir-path": str(self.sockets),
-            }
-        return {**shared, "--log-path": f"k8s-file:{self.log}", "--full-attach": True}
+        """The engine's command line."""
+        raise NotImplementedError
+
+    def _key(self):
+        """Under which the engine expects numbers on the sync pipe."""
+        raise NotImplementedError
+
+    # The monitor's command line
 
     def arguments(self):
         words = []
@@ -265,6 +288,17 @@ class Container:
         """The runtime will stop until let_go()."""
         return self._keep(Hold(self.plan))
 
+    def hold_runtime_at_its_end(self):
+        """The same, when it has done everything."""
+        (self.plan / "last").mkdir()
+        return self._keep(Hold(self.plan / "last"))
+
+    def without_spool(self):
+        """A client that stalls makes the container wait, as soon as what memory may hold for it is full. To be called
+        before launch()."""
+        self.options["--attach-spool-max"] = "0"
+        self.options["--attach-stall-timeout"] = "86400"
+
     def hold_exit_command(self):
         """Sets an exit command that will stop until let_go()."""
         directory = self.top / "exit-command"
@@ -277,34 +311,39 @@ class Container:
         """A fifo in the bundle for the container's script, open here for reading and writing."""
         return self._fifo_in(self.bundle, name)
 
-    # The create flow
+    # Starting the monitor
 
     def launch(self, user_fds=(), extra_fds=(), prepare=None):
         """Starts the monitor with the pipes of its engine. `user_fds` come before the pipes, as the descriptors a user
         preserves; `extra_fds` behind them, as Podman's port sockets. `prepare()` is called in the child just before the
         monitor is executed."""
-        start_theirs, self._start_pipe = self._pipe("start", to_monitor=True)
-        sync_theirs, self.sync = self._pipe("sync", to_monitor=False)
-        self._close_sync = self._open[-1]
+        theirs = self._make_pipes()
         self._stderr, stderr_theirs = os.pipe()
         self._open.append(lambda: os.close(self._stderr))
 
         first = len(user_fds)
         layout = dict(enumerate(user_fds, start=3))
-        layout[self.family.sync_fd + first] = sync_theirs
-        layout[self.family.start_fd + first] = start_theirs
+        layout.update({number + first: fd for number, fd in theirs.items()})
         behind = max(layout) + 1
         layout.update(enumerate(extra_fds, start=behind))
         self.environment["_OCI_SYNCPIPE"] = str(self.family.sync_fd + first)
         self.environment["_OCI_STARTPIPE"] = str(self.family.start_fd + first)
+        if self.family.attach_fd in theirs:
+            self.environment["_OCI_ATTACHPIPE"] = str(self.family.attach_fd + first)
 
-        self.command_line = [conward(), *self.arguments()]
+        self.command_line = [self.program, *self.arguments()]
         self._first = os.fork()
         if self._first == 0:
             self._become_monitor(layout, stderr_theirs, prepare)
-        for fd in (start_theirs, sync_theirs, stderr_theirs):
+        for fd in (*theirs.values(), stderr_theirs):
             os.close(fd)
         return self
+
+    def _make_pipes(self):
+        """The monitor's ends: {number in the monitor: descriptor}."""
+        start_theirs, self._start_pipe = self._pipe("start", to_monitor=True)
+        sync_theirs, self.sync = self._pipe("sync", to_monitor=False)
+        return {self.family.start_fd: start_theirs, self.family.sync_fd: sync_theirs}
 
     def _become_monitor(self, layout, stderr, prepare):
         try:
@@ -324,8 +363,8 @@ class Container:
                     except OSError:
                         pass
             os.closerange(200, 1024)
-            if self.family.name == "crio":
-                os.chdir(self.bundle)
+            if self.cwd is not None:
+                os.chdir(self.cwd)
             if prepare is not None:
                 prepare()
             os.execve(self.command_line[0], self.command_line, self.environment)
@@ -344,7 +383,7 @@ class Container:
             kind = socket.SOCK_SEQPACKET if self.family.pipes == "seqpacket" else socket.SOCK_STREAM
             left, right = socket.socketpair(socket.AF_UNIX, kind)
             ours, theirs = left.detach(), right.detach()
-        self._open.append(lambda: os.close(ours))
+        self._pipes[name] = ours
         return theirs, ours
 
     def let_go(self, status=0):
@@ -357,80 +396,71 @@ class Container:
             return b""
         return self.wait_first(status)
 
+    def said(self):
+        """What was written to the standard output and error that the monitor was started with, until nobody holds them
+        any more."""
+        return read_to_end(self._stderr, "the monitor to let go of its standard error")
+
     def wait_first(self, status=0):
         """Waits for the started process to end with `status` and returns what it wrote to standard error."""
-        got = _wait_process(self._first, "the started process to end")
-        self._first = None
-        if got == 0 and self.monitor_pidfile.exists():
-            self._know_monitor(int(self.monitor_pidfile.read_bytes()))
-        text = read_to_end(self._stderr, "the monitor to let go of its standard error")
+        got = self.end_of_first()
+        text = self.said()
         assert got == status, f"exit status {got} in place of {status}: {text.decode(errors='replace')}"
         return text
+
+    def end_of_first(self):
+        """Waits for the started process to end, and returns its exit status."""
+        status = _wait_process(self._first, "the started process to end")
+        self._first = None
+        if status == 0 and self.monitor_pidfile.exists():
+            self._know_monitor(int(self.monitor_pidfile.read_bytes()))
+        return status
 
     def _know_monitor(self, pid):
         self.monitor = procfs.Process(pid)
         self.monitor_pidfd = os.pidfd_open(pid)
         self._open.append(lambda: os.close(self.monitor_pidfd))
 
-    def line(self):
+    def line(self, pipe="sync"):
         """The next line on the sync pipe, or b"" at its end. Of a socket that keeps packets, one packet, read as Podman
         reads it."""
+        fd = self._pipes[pipe]
         if self.family.pipes == "seqpacket":
-            wait_readable(self.sync, "a line on the sync pipe")
-            with socket.socket(fileno=os.dup(self.sync)) as sync:
-                packet, _, flags, _ = sync.recvmsg(4096)
-            assert not flags & socket.MSG_TRUNC, "a line on the sync pipe has more than 4096 bytes"
+            wait_readable(fd, f"a line on the {pipe} pipe")
+            with socket.socket(fileno=os.dup(fd)) as packets:
+                packet, _, flags, _ = packets.recvmsg(4096)
+            assert not flags & socket.MSG_TRUNC, f"a line on the {pipe} pipe has more than 4096 bytes"
             return packet
-        while b"\n" not in self._pending:
-            wait_readable(self.sync, "a line on the sync pipe")
-            part = os.read(self.sync, 65536)
+        data = self._pending.pop(fd, b"")
+        while b"\n" not in data:
+            wait_readable(fd, f"a line on the {pipe} pipe")
+            part = os.read(fd, 65536)
             if not part:
                 break
-            self._pending += part
-        line, newline, self._pending = self._pending.partition(b"\n")
+            data += part
+        line, newline, self._pending[fd] = data.partition(b"\n")
         return line + newline
 
+    def close_pipe(self, name):
+        """The engine loses interest in the pipe, or dies."""
+        os.close(self._pipes.pop(name))
+
     def close_sync(self):
-        """The engine loses interest in the sync pipe."""
-        os.close(self.sync)
-        self._open.remove(self._close_sync)
+        self.close_pipe("sync")
 
     def report(self):
         """The next line of the sync pipe as a dictionary. Its number is under "data" whatever the engine's key."""
         line = self.line()
         assert line.endswith(b"\n"), f"no line but {line!r} on the sync pipe"
         message = json.loads(line.decode(errors="surrogateescape"))
-        key = "data" if self.family.api else "pid"
+        key = self._key()
         assert key in message and set(message) <= {key, "message"}, line
         return {**message, "data": message[key]}
-
-    def create(self, **how):
-        """The whole create flow; returns the container's pid."""
-        self.launch(**how)
-        self.let_go()
-        report = self.report()
-        assert report["data"] > 0, report
-        self.pid = report["data"]
-        return self.pid
-
-    def create_fails(self, **how):
-        """The create flow with a runtime that fails; returns the message for the engine."""
-        self.launch(**how)
-        self.let_go()
-        report = self.report()
-        assert report["data"] == -1, report
-        return report.get("message", "")
 
     # The life of the container
 
     def start(self):
         os.write(self._start, b"\n")
-
-    def run(self, **how):
-        """create, start, wait: returns the monitor's exit status."""
-        self.create(**how)
-        self.start()
-        return self.wait()
 
     def wait(self):
         """Waits for the end of the monitor and returns its exit status."""
@@ -466,9 +496,9 @@ class Container:
     def attach(self):
         return self._keep(Attach(self.bundle / "attach"))
 
-    def control(self, text):
-        """Writes to the ctl fifo, as Podman does."""
-        fd = os.open(self.bundle / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    def control(self, text, name="ctl"):
+        """Writes to the ctl fifo, as Podman does, or to winsz."""
+        fd = os.open(self.bundle / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             os.write(fd, text if isinstance(text, bytes) else text.encode())
         finally:
@@ -500,8 +530,11 @@ class Container:
     def close(self):
         # First kill: closing a fifo would let go who waits for it.
         _kill_marked(self.top)
+        for fd in self._pipes.values():
+            os.close(fd)
         for close in reversed(self._open):
             close()
+        self._pipes = {}
         self._open = []
 
     def __enter__(self):
@@ -509,6 +542,72 @@ class Container:
 
     def __exit__(self, *_):
         self.close()
+
+
+class Container(Watched):
+    """One container, its monitor and everything the engine keeps for them."""
+
+    def _lay_out(self):
+        if self.family.name == "crio":
+            self.cwd = self.bundle
+
+    def _options(self):
+        shared = {
+            "--cid": self.cid,
+            "--cuuid": self.cid,
+            "--runtime": stub_runtime(),
+            "--bundle": str(self.bundle),
+            "--container-pidfile": str(self.pidfile),
+            "--exit-dir": str(self.exits),
+            "--persist-dir": str(self.persist),
+            "--conmon-pidfile": str(self.monitor_pidfile),
+        }
+        if self.family.name == "podman":
+            return {
+                "--api-version": "1",
+                **shared,
+                "--name": "quiet_name",
+                "--full-attach": True,
+                "--runtime-arg": ["--log-format=json", "--log", f"--log={self.top}/oci-log"],
+                "--log-path": f"k8s-file:{self.log}",
+                "--log-level": "warning",
+            }
+        if self.family.name == "crio":
+            return {
+                **shared,
+                "--log-path": str(self.log),
+                "--log-level": "info",
+                "--name": "k8s_quiet_name",
+                "--runtime-arg": [f"--root={self.top}/runtime"],
+                "--socket-dir-path": str(self.sockets),
+            }
+        return {**shared, "--log-path": f"k8s-file:{self.log}", "--full-attach": True}
+
+    def _key(self):
+        return "data" if self.family.api else "pid"
+
+    def create(self, **how):
+        """The whole create flow; returns the container's pid."""
+        self.launch(**how)
+        self.let_go()
+        report = self.report()
+        assert report["data"] > 0, report
+        self.pid = report["data"]
+        return self.pid
+
+    def create_fails(self, **how):
+        """The create flow with a runtime that fails; returns the message for the engine."""
+        self.launch(**how)
+        self.let_go()
+        report = self.report()
+        assert report["data"] == -1, report
+        return report.get("message", "")
+
+    def run(self, **how):
+        """create, start, wait: returns the monitor's exit status."""
+        self.create(**how)
+        self.start()
+        return self.wait()
 
 
 class Run:
@@ -527,6 +626,7 @@ class Run:
         self.exit_file = self.exits / "command"
         self.pidfile = self.top / "pidfile"
         self.monitor_pidfile = self.top / "monitor-pidfile"
+        self.environment = {}  # in addition to our own
         self.options = {
             "--cid": "command",
             "--log-path": f"k8s-file:{self.log}",
@@ -556,7 +656,7 @@ class Run:
                 how.setdefault(name, file)
             self._process = subprocess.Popen(
                 [*words, "--", "sh", "-c", self.command],
-                env={**os.environ, "XDG_RUNTIME_DIR": str(self.top), MARK: str(self.top)},
+                env={**os.environ, "XDG_RUNTIME_DIR": str(self.top), MARK: str(self.top), **self.environment},
                 cwd=self.top,
                 preexec_fn=prepare,
                 **how,
@@ -570,6 +670,9 @@ class Run:
     def wait(self):
         """Waits for the started process to end and returns its exit status."""
         return self._process.wait(LIMIT)
+
+    def ended(self):
+        return self._process.poll() is not None
 
     def wait_monitor(self):
         """With --detach: waits for the end of the monitor, too, and returns its exit status."""

@@ -1,7 +1,7 @@
 /*
  * Makes a process crash by itself, at a moment that nobody has chosen:
  *
- *   fault PID
+ *   fault PID [hold]
  *
  * The process is stopped wherever it is and goes on by single steps, for a random number of them
  * and then until so many have passed without a system call that it has also stored what the last
@@ -9,6 +9,9 @@
  * SIGSEGV as for any fault of its own.
  *
  * A process that waits in poll(2) or one of its kind faults right there: such a call loses nothing.
+ *
+ * With `hold`, the stopped process waits: a line `stopped` is printed, and it goes on when a line
+ * has been read. What happens in between it finds all at once, or does not find before it faults.
  *
  * Prints one line that says what was done. Ends with 0; with 3 if the process is gone; with 1 if it
  * could not be done.
@@ -129,6 +132,17 @@ static unsigned random_below(unsigned limit)
     return number % limit;
 }
 
+/* The process stays stopped until the caller says a word. */
+static void hold(void)
+{
+    printf("stopped\n");
+    fflush(stdout);
+    while (getchar() != '\n') {
+        if (feof(stdin) || ferror(stdin))
+            exit(FAILED);
+    }
+}
+
 static void fault_here(pid_t pid, struct user_regs_struct registers, int number)
 {
     registers.rip = 0;
@@ -141,7 +155,8 @@ static void fault_here(pid_t pid, struct user_regs_struct registers, int number)
 
 int main(int argc, char **argv)
 {
-    pid_t pid = argc == 2 ? (pid_t)atoi(argv[1]) : 0;
+    bool held = argc == 3 && strcmp(argv[2], "hold") == 0;
+    pid_t pid = argc == 2 || held ? (pid_t)atoi(argv[1]) : 0;
     struct user_regs_struct registers;
     unsigned long long place;
     unsigned wanted = random_below(STEPS_MOST);
@@ -150,13 +165,15 @@ int main(int argc, char **argv)
     int number;
 
     if (pid <= 0) {
-        fprintf(stderr, "Usage: fault PID\n");
+        fprintf(stderr, "Usage: fault PID [hold]\n");
         return FAILED;
     }
     alarm(PATIENCE);
     if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0 || ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0)
         fail(pid, "stop the process");
     number = wait_for_stop(pid);
+    if (held)
+        hold();
     registers = registers_of(pid);
     if (is_waiting_in_poll(&registers)) {
         fault_here(pid, registers, number);

@@ -3,9 +3,11 @@
  * no cgroup and no namespace, starts in a millisecond, and can misbehave on purpose.
  *
  *   stub-runtime [ANY]… create|restore [ANY]… --bundle DIR --pid-file FILE [ANY]… ID
+ *   stub-runtime [ANY]… exec [ANY]… --pid-file FILE --process DIR/SPEC --detach [ANY]… ID
  *   stub-runtime hold DIR [ANY]…
  *
- * `create` follows the files it finds in DIR/stub; every one may be missing:
+ * `create`, `restore` and `exec` follow the files they find in DIR/stub; every one may be missing.
+ * What is made is called the container, though for `exec` it is a further process of one:
  *
  *   held, hold   two fifos: the runtime writes its pid and a newline to `held`, then reads `hold`;
  *                an empty text lets it go on, a number is its exit status. Meanwhile a test can
@@ -16,27 +18,47 @@
  *   stderr       these bytes go to standard error
  *   exit         a number: the runtime ends with it and makes no container
  *   command      the shell script that the container process runs in DIR; if missing, it just ends
- *   start        a fifo: the container process waits for one byte from it, as for `start`
+ *   start        a fifo: the container process waits for one byte from it, as for `start`; if
+ *                missing, it runs at once, as after `restore` and `exec`
  *   no-session   the container stays in its creator's process group instead of a session of its own
  *   no-pidfile   the pid file is not written
  *   pidfile      this text is written to the pid file in place of the pid
  *   newline      the pid file ends with a newline
  *   fast         the runtime waits for the end of the container and leaves it unreaped
  *   reap         the runtime waits for the end of the container and reaps it
+ *   last         a directory with fifos `held` and `hold`, as above: the runtime waits there when
+ *                all is done, and a number is the status it ends with in spite of that
  *   parent       a fifo: the container is the child of a process of its own, which ends, without
  *                having reaped it, after one byte from the fifo
  *
  * `hold` does only the dance of `held` and `hold`, in DIR itself; it serves as an exit command.
+ *
+ * With --console-socket PATH the container gets a terminal, made and handed over as runc does it;
+ * fd 2 of the runtime itself stays what it was. Further files in DIR/stub:
+ *
+ *   console         a directory with fifos `held` and `hold`, as above, with which the runtime
+ *                   waits before it connects
+ *   console-ready   the same, before it sends the terminal
+ *   console-never   it does not connect, and the container has no terminal
+ *   console-silent  it connects and sends nothing; as above
+ *   console-noise   somebody who only sends a text connects before it
+ *   console-two     it sends another descriptor along with the terminal's
+ *   console-socket  it sends a socket, whose other end the container gets in place of a terminal
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 /* A status of its own, so that a test never takes a fault of the stub for a fault it asked for. */
@@ -134,6 +156,98 @@ static int hold(const char *directory)
     return number_in(path_in(directory, "hold"), -1);
 }
 
+/* The value of --console-socket, NULL if there is none. */
+static const char *console_socket;
+
+static int connect_to_console_socket(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    strncpy(address.sun_path, console_socket, sizeof address.sun_path - 1);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        fail("cannot connect to", console_socket);
+    }
+    return fd;
+}
+
+static void send_descriptors(int socket_fd, const int *fds, size_t count)
+{
+    static char name[] = "/dev/ptmx";
+    char control[CMSG_SPACE(2 * sizeof(int))] = {0};
+    struct iovec text = {name, sizeof name};
+    struct msghdr message = {
+        .msg_iov = &text,
+        .msg_iovlen = 1,
+        .msg_control = control,
+        .msg_controllen = CMSG_SPACE(count * sizeof(int)),
+    };
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(header), fds, count * sizeof(int));
+    if (sendmsg(socket_fd, &message, 0) != (ssize_t)sizeof name) {
+        fail("cannot send a terminal to", console_socket);
+    }
+}
+
+/* A terminal as runc makes it: newlines stay what they are on output. */
+static void open_terminal(int *ours, int *theirs)
+{
+    struct termios settings;
+
+    *ours = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (*ours < 0 || grantpt(*ours) != 0 || unlockpt(*ours) != 0) {
+        fail("cannot make", "a terminal");
+    }
+    *theirs = open(ptsname(*ours), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (*theirs < 0 || tcgetattr(*theirs, &settings) != 0) {
+        fail("cannot open", ptsname(*ours));
+    }
+    settings.c_oflag &= ~(tcflag_t)ONLCR;
+    tcsetattr(*theirs, TCSANOW, &settings);
+}
+
+/* The container process makes its terminal itself and hands our side of it over. */
+static void set_up_terminal(const char *plan)
+{
+    int fds[2];
+    int theirs;
+    int peer;
+
+    hold(path_in(plan, "console"));
+    if (console_socket == NULL || exists(path_in(plan, "console-never"))) {
+        return;
+    }
+    if (exists(path_in(plan, "console-noise"))) {
+        peer = connect_to_console_socket();
+        write_all(peer, "noise", strlen("noise"));
+        close(peer);
+    }
+    peer = connect_to_console_socket();
+    hold(path_in(plan, "console-ready"));
+    if (exists(path_in(plan, "console-silent"))) {
+        close(peer);
+        return;
+    }
+    if (exists(path_in(plan, "console-socket"))) {
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
+            fail("cannot make", "a socket");
+        }
+        theirs = fds[1];
+    } else {
+        open_terminal(&fds[0], &theirs);
+    }
+    fds[1] = open("/dev/null", O_RDWR | O_CLOEXEC);
+    send_descriptors(peer, fds, exists(path_in(plan, "console-two")) ? 2 : 1);
+    for (int fd = 0; fd < 3; fd++) {
+        dup2(theirs, fd);
+    }
+    ioctl(0, TIOCSCTTY, 0);
+}
+
 /* The container process: waits for `start`, then becomes the script. `ready` is closed once the
  * session is its own. */
 static _Noreturn void be_container(const char *bundle, const char *plan, int ready)
@@ -144,6 +258,7 @@ static _Noreturn void be_container(const char *bundle, const char *plan, int rea
     if (!exists(path_in(plan, "no-session"))) {
         setsid();
     }
+    set_up_terminal(plan);
     close(ready);
     /* A runtime hands none of its caller's descriptors to a container. */
     close_range(3, UINT_MAX, 0);
@@ -271,6 +386,7 @@ static void write_pidfile(const char *path, const char *plan, pid_t pid)
     close(fd);
 }
 
+/* Makes a container as the plan in the directory says; returns the exit status. */
 static int create(const char *bundle, const char *pidfile)
 {
     const char *plan = path_in(bundle, "stub");
@@ -311,7 +427,19 @@ static int create(const char *bundle, const char *pidfile)
             fail("cannot wait for", "the container process");
         }
     }
-    return 0;
+    told = hold(path_in(plan, "last"));
+    return told < 0 ? 0 : told;
+}
+
+/* The word after `option`, or NULL. */
+static const char *find_value(char **argv, const char *option)
+{
+    for (char **word = argv; *word != NULL; word++) {
+        if (strcmp(*word, option) == 0) {
+            return word[1];
+        }
+    }
+    return NULL;
 }
 
 /* The word after `option`, searched from argv[from]; ends the program if there is none. */
@@ -326,6 +454,14 @@ static const char *value_of(char **argv, int from, const char *option)
     fail("missing option", option);
 }
 
+/* The directory of the file at `path`. */
+static const char *directory_of(const char *path)
+{
+    char *directory = path_in(path, "");
+
+    return dirname(directory);
+}
+
 int main(int argc, char **argv)
 {
     if (argc >= 3 && strcmp(argv[1], "hold") == 0) {
@@ -333,11 +469,17 @@ int main(int argc, char **argv)
 
         return status < 0 ? 0 : status;
     }
+    console_socket = find_value(argv, "--console-socket");
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "create") == 0 || strcmp(argv[i], "restore") == 0) {
             return create(value_of(argv, i, "--bundle"), value_of(argv, i, "--pid-file"));
         }
+        if (strcmp(argv[i], "exec") == 0) {
+            value_of(argv, i, "--detach"); /* without it, runtimes stay */
+            return create(directory_of(value_of(argv, i, "--process")),
+                          value_of(argv, i, "--pid-file"));
+        }
     }
     errno = EINVAL;
-    fail("no create, restore or hold among", "the arguments");
+    fail("no create, restore, exec or hold among", "the arguments");
 }

@@ -17,6 +17,7 @@ typedef struct Fixture {
     State state;
     Attach attach;
     char *bundle;
+    Feed feed; /* the container has no input */
     int changes;
 } Fixture;
 
@@ -25,15 +26,24 @@ static void on_changed(void *owner)
     ((Fixture *)owner)->changes++;
 }
 
+static bool has_started(void *owner)
+{
+    return ((Fixture *)owner)->state.page->first_output;
+}
+
 static void setup(Fixture *fixture)
 {
     Error error;
 
-    *fixture = (Fixture){.state = STATE_NULL};
+    *fixture = (Fixture){.state = STATE_NULL, .feed = FEED_NULL};
     fixture->bundle = g_dir_make_tmp("conward-XXXXXX", NULL);
     ck_assert_int_eq(state_create(&fixture->state, &error), 0);
-    ck_assert_int_eq(attach_init(&fixture->attach, &fixture->state, fixture->bundle, NULL, "id",
-                                 on_changed, fixture, &error),
+    ck_assert_int_eq(attach_init(&fixture->attach, &fixture->state,
+                                 &(AttachSetup){.bundle = fixture->bundle,
+                                                .feed = &fixture->feed,
+                                                .spool_max = -1,
+                                                .calls = {on_changed, has_started, fixture}},
+                                 &error),
                      0);
 }
 
@@ -253,15 +263,16 @@ START_TEST(a_client_found_dead_by_a_pump_holds_nothing)
     handle_events();
     ck_assert_uint_eq(count_clients(&fixture), 1);
     memset(fixture.state.input[STREAM_STDERR], 'x', STATE_INPUT_SIZE);
-    state_commit_u64(&page->streams[STREAM_STDERR].end, STATE_INPUT_SIZE);
+    state_commit(&page->streams[STREAM_STDERR].end, STATE_INPUT_SIZE);
     attach_pump(&fixture.attach);
     ck_assert_uint_gt(attach_backlog(&fixture.attach, STREAM_STDERR), 0);
 
     close(client);
-    state_commit_u64(&page->streams[STREAM_STDOUT].end, 1);
+    state_commit(&page->streams[STREAM_STDOUT].end, 1);
     attach_pump(&fixture.attach);
-    ck_assert_uint_eq(count_clients(&fixture), 0);
     ck_assert_uint_eq(attach_backlog(&fixture.attach, STREAM_STDERR), 0);
+    handle_events();
+    ck_assert_uint_eq(count_clients(&fixture), 0);
     ck_assert(!g_main_context_pending(NULL));
     teardown(&fixture);
 }

@@ -71,6 +71,9 @@ START_TEST(test_engine_defaults)
     ck_assert_uint_eq(config.log_line_max, 16384);
     ck_assert_int_eq(config.log_partial_flush, 100);
     ck_assert(config.log_sync);
+    ck_assert_int_eq(config.attach_spool_max, -1);
+    ck_assert_int_eq(config.attach_stall_timeout, 30);
+    ck_assert_int_eq(config.attach_linger, 10);
     ck_assert_int_eq(config.messages.level, LEVEL_WARNING);
     ck_assert(config.messages.engine_style);
     ck_assert(!config.messages.syslog);
@@ -85,7 +88,8 @@ START_TEST(test_engine_values)
                "--socket-dir-path", "/ignored", "-P", "monitor", "-p", "container", "--syslog",
                "-s", "--no-pivot", "--no-new-keyring", "--no-sync-log", "--sync", "--log-size-max",
                "9223372036854775807", "--log-global-size-max", "16777216", "--log-line-max", "256",
-               "--log-partial-flush", "0", "--log-level", "TrAcE");
+               "--log-partial-flush", "0", "--log-level", "TrAcE", "--attach-spool-max", "0",
+               "--attach-stall-timeout", "86400", "--attach-linger", "3600");
 
     ck_assert_int_eq(config.api_version, 1);
     ck_assert_str_eq(config.name, "name");
@@ -104,8 +108,40 @@ START_TEST(test_engine_values)
     ck_assert_int_eq(config.log_global_size_max, 16777216);
     ck_assert_uint_eq(config.log_line_max, 256);
     ck_assert_int_eq(config.log_partial_flush, 0);
+    ck_assert_int_eq(config.attach_spool_max, 0);
+    ck_assert_int_eq(config.attach_stall_timeout, 86400);
+    ck_assert_int_eq(config.attach_linger, 3600);
     ck_assert_int_eq(config.messages.level, LEVEL_TRACE);
     ck_assert(config.messages.syslog);
+}
+END_TEST
+
+START_TEST(test_engine_notifications_and_activation)
+{
+    Config config = ENGINE("--sdnotify-socket=@name", "--replace-listen-pid");
+
+    ck_assert_str_eq(config.sdnotify_socket, "@name");
+    ck_assert(config.replace_listen_pid);
+    config = ENGINE("--sdnotify-socket", "");
+    ck_assert_ptr_null(config.sdnotify_socket);
+    ck_assert(!config.replace_listen_pid);
+}
+END_TEST
+
+START_TEST(test_engine_passthrough_leaves_nothing_to_log)
+{
+    char directory[] = "/tmp/test-options-XXXXXX";
+    Config config = ENGINE();
+
+    ck_assert(!config.passthrough);
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    ck_assert_int_eq(chdir(directory), 0);
+    config = ENGINE("-l", "passthrough", "-l", "k8s-file:log", "--log-level", "error");
+    ck_assert(config.passthrough);
+    ck_assert_ptr_null(config.log_path);
+    ck_assert_int_eq(config.log_fd, -1);
+    ck_assert_int_eq(unlink("log"), 0);
+    ck_assert_int_eq(rmdir(directory), 0);
 }
 END_TEST
 
@@ -319,6 +355,8 @@ int main(void)
     tcase_add_test(engine, test_engine_numbers_below_zero_mean_no_limit);
     tcase_add_test(engine, test_engine_numbers_may_be_hexadecimal_and_octal);
     tcase_add_test(engine, test_engine_last_value_wins);
+    tcase_add_test(engine, test_engine_notifications_and_activation);
+    tcase_add_test(engine, test_engine_passthrough_leaves_nothing_to_log);
     tcase_add_test(engine, test_engine_lists_accumulate);
     tcase_add_test(engine, test_engine_defaults_from_the_working_directory);
     tcase_add_test(engine, test_message_id_is_cut_to_twenty_bytes);

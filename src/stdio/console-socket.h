@@ -1,0 +1,45 @@
+#pragma once
+
+#include "state/state.h"
+#include "util/error.h"
+
+#include <glib.h>
+
+/*
+ * The socket on which the runtime hands over the container's terminal: `--console-socket`. One
+ * connection, one message with one descriptor. It lies in a directory of its own that only we can
+ * enter, below $TMPDIR (default /tmp): nobody can guess its name or be first.
+ */
+typedef void (*ConsoleArrived)(int terminal_fd, void *owner);
+
+typedef struct ConsoleSocket {
+    State *state;
+    int listener;
+    int peer;
+    guint source;
+    ConsoleArrived arrived;
+    void *owner;
+    char path[128];
+} ConsoleSocket;
+
+#define CONSOLE_SOCKET_NULL        \
+    {                              \
+        .listener = -1, .peer = -1 \
+    }
+
+/*
+ * Makes the socket and waits there; `path` is then what the runtime is to be told. `arrived` is
+ * called once, with a descriptor that it owns. Returns 0, or negative with *error filled.
+ */
+int console_socket_init(ConsoleSocket *console, State *state, ConsoleArrived arrived, void *owner,
+                        Error *error);
+
+/* Goes on with the socket that another image of this program has left. */
+void console_socket_adopt(ConsoleSocket *console, State *state, ConsoleArrived arrived,
+                          void *owner);
+
+/* Takes what has come without having been noticed: the runtime may have ended at once. */
+void console_socket_take(ConsoleSocket *console);
+
+/* Removes the socket and its directory. Safe to repeat. */
+void console_socket_deinit(ConsoleSocket *console);

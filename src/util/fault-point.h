@@ -1,0 +1,34 @@
+#pragma once
+
+/*
+ * FAULT_POINT() marks a place at which a crash must be survived: after every commit, and between
+ * the steps of what takes several. In a build for tests (-DCONWARD_FAULT_POINTS) the program
+ * crashes there when a test wants it to, and can list all such places, so that none is forgotten;
+ * in any other build it is nothing.
+ *
+ * There is none between a system call's return and the store of its result: nothing there could
+ * fail.
+ */
+#ifdef CONWARD_FAULT_POINTS
+
+typedef struct FaultPoint {
+    const char *file;
+    int line;
+    const char *function;
+} FaultPoint;
+
+/* Crashes, if a test wants it here and now. */
+void fault_point(const FaultPoint *here);
+
+#define FAULT_POINT()                                                                          \
+    do {                                                                                       \
+        static const FaultPoint here = {__FILE__, __LINE__, __func__};                         \
+        static const FaultPoint *const listed __attribute__((section("fault_points"), used)) = \
+            &here;                                                                             \
+                                                                                               \
+        fault_point(listed);                                                                   \
+    } while (0)
+
+#else
+#define FAULT_POINT() ((void)0)
+#endif

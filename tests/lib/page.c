@@ -1,0 +1,58 @@
+/*
+ * Shows what a monitor's page says of its crashes:
+ *
+ *   page PID
+ *
+ * Prints lines NAME=NUMBER. Ends with 0, or with 1 if that process has no page.
+ */
+#include "state/state.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Opens the page among the process's descriptors. Returns -1 if there is none. */
+static int open_page(const char *pid)
+{
+    char path[PATH_MAX];
+    char target[PATH_MAX];
+    struct dirent *entry;
+    DIR *dir;
+    int fd = -1;
+
+    snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+    dir = opendir(path);
+    while (dir != NULL && fd < 0 && (entry = readdir(dir)) != NULL) {
+        ssize_t length = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+
+        if (length < 0)
+            continue;
+        target[length] = '\0';
+        if (strstr(target, "memfd:" STATE_PAGE_NAME) != NULL)
+            fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return fd;
+}
+
+int main(int argc, char **argv)
+{
+    int fd = argc == 2 ? open_page(argv[1]) : -1;
+    Page page;
+
+    if (fd < 0 || pread(fd, &page, sizeof(page), 0) != (ssize_t)sizeof(page) ||
+        page.magic != PAGE_MAGIC || page.version != PAGE_VERSION) {
+        fprintf(stderr, "page: no page of a monitor; usage: page PID\n");
+        return EXIT_FAILURE;
+    }
+    printf("crashes=%u\n", page.crashes);
+    printf("crashes_stuck=%u\n", page.crashes_stuck);
+    printf("signal=%d\n", page.crash.signal);
+    printf("code=%d\n", page.crash.code);
+    return EXIT_SUCCESS;
+}
