@@ -6,12 +6,10 @@ build/tests/fault). $CRASHES is how many of them a storm has."""
 
 import concurrent.futures
 import os
-import pathlib
 import random
 import shutil
 import signal
-import struct
-import subprocess
+import threading
 import time
 
 import pytest
@@ -19,43 +17,31 @@ import pytest
 import engine
 import k8slog
 import procfs
+from crashes import (
+    AT_FULL_SPEED,
+    FATAL,
+    LINES,
+    ON_BOTH,
+    Witness,
+    appearance,
+    check_appearance,
+    crash,
+    end,
+    fault_tool,
+    image,
+    printed,
+)
 from engine import CRIO, PODMAN
-from waiting import Late, Watch, wait_until
+from notify import Sender, notifying
+from waiting import wait_until
 
 CRASHES = int(os.environ.get("CRASHES", "30"))
-FATAL = [
-    signal.SIGSEGV,
-    signal.SIGBUS,
-    signal.SIGFPE,
-    signal.SIGILL,
-    signal.SIGTRAP,
-    signal.SIGSYS,
-    signal.SIGABRT,
-]
 STUCK = 5  # so many faults without any progress in between are the end
 PAUSE = 0.01  # seconds; the longest pause between two crashes of a storm
 
 KINDS = pytest.mark.parametrize("kind", ["signal", "fault"])
 
-LINES = """
-i=0
-until [ -e enough ]; do
-    {print}
-done
-echo $i > printed
-read word < go
-exit 7
-"""
-AT_FULL_SPEED = LINES.format(print="seq $((i + 1)) $((i + 1000)); i=$((i + 1000))")
-ON_BOTH = LINES.format(print="seq $((i + 1)) $((i + 500)); seq $((i + 1)) $((i + 500)) >&2; i=$((i + 500))")
 IN_HALVES = LINES.format(print='i=$((i + 1)); printf %s "$i"; sleep 0.003; echo')
-
-GONE = 3  # fault's exit status if there is no such process any more
-AT_RANDOM = 25
-
-
-def fault_tool():
-    return os.path.abspath(os.environ.get("FAULT", engine.TOP / "build/tests/fault"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,51 +52,15 @@ def tool():
 # Crashes
 
 
-def image(pid):
-    """A number that changes with every execve of a process: where the kernel has put its random bytes. None if it is
-    gone, or in the middle of execve."""
-    try:
-        words = pathlib.Path(f"/proc/{pid}/auxv").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    for key, value in struct.iter_unpack("QQ", words[: len(words) // 16 * 16]):
-        if key == AT_RANDOM and value:
-            return value
-    return None
-
-
-def survives_faults(pid):
-    """Not at once after execve: until then, all signals are blocked."""
-    try:
-        process = procfs.Process(pid)
-        return signal.SIGSEGV in process.signals("SigCgt") and signal.SIGSEGV not in process.signals("SigBlk")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def crash(pid, kind):
-    """One crash. Returns when the next image runs, or none any more."""
-    process = procfs.Process(pid)
-    if kind == "fault":
-        wait_until(lambda: survives_faults(pid) or not process.alive(), "the monitor to get ready")
-    before = image(pid)
-    if before is None:
-        return
-    if kind == "fault":
-        assert subprocess.run([fault_tool(), str(pid)], stdout=subprocess.PIPE).returncode in (0, GONE)
-    else:
-        os.kill(pid, kind if isinstance(kind, signal.Signals) else random.choice(FATAL))
-    wait_until(lambda: image(pid) not in (None, before) or not process.alive(), "the next image of the monitor")
-
-
 def storm(pid, kind, progress, count=CRASHES):
     """`count` crashes at random moments. Whenever some have come in a row, `progress()` must change."""
     while count > 0:
-        before = progress()
         for _ in range(min(count, random.randint(1, STUCK - 2))):
             time.sleep(random.uniform(0, PAUSE))
             crash(pid, kind)
             count -= 1
+        # Not what was done between two of them: of the faults that then follow, too many would be in a row.
+        before = progress()
         wait_until(lambda: progress() != before, "progress after a crash")
 
 
@@ -122,83 +72,6 @@ def growth(path):
         return st.st_ino, st.st_size
 
     return progress
-
-
-def appearance(pid):
-    """What must be the same before and after a crash."""
-    process = procfs.Process(pid)
-    environment = process.environment()
-    environment.pop("CONWARD_STATE", None)
-    return {
-        "comm": process.comm(),
-        "exe": os.readlink(process.path / "exe"),
-        "cwd": os.readlink(process.path / "cwd"),
-        "cmdline": process.words("cmdline"),
-        "environment": environment,
-        "descriptors": sorted(process.descriptors().values()),
-        "children": sorted(child for child, _ in procfs.children(pid)),
-        "oom_score_adj": process.oom_score_adj(),
-        "parent, group, session": process.stat()[1:4],
-        "signals blocked": sorted(process.signals("SigBlk")),
-        "signals ignored": sorted(process.signals("SigIgn")),
-        "fatal signals caught": sorted(process.signals("SigCgt").intersection(FATAL)),
-    }
-
-
-def check_appearance(pid, before):
-    """Waits until the monitor looks as it did before."""
-    try:
-        wait_until(lambda: appearance(pid) == before, "the monitor to look as before")
-    except Late:
-        assert appearance(pid) == before
-
-
-# Containers whose monitors crash
-
-
-class Witness:
-    """Sees what a container's monitor says and does at its end: everything exactly once."""
-
-    def __init__(self, container):
-        """To be called before create()."""
-        self.container = container
-        self.commands = container.top / "commands"
-        if "--exit-command" not in container.options:
-            container.options["--exit-command"] = "/bin/sh"
-            container.options["--exit-command-arg"] = ["-c", 'echo began >> "$0"; env >> "$0"', str(self.commands)]
-        self.watch = Watch(container.exits, container.persist)
-
-    def check(self, status, reported=None):
-        """Waits for the end. `reported`: the text of the exit files, if it is not the exit status."""
-        container = self.container
-        text = str(status if reported is None else reported)
-        assert container.wait() == status
-        events = self.watch.take()
-        self.watch.close()
-        for path in (container.exit_file, container.persist / "exit"):
-            assert path.read_text() == text
-            assert events.count((Watch.MOVED_TO, path)) == 1, f"{path} was written more than once"
-        assert os.listdir(container.exits) == [container.cid]
-        assert os.listdir(container.persist) == ["exit"]
-        assert container.line() == b"", "more than one line on the sync pipe"
-        if self.commands.exists():
-            said = self.commands.read_text()
-            assert said.count("began\n") == 1
-            assert "CONWARD_STATE" not in said
-        else:
-            assert container.options["--exit-command"] != "/bin/sh", "the exit command has not run"
-        assert not os.path.lexists(container.bundle / "attach")
-
-
-def printed(container):
-    """What a container that has printed numbered lines should have written."""
-    return k8slog.numbered(1, int((container.bundle / "printed").read_text()))
-
-
-def end(container, go):
-    """Tells a container that prints lines that they are enough, and waits until it has written all of them."""
-    (container.bundle / "enough").touch()
-    wait_until(lambda: (container.bundle / "printed").exists(), "the container to have printed enough")
 
 
 @KINDS
@@ -278,6 +151,80 @@ def test_storm_of_a_run(new_run, kind, detach):
         assert (run.top / "stdout").read_bytes() == wanted
         said = (run.top / "stderr").read_bytes().splitlines(keepends=True)
         assert b"".join(line for line in said if not line.startswith(b"conward: ")) == wanted
+
+
+def send_lines(client, enough):
+    """Sends numbered lines until it is enough; returns how many."""
+    number = 0
+    while not enough.is_set():
+        client.send(k8slog.numbered(number + 1, number + 100))
+        number += 100
+    client.half_close()
+    engine.receive_all(client)
+    return number
+
+
+@KINDS
+@pytest.mark.parametrize("script", ["cat | tee got", "cat > got"], ids=["echo", "silent"])
+def test_storm_with_input(new_container, kind, script):
+    """Every line that a client sends comes once, through whatever images of the monitor."""
+    container = new_container(command=f"{script}; exit 7")
+    container.options["--stdin"] = True
+    witness = Witness(container)
+    container.create()
+    client = container.attach()
+    container.start()
+    enough = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        sending = threads.submit(send_lines, client, enough)
+        try:
+            wait_until(lambda: (container.bundle / "got").exists(), "the container to run")
+            before = appearance(container.monitor.pid)
+            storm(container.monitor.pid, kind, growth(container.bundle / "got"))
+            check_appearance(container.monitor.pid, before)
+        finally:
+            enough.set()
+        wanted = k8slog.numbered(1, sending.result())
+    witness.check(7)
+    assert (container.bundle / "got").read_bytes() == wanted
+    assert container.output() == client.output() == (wanted if "tee" in script else b"")
+
+
+def type_lines(client, enough):
+    """Types numbered lines, each when the one before has been shown twice: by the terminal and by the program."""
+    number = 0
+    while not enough.is_set():
+        number += 1
+        client.send(b"%d\n" % number)
+        client.receive_until(b"\n%d\r\n%d\r\n" % (number, number))
+    client.send(b"\x04")
+    engine.receive_all(client)
+    return number
+
+
+@KINDS
+def test_storm_with_a_terminal(new_container, kind):
+    container = new_container(command="echo ready; cat; exit 7")
+    container.options["--terminal"] = True
+    witness = Witness(container)
+    container.create()
+    client = container.attach()
+    container.start()
+    client.receive_until(b"ready\r\n")
+    before = appearance(container.monitor.pid)
+    enough = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        typing = threads.submit(type_lines, client, enough)
+        try:
+            storm(container.monitor.pid, kind, growth(container.log))
+            check_appearance(container.monitor.pid, before)
+        finally:
+            enough.set()
+        last = typing.result()
+    witness.check(7)
+    wanted = b"ready\r\n" + b"".join(b"%d\r\n%d\r\n" % (number, number) for number in range(1, last + 1))
+    assert container.output() == client.output() == wanted
+    assert container.output("stderr") == b""
 
 
 # One crash
@@ -409,9 +356,96 @@ def test_while_nothing_happens(new_container, family, kind):
 
 
 @KINDS
-def test_while_a_client_stalls(new_container, kind):
-    """The container waits for it: nothing of what is held is lost, or sent again."""
+def test_while_a_notification_waits(new_container, kind):
+    container = new_container(command="exit 7")
+    host = notifying(container)
+    witness = Witness(container)
+    container.create()
+    sender = Sender(container)
+    full = host.fill()
+    sent = sender.fill()
+    before = appearance(container.monitor.pid)
+    several(container.monitor.pid, kind)
+    check_appearance(container.monitor.pid, before)
+    for _ in range(full):
+        assert host.receive() == b"STATUS=full"
+    assert [host.receive() for _ in range(sent)] == [b"STATUS=%d" % number for number in range(sent)]
+    sender.send(b"STOPPING=1")
+    assert host.receive() == b"STOPPING=1"
+    container.start()
+    witness.check(7)
+
+
+@KINDS
+def test_with_log_driver_passthrough(new_container, kind):
+    container = new_container(command="echo one; read word < go; echo two; exit 7")
+    container.options["--log-path"] = "passthrough"
+    go = container.fifo("go")
+    output = container.top / "output"
+
+    def prepare():
+        fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for number in (1, 2):
+            os.dup2(fd, number)
+
+    hold = container.hold_runtime()
+    witness = Witness(container)
+    container.launch(prepare=prepare)
+    container.let_go()
+    hold.wait()
+    several(container.monitor.pid, kind)
+    hold.let_go()
+    container.pid = container.report()["data"]
+    container.start()
+    wait_until(lambda: output.read_text() == "one\n", "the container's first word")
+    before = appearance(container.monitor.pid)
+    several(container.monitor.pid, kind)
+    check_appearance(container.monitor.pid, before)
+    os.write(go, b"\n")
+    witness.check(7)
+    assert output.read_text() == "one\ntwo\n", "not a word of the monitor"
+    assert sorted(os.listdir(container.bundle)) == ["conmon-pidfile", "go", "pidfile", "stub"]
+
+
+@KINDS
+def test_storm_while_a_client_stalls(new_container, kind):
+    """What it has not read is in the spool, and goes on to be put there."""
+    container = new_container(command=ON_BOTH)
+    container.options["--attach-spool-max"] = "1000000000"
+    go = container.fifo("go")
+    witness = Witness(container)
+    container.create()
+    client = container.attach()
+    container.start()
+    container.wait_log(b"1")
+    storm(container.monitor.pid, kind, growth(container.log))
+    wait_until(lambda: len(spools(container)) == 2, "a spool for both streams")
+    end(container, go)
+    before = appearance(container.monitor.pid)
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(engine.receive_all, client)
+        several(container.monitor.pid, kind)
+        wait_until(lambda: not spools(container), "the spool to be gone")
+        check_appearance(container.monitor.pid, before, but=["descriptors"])
+        os.write(go, b"\n")
+        reading.result()
+    witness.check(7)
+    for stream in ("stdout", "stderr"):
+        assert client.output(stream) == printed(container)
+        assert container.output(stream) == printed(container)
+
+
+def spools(container):
+    """The files of what attach clients have not read; they have no name any more."""
+    mark = f"{container.bundle}/#"
+    return [target for target in container.monitor.descriptors().values() if target.startswith(mark)]
+
+
+@KINDS
+def test_while_the_container_waits_for_a_client(new_container, kind):
+    """Nothing of what is held is lost, or sent again."""
     container = new_container(command="seq 1 200000; exit 7")
+    container.without_spool()
     witness = Witness(container)
     container.create()
     client = container.attach()
@@ -441,6 +475,7 @@ def is_blocked_in_write(container):
 @KINDS
 def test_while_a_client_still_reads_the_end(new_container, kind):
     container = new_container(command="seq 1 200000; exit 7")
+    container.without_spool()
     witness = Witness(container)
     container.create()
     client = container.attach()

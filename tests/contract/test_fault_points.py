@@ -1,0 +1,728 @@
+"""The monitor crashes at each of its fault points: after every commit, and between the steps of what takes several.
+Whatever it was doing is finished by the next image, exactly once.
+
+A build of the program for tests ($FAULTY, default: build/tests/fault-points/conmon) lists its fault points, says which
+it passes, and crashes where a test wants it: see tests/fault-points/fault-point.c. A scenario is played once to see
+what it passes, and then once for each point and each of its first and last passing. $CRASHES pairs of points are tried
+in addition: a crash while the next image resumes.
+
+No list of points is written down here, so none can be forgotten: test_all_points_have_been_tried fails for a new one
+that no scenario passes."""
+
+import collections
+import contextlib
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+import engine
+import k8slog
+from crashes import Witness
+from engine import CRIO, PODMAN
+from exec_engine import Exec, ExecSync
+from notify import Sender, notifying
+from person import Terminal
+from waiting import is_readable, wait_until
+
+PAIRS = int(os.environ.get("CRASHES", "30")) // 3
+
+STUCK = 5  # so many faults without any progress in between are the end
+
+# What no test can make happen.
+OUT_OF_REACH = {
+    "give_up_killing": "needs a process that does not end after SIGKILL",
+    "start_exit_command": "needs a fork that fails",
+}
+
+
+def faulty():
+    return os.path.abspath(os.environ.get("FAULTY", engine.TOP / "build/tests/fault-points/conmon"))
+
+
+def all_points():
+    got = subprocess.run([faulty()], env={"FAULT_POINTS": "list"}, stdout=subprocess.PIPE, check=True)
+    return got.stdout.decode().split()
+
+
+def function(point):
+    return point.split(":")[1]
+
+
+class NotStarted(Exception):
+    """The crash came before anything had been begun, and the engine has been told so."""
+
+
+class Play:
+    """One run of a scenario, with crashes at `armed`: {point: at which passing}."""
+
+    def __init__(self, directory, armed):
+        self.top = directory
+        self.faults = directory / "faults"
+        self.faults.mkdir(parents=True)
+        (self.faults / "trace").touch()
+        for point, passing in armed.items():
+            (self.faults / point).write_text(f"{passing}\n")
+        self._made = []
+
+    def add(self, thing):
+        self._made.append(thing)
+        return thing
+
+    def _prepare(self, watched):
+        watched.environment["FAULT_POINTS"] = str(self.faults)
+        watched.options["--log-partial-flush"] = "1"
+        return self.add(watched)
+
+    def container(self, *args, **kwargs):
+        return self._prepare(engine.Container(self.top / "container", *args, **kwargs))
+
+    def exec(self, script):
+        return self._prepare(Exec(self.top / "exec", script))
+
+    def exec_sync(self, script):
+        return self._prepare(ExecSync(self.top / "exec", script))
+
+    def command(self, script):
+        return self._prepare(engine.Run(self.top / "run", script))
+
+    def create(self, container, **how):
+        """The create flow. A monitor that crashes before it has run the runtime says so, and that is all."""
+        container.launch(**how)
+        container.let_go()
+        self._hear(container)
+
+    def execute(self, process):
+        """The same for exec. Returns the attached client."""
+        client = None
+        process.launch()
+        process.let_go()
+        with contextlib.suppress(OSError):  # a monitor that has given up is gone
+            if process.line("attach") == b'{"data": 0}\n':
+                client = process.attach()
+                process.go()
+        self._hear(process)
+        return client
+
+    def _hear(self, container):
+        report = container.report()
+        if report["data"] > 0:
+            container.pid = report["data"]
+            return
+        assert report["message"] == "The monitor crashed before it had started anything"
+        assert container.line() == b""
+        assert container.wait() == 1
+        assert not container.pidfile.exists()
+        assert os.listdir(container.exits) == []
+        assert not os.path.lexists(container.bundle / "attach")
+        assert not (container.top / "commands").exists()
+        raise NotStarted
+
+    def passed(self):
+        """How often each point was passed."""
+        return collections.Counter((self.faults / "trace").read_text().split())
+
+    def has_crashed_at(self, point):
+        return (self.faults / point).read_text().split() == ["0"]
+
+    def close(self):
+        for thing in reversed(self._made):
+            thing.close()
+
+
+# Scenarios
+
+
+def whole_life(play):
+    container = play.container(
+        command="echo began >> beginnings; echo one; printf two >&2; read word < go; seq 1 3000; read word < go; exit 7"
+    )
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container)
+    client = container.attach()
+    container.start()
+    wait_until(lambda: len(container.records()) == 2, "the first line, and the beginning of another")
+    before = container.logs / "before"
+    container.log.rename(before)
+    container.control("2 0 0\n")
+    wait_until(container.log.exists, "the new log")
+    os.write(go, b"\n")
+    container.wait_log(b" 3000\n")
+    os.write(go, b"\n")
+    engine.receive_all(client)
+    witness.check(7)
+    assert sorted(os.listdir(container.logs)) == ["before", "ctr.log"]
+    assert (container.bundle / "beginnings").read_text() == "began\n"
+    records = k8slog.records(before.read_bytes()) + container.records()
+    for stream, wanted in (("stdout", b"one\n" + k8slog.numbered(1, 3000)), ("stderr", b"two")):
+        assert k8slog.output(records, stream) == wanted
+        assert client.output(stream) == wanted
+
+
+def one_after_the_other(play):
+    """An engine with a start socket, stream pipes and a link to the bundle; nothing is logged."""
+    container = play.container(command="seq 1 20000; exit 7", family=CRIO)
+    container.options["--log-path"] = "none"
+    play.create(container)
+    client = container.attach()
+    container.start()
+    engine.receive_all(client)
+    assert container.wait() == 7
+    assert client.output() == k8slog.numbered(1, 20000)
+    assert os.listdir(container.sockets) == []
+
+
+def stalled(play):
+    """A client reads nothing while the container prints more than anybody holds in memory, and then everything."""
+    container = play.container(command="seq 1 150000; seq 1 50000 >&2; read word < go; seq 1 20000; exit 7")
+    container.options["--attach-spool-max"] = "100000000"
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container)
+    client = container.attach()
+    container.start()
+    container.wait_log(b" 150000\n")
+    container.wait_log(b"stderr F 50000\n")
+    while not client.output().endswith(b"\n150000\n"):
+        client.receive()
+        assert not client.at_end
+    os.write(go, b"\n")
+    engine.receive_all(client)
+    witness.check(7)
+    for stream, wanted in (
+        ("stdout", k8slog.numbered(1, 150000) + k8slog.numbered(1, 20000)),
+        ("stderr", k8slog.numbered(1, 50000)),
+    ):
+        assert client.output(stream) == wanted
+        assert container.output(stream) == wanted
+
+
+def size_limit(play):
+    container = play.container(command="seq 1 2000; exit 7")
+    container.options["--log-size-max"] = "2000"
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    witness.check(7)
+    assert container.log.stat().st_size <= 2000
+    assert container.output()
+    assert k8slog.numbered(1, 2000).endswith(b"\n" + container.output())
+    assert os.listdir(container.logs) == ["ctr.log"]
+
+
+def full_log(play):
+    """The file grows up to a limit, in the middle of a record, and no further."""
+    limit = 12 << 20
+    container = play.container(command="yes 0123456789 | head -c 4000000; exit 7")
+    witness = Witness(container)
+    container.launch(prepare=engine.limit_file_size(limit))
+    container.let_go()
+    report = container.report()
+    if report["data"] < 0:
+        raise NotStarted
+    container.pid = report["data"]
+    container.start()
+    witness.check(7)
+    size = container.log.stat().st_size
+    assert limit - 100 < size <= limit
+    output = container.output()
+    assert output == (b"0123456789\n" * 400000)[: len(output)]
+
+
+def failing_runtime(play):
+    container = play.container()
+    container.stub("stderr", "a long story\n" * 10000 + "no such thing\n")
+    container.stub("exit", "3")
+    container.launch()
+    container.let_go()
+    report = container.report()
+    assert report["data"] == -1
+    if "crashed" in report["message"]:
+        raise NotStarted
+    assert report["message"].startswith("[...] ")
+    assert report["message"].endswith("a long story\nno such thing\n")
+    assert container.line() == b""
+    assert container.wait() == 1
+    assert os.listdir(container.exits) == []
+
+
+def child_of_another(play):
+    """The container is not our child: its end is seen, its status is not."""
+    container = play.container(command="echo hello")
+    os.mkfifo(container.plan / "parent")
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    witness.check(255, reported=-1)
+    assert container.output() == b"hello\n"
+
+
+def notify(play):
+    """A host that is full at first: one notification waits with the monitor."""
+    container = play.container(command="echo hello; exit 7")
+    host = notifying(container)
+    full = host.fill()
+    witness = Witness(container)
+    play.create(container)
+    sender = Sender(container)
+    sender.send(b"MAINPID=1")
+    sender.send(b"STATUS=up\nREADY=1")
+    sender.wait_taken()
+    for _ in range(full):
+        host.receive()
+    assert host.receive() == b"STATUS=up\nREADY=1"
+    sender.send(b"STOPPING=1")
+    assert host.receive() == b"STOPPING=1"
+    container.start()
+    witness.check(7)
+    assert not is_readable(host.socket.fileno())
+
+
+def passthrough(play):
+    """The caller's standard streams are the container's; to the monitor, there is nothing but an end."""
+    container = play.container(command="echo hello; exit 7")
+    container.options["--log-path"] = "passthrough"
+    output = container.top / "output"
+
+    def prepare():
+        fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for number in (1, 2):
+            os.dup2(fd, number)
+
+    witness = Witness(container)
+    play.create(container, prepare=prepare)
+    container.start()
+    witness.check(7)
+    assert output.read_text() == "hello\n", "not a word of the monitor"
+
+
+def timeout(play):
+    container = play.container(command="echo hello; read word < go")
+    container.fifo("go")
+    container.options["--timeout"] = "1"
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    witness.check(255, reported=-1)
+    assert container.output() == b"hello\n"
+
+
+def hurried(play):
+    """The exit command has to wait, until somebody becomes impatient."""
+    container = play.container(command="exit 7")
+    container.options["--exit-delay"] = "1000"
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    wait_until(container.exit_file.exists, "the exit file")
+    container.signal_monitor(signal.SIGTERM)
+    witness.check(7)
+
+
+def run(play):
+    """A console of which one half has no reader any more."""
+    command = play.command("echo began >> beginnings; echo nobody; seq 1 3000 >&2; exit 7")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command.launch(stdout=writer)
+    os.close(writer)
+    status = command.wait()
+    if status == 125 and not command.exit_file.exists():
+        assert not (command.top / "beginnings").exists()
+        raise NotStarted
+    assert status == 7
+    assert command.exit_file.read_text() == "7"
+    assert (command.top / "beginnings").read_text() == "began\n"
+    assert command.output() == b"nobody\n"
+    assert command.output("stderr") == k8slog.numbered(1, 3000)
+    said = (command.top / "stderr").read_bytes()  # a message may stand between two parts of a line
+    assert re.sub(rb"conward: [^\n]*\n", b"", said) == k8slog.numbered(1, 3000)
+
+
+def detached_run(play):
+    command = play.command("echo began >> beginnings; seq 1 3000; exit 7")
+    command.options["--detach"] = True
+    command.options["--pidfile"] = command.monitor_pidfile
+    command.launch()
+    if command.wait() == 125:
+        assert not (command.top / "beginnings").exists()
+        raise NotStarted
+    assert command.wait_monitor() == 7
+    assert command.exit_file.read_text() == "7"
+    assert (command.top / "beginnings").read_text() == "began\n"
+    assert command.output() == k8slog.numbered(1, 3000)
+
+
+def run_with_terminal(play):
+    """What the person's terminal shows is not looked at: messages stand between the lines."""
+    terminal = play.add(Terminal())
+    before = terminal.settings()
+    command = play.command("echo began >> beginnings; stty size; read word; echo $word; read word; exit 7")
+    command.options["--terminal"] = True
+    command.launch(**terminal.for_child())
+    wait_until(lambda: command.ended() or command.log.exists() and b"33 77" in command.log.read_bytes(), "the size")
+    terminal.type(b"key\r")
+    wait_until(lambda: command.ended() or command.log.read_bytes().count(b"key") == 2, "the key")
+    terminal.type(b"\r")
+    status = command.wait()
+    assert terminal.settings() == before
+    if status == 125 and not command.exit_file.exists():
+        assert not (command.top / "beginnings").exists()
+        raise NotStarted
+    assert status == 7
+    assert (command.top / "beginnings").read_text() == "began\n"
+    assert command.output().startswith(b"33 77\r\nkey\r\nkey\r\n")
+
+
+def attached_exec(play):
+    process = play.exec("echo began >> beginnings; echo one; printf two >&2; read word < go; seq 1 3000; exit 7")
+    go = process.fifo("go")
+    witness = Witness(process)
+    client = play.execute(process)
+    os.write(go, b"\n")
+    engine.receive_all(client)
+    assert process.report() == {"data": 7}
+    witness.check(7)
+    assert (process.bundle / "beginnings").read_text() == "began\n"
+    assert client.output() == b"one\n" + k8slog.numbered(1, 3000)
+    assert client.output("stderr") == b"two"
+
+
+def legacy_exec(play):
+    process = play.exec_sync("echo began >> beginnings; seq 1 3000; echo two >&2; exit 7")
+    process.execute()
+    answer = process.answer()
+    if answer["data"] < 0:
+        assert answer["message"] == "The monitor crashed before it had started anything"
+        assert process.wait() == 1
+        assert not (process.bundle / "beginnings").exists()
+        raise NotStarted
+    assert answer == {"data": 7, "exit_code": 7}
+    assert process.wait() == 7
+    assert (process.bundle / "beginnings").read_text() == "began\n"
+    assert process.output() == k8slog.numbered(1, 3000)
+    assert process.output("stderr") == b"two\n"
+
+
+def late_output(play):
+    container = play.container("(while kill -0 $$ 2> /dev/null; do :; done; echo late) & echo hello; exit 7")
+    container.options["--late-output"] = "4000"
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    witness.check(7)
+    assert container.output() == b"hello\nlate\n"
+
+
+def with_input(play):
+    """More than can wait comes before anybody reads."""
+    data = k8slog.numbered(1, 30000)
+    container = play.container("echo ready; read word < go; cat > got; exit 7")
+    container.options["--stdin"] = True
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container)
+    client = container.attach()
+    client.send(b"before\n")
+    container.start()
+    client.receive_until(b"ready\n")
+    client.send(data)
+    client.half_close()
+    os.write(go, b"\n")
+    engine.receive_all(client)
+    witness.check(7)
+    assert (container.bundle / "got").read_bytes() == b"before\n" + data
+
+
+def with_late_input(play):
+    """Who only watches ends nothing, who has sent something does, were it a single packet."""
+    container = play.container("cat > got; echo ended; exit 7")
+    container.options["--stdin"] = True
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    wait_until((container.bundle / "got").exists, "the container to run")
+    watcher, client = container.attach(), container.attach()
+    watcher.half_close()
+    client.send(b"one\n")
+    wait_until(lambda: (container.bundle / "got").read_bytes() == b"one\n", "the line")
+    client.half_close()
+    engine.receive_all(watcher, client)
+    witness.check(7)
+    assert (container.bundle / "got").read_bytes() == b"one\n"
+    assert watcher.output() == client.output() == b"ended\n"
+
+
+def with_unwanted_input(play):
+    """The container closes its input while there is some, and ends while somebody sends more."""
+    container = play.container("echo ready; read word < go; exec < /dev/null; echo closed; read word < go; exit 7")
+    container.options["--stdin"] = True
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container)
+    client = container.attach()
+    container.start()
+    client.receive_until(b"ready\n")
+    client.send(bytes(170_000))
+    os.write(go, b"\n")
+    client.receive_until(b"closed\n")
+    client.send(bytes(170_000))
+    os.write(go, b"\n")
+    engine.receive_all(client)
+    witness.check(7)
+
+
+def own_temporary_files(play, container):
+    """Returns a directory in which only this container's monitor makes some."""
+    tmp = play.top / "tmp"
+    tmp.mkdir()
+    container.environment["TMPDIR"] = str(tmp)
+    return tmp
+
+
+def with_terminal(play):
+    container = play.container("stty -echo; stty size; read word; echo got $word; seq 1 3000; read word; exit 7")
+    container.options["--terminal"] = True
+    container.stub("console-noise")
+    tmp = own_temporary_files(play, container)
+    witness = Witness(container)
+    try:
+        play.create(container)
+    finally:
+        assert os.listdir(tmp) == []
+    container.control("33 77\n", "winsz")
+    client = container.attach()
+    client.send(b"word\n")
+    container.start()
+    client.receive_until(b"\n3000\r\n")
+    client.send(b"\n")
+    engine.receive_all(client)
+    witness.check(7)
+    output = container.output()
+    assert output.endswith(b"got word\r\n" + k8slog.numbered(1, 3000).replace(b"\n", b"\r\n"))
+    assert client.output() == output
+
+
+def without_terminal(play):
+    """The runtime does not hand one over."""
+    container = play.container()
+    container.options["--terminal"] = True
+    container.stub("console-silent")
+    container.stub("stderr", "no such thing\n")
+    tmp = own_temporary_files(play, container)
+    container.launch()
+    container.let_go()
+    report = container.report()
+    assert report["data"] == -1
+    assert container.line() == b""
+    assert container.wait() == 1
+    assert os.listdir(tmp) == []
+    if "crashed" in report["message"]:
+        raise NotStarted
+    assert report["message"] == "no such thing\n"
+
+
+def with_something_that_is_no_terminal(play):
+    """It ends before the container does, and what is sent then goes nowhere."""
+    container = play.container("echo hello; read line; exec <&- >&- 2>&-; read word < go; exit 7")
+    container.options["--terminal"] = True
+    container.stub("console-socket")
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container)
+    client = container.attach()
+    container.start()
+    client.receive_until(b"hello\n")
+    client.send(b"line\n")
+    other = container.attach()
+    other.send(bytes(1_000_000))
+    os.write(go, b"\n")
+    engine.receive_all(client, other)
+    witness.check(7)
+    assert container.output() == client.output() == b"hello\n"
+    assert other.output() == b""
+
+
+def crash_when_taking_over(play, container):
+    """From now on, each image crashes before it has done anything, until the limit of such crashes is long passed."""
+    point = next(point for point in all_points() if function(point) == "attach_adopt")
+    (play.faults / point).write_text(f"-{2 * STUCK}\n")
+    os.kill(container.monitor.pid, signal.SIGSEGV)
+    wait_until(lambda: (play.faults / point).read_text().strip() == "0", "the last crash")
+
+
+def stuck_at_the_start(play):
+    container = play.container()
+    hold = container.hold_runtime()
+    container.launch()
+    container.let_go()
+    hold.wait()
+    crash_when_taking_over(play, container)
+    assert container.report()["data"] == -1
+    assert container.wait() == 1
+
+
+def stuck_at_the_log(play):
+    """Not even the last output can be taken: the report alone is left."""
+    container = play.container(command="echo hello; read word < go")
+    container.fifo("go")
+    point = min(point for point in all_points() if function(point) == "set_flush")
+    (play.faults / point).write_text("-100\n")
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    witness.check(255, reported=-1)
+    assert container.output() == b"hello\n"
+
+
+def stuck_at_the_end(play):
+    container = play.container(command="exit 7")
+    hold = container.hold_exit_command()
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    hold.wait()
+    crash_when_taking_over(play, container)
+    hold.let_go()
+    witness.check(7)
+
+
+SCENARIOS = [
+    whole_life,
+    one_after_the_other,
+    stalled,
+    size_limit,
+    full_log,
+    failing_runtime,
+    child_of_another,
+    notify,
+    passthrough,
+    timeout,
+    hurried,
+    run,
+    detached_run,
+    run_with_terminal,
+    attached_exec,
+    legacy_exec,
+    late_output,
+    with_input,
+    with_late_input,
+    with_unwanted_input,
+    with_terminal,
+    without_terminal,
+    with_something_that_is_no_terminal,
+    stuck_at_the_start,
+    stuck_at_the_log,
+    stuck_at_the_end,
+]
+
+
+# Playing them
+
+
+@pytest.fixture(scope="module")
+def plays(module_directory):
+    """play(scenario, armed) plays a scenario and returns the Play."""
+    count = 0
+
+    def play(scenario, armed):
+        nonlocal count
+        count += 1
+        one = Play(module_directory / str(count), armed)
+        try:
+            scenario(one)
+        except NotStarted:
+            pass
+        finally:
+            one.close()
+        play.crashed.update(point for point in armed if one.has_crashed_at(point))
+        return one
+
+    play.crashed = set()  # the points at which some play has crashed
+    return play
+
+
+@pytest.fixture(scope="module")
+def module_directory(tmp_path_factory):
+    path = tmp_path_factory.mktemp("fault-points")
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def faulty_program():
+    assert os.access(faulty(), os.X_OK), f"{faulty()} is not an executable: build first, or set FAULTY"
+    before = os.environ.get("CONWARD")
+    os.environ["CONWARD"] = faulty()
+    yield
+    del os.environ["CONWARD"]
+    if before is not None:
+        os.environ["CONWARD"] = before
+
+
+@pytest.fixture(scope="module")
+def passed(plays):
+    """What each scenario passes when nothing crashes."""
+    return {scenario: plays(scenario, {}).passed() for scenario in SCENARIOS}
+
+
+SLOW = (full_log, timeout, stuck_at_the_start, stuck_at_the_log, stuck_at_the_end)  # only for what no other scenario passes
+
+
+def crash_at(plays, scenario, armed):
+    """Plays a scenario with crashes at the armed points. Not every passing is the same each time: how often a stream is
+    read depends on who is faster. So it may end without them."""
+    where = ", ".join(f"passing {passing} of {point}" for point, passing in armed.items())
+    try:
+        return plays(scenario, armed)
+    except Exception as error:
+        raise AssertionError(f"{scenario.__name__}, crash at {where}: {error!r}") from error
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_each_point(plays, passed, scenario):
+    others = set()
+    for other in SCENARIOS if scenario in SLOW else []:
+        others.update(passed[other] if other is not scenario else {})
+    for point, count in passed[scenario].items():
+        if point not in others:
+            for passing in {1, count}:
+                crash_at(plays, scenario, {point: passing})
+
+
+@pytest.mark.parametrize("turn", range(PAIRS))
+def test_two_points(plays, passed, turn):
+    """The second crash often meets an image that is still taking over."""
+    rng = random.Random(turn)
+    scenario = rng.choice([scenario for scenario in SCENARIOS if scenario not in SLOW])
+    points = sorted(passed[scenario])
+    crash_at(plays, scenario, {rng.choice(points): rng.randint(1, 3), rng.choice(points): rng.randint(1, 3)})
+
+
+def after_a_crash_before_the_start(plays):
+    early = next(point for point in all_points() if function(point) == "fds_add")
+    play = plays(whole_life, {early: 3})
+    return {point: {early: 3, point: 1} for point in play.passed()}
+
+
+def test_all_points_have_been_tried(plays, passed):
+    """The tests above have crashed at all points there are, or it is done now."""
+    later = after_a_crash_before_the_start(plays)
+    never = set()
+    for point in all_points():
+        ways = [(scenario, {point: 1}) for scenario in SCENARIOS if point in passed[scenario]]
+        if point in later:
+            ways.append((whole_life, later[point]))
+        for scenario, armed in 5 * ways:
+            if point in plays.crashed:
+                break
+            crash_at(plays, scenario, armed)
+        if point not in plays.crashed:
+            never.add(function(point))
+    assert never == set(OUT_OF_REACH)
