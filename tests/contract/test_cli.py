@@ -2,7 +2,7 @@
 
 A valid command line of an engine starts a monitor in the background. Where only the validation is of interest, the
 tests therefore end it in one of two ways: with --version, which is honoured if and only if everything can be parsed, or
-with an option that is refused after everything else has been checked.
+with a bundle that is refused after everything else has been checked.
 """
 
 import os
@@ -18,8 +18,8 @@ from waiting import LIMIT, read_to_end
 
 ID = "0123456789abcdef"
 TRUE = "/bin/true"
-LAST = ["--replace-listen-pid"]
-LAST_REFUSAL = "[conmon:e]: --replace-listen-pid is not supported by this version of conward: "
+LAST = ["-b", "/nonexistent/bundle"]
+LAST_REFUSAL = "[conmon:e]: Bundle path /nonexistent/bundle is not usable: "
 VERSION = re.compile(r"\Aconmon version 2\.2\.1\ncommit: conward \d+\.\d+\.\d+ \([^()\s]+\)\n\Z")
 
 
@@ -160,7 +160,7 @@ def test_two_dashes_end_the_options():
 
 @pytest.mark.parametrize("value", ["anything", "false", "0", ""])
 def test_flag_with_a_value_counts_as_set(value):
-    create(f"--terminal={value}").refused("[conmon:e]: --terminal is not supported")
+    create(f"--log-rotate={value}").refused("[conmon:e]: --log-rotate is not supported")
 
 
 def test_last_scalar_wins():
@@ -222,7 +222,8 @@ VALUES = """--bundle --cid --cuuid --name --runtime --runtime-arg --runtime-opt 
     --pidfile --conmon-pidfile --exec-process-spec --restore --log-path --log-size-max --log-global-size-max
     --log-max-files --log-allowlist-dir --log-tag --log-label --log-level --log-line-max --log-partial-flush
     --exit-dir --persist-dir --exit-command --exit-command-arg --exit-delay --timeout --socket-dir-path
-    --sdnotify-socket --seccomp-notify-socket --seccomp-notify-plugins -b -c -u -n -r -p -P -l -0 -T""".split()
+    --sdnotify-socket --seccomp-notify-socket --seccomp-notify-plugins --attach-spool-max --attach-stall-timeout
+    --attach-linger -b -c -u -n -r -p -P -l -0 -T""".split()
 
 
 @pytest.mark.parametrize("flag", FLAGS)
@@ -259,6 +260,9 @@ def test_options_with_a_value_after_an_equals_sign(option):
         ["--log-label", "not a label"],
         ["--pidfile", "/x", "--restore-arg", "x"],
         ["--socket-dir-path", "/x", "--full-attach", "--sync"],
+        ["--sdnotify-socket=/x", "--replace-listen-pid"],
+        ["--sdnotify-socket="],
+        ["-l", "passthrough:"],
     ],
     ids=" ".join,
 )
@@ -311,6 +315,9 @@ FAULTS = [
     ),
     ("[conmon:e]: --log-line-max 0 is refused: ", {"line": ["--log-line-max", "0"]}),
     ("[conmon:e]: --log-partial-flush 'soon' is out of range: ", {"flush": ["--log-partial-flush", "soon"]}),
+    ("[conmon:e]: --attach-spool-max unlimited is refused: ", {"spool": ["--attach-spool-max", "unlimited"]}),
+    ("[conmon:e]: --attach-stall-timeout '0' is out of range: ", {"stall": ["--attach-stall-timeout", "0"]}),
+    ("[conmon:e]: --attach-linger 'long' is out of range: ", {"linger": ["--attach-linger", "long"]}),
     ("=[conmon:e]: Log driver not provided. Use --log-path", {"log": []}),
     ("=[conmon:e]: log-path must not be empty", {"log": ["-l", "", "-l", "foo:"]}),
     ("=[conmon:e]: k8s-file requires a filename", {"log": ["-l", "k8s-file:", "-l", ""]}),
@@ -333,10 +340,10 @@ FAULTS = [
         "=[conmon:e]: Container label names must contain only uppercase letters, numbers and underscore (in 'a%=b')",
         {"log": ["-l", "journald"], "cid": ["-c", ID], "label": ["--log-label", "a%=b"]},
     ),
-    ("[conmon:e]: --terminal is not supported by this version of conward: ", {"terminal": ["-t"]}),
+    ("[conmon:e]: --log-rotate is not supported by this version of conward: ", {"rotate": ["--log-rotate"]}),
     (
         "[conmon:e]: Bundle path /nonexistent/bundle is not usable: No such file or directory; ",
-        {"bundle": ["-b", "/nonexistent/bundle"], "log": ["-l", "none"], "label": [], "terminal": []},
+        {"bundle": ["-b", "/nonexistent/bundle"], "log": ["-l", "none"], "label": [], "rotate": []},
     ),
 ]
 
@@ -397,7 +404,7 @@ def test_unusual_ids(cid):
 def test_uuid_of_a_legacy_exec():
     """Only exec without --api-version does without one."""
     words = ["-c", ID, "-r", TRUE, "-l", "none", "-e", "--exec-process-spec", "x"]
-    conward(*words).refused("[conmon:e]: --exec is not supported")
+    conward(*words, *LAST).refused(LAST_REFUSAL)
     conward(*words, "--api-version").said("[conmon:e]: Container UUID not provided. Use --cuuid")
     conward(*words, "-u", "a/b").refused("[conmon:e]: Container UUID given with --cuuid is not usable: ")
 
@@ -469,16 +476,8 @@ def test_partial_message_option_without_journald():
 @pytest.mark.parametrize(
     "feature, words",
     [
-        ("--exec", ["-e", "--exec-process-spec", "x"]),
-        ("--exec", ["-e", "--exec-process-spec", "x", "--api-version", "--exec-attach", "-i", "-t"]),
-        ("--restore", ["--restore", "/x"]),
-        ("--terminal", ["-t"]),
-        ("--stdin", ["-i"]),
         ("log driver journald", ["-l", "journald:"]),
-        ("log driver passthrough", ["-l", "passthrough"]),
-        ("--sdnotify-socket", ["--sdnotify-socket=/x"]),
         ("--log-rotate", ["--log-rotate"]),
-        ("--replace-listen-pid", ["--replace-listen-pid"]),
     ],
 )
 def test_what_this_version_lacks(feature, words, directory):
@@ -528,6 +527,46 @@ def test_partial_flush_out_of_range(value):
 @pytest.mark.parametrize("value", ["0", "1", "3600000", "never"])
 def test_partial_flush(value):
     valid("--log-partial-flush", value)
+
+
+# Attach clients that lag behind
+
+SPOOL_RANGE = "use a number of bytes from 0 (keep nothing) to 68719476736"
+
+
+@pytest.mark.parametrize("value", ["-1", "unlimited"])
+def test_spool_without_a_limit(value):
+    answer = create("--attach-spool-max", value)
+    answer.refused(f"[conmon:e]: --attach-spool-max {value} is refused: without a limit, ")
+    assert "fill the disk" in answer.err and SPOOL_RANGE in answer.err
+
+
+@pytest.mark.parametrize("value", ["", "68719476737", "-2", "+1", "1 ", "01", "0x10", "64M", "99999999999999999999"])
+def test_spool_limit_out_of_range(value):
+    refusal = f"[conmon:e]: --attach-spool-max '{value}' is out of range: {SPOOL_RANGE}"
+    create("--attach-spool-max", value).said(refusal)
+
+
+@pytest.mark.parametrize("option, least, most", [("stall-timeout", 1, 86400), ("linger", 0, 3600)])
+def test_patience_out_of_range(option, least, most):
+    for value in ("", str(least - 1), str(most + 1), "never", "01", "1s"):
+        refusal = f"--attach-{option} '{value}' is out of range: use a number of seconds from {least} to {most}"
+        create(f"--attach-{option}", value).said(f"[conmon:e]: {refusal}")
+
+
+@pytest.mark.parametrize("value", ["0", "1", "68719476736"])
+def test_spool_limit(value):
+    valid("--attach-spool-max", value)
+
+
+@pytest.mark.parametrize("option, value", [("stall-timeout", 1), ("stall-timeout", 86400), ("linger", 0), ("linger", 3600)])
+def test_patience(option, value):
+    valid(f"--attach-{option}", str(value))
+
+
+@pytest.mark.parametrize("option", ["--attach-spool-max", "--attach-stall-timeout", "--attach-linger"])
+def test_nobody_attaches_to_a_run(option):
+    conward("run", "-l", "none", option, "1", TRUE).refused(f"conward: Unknown option {option}", 2)
 
 
 # Files
@@ -650,7 +689,7 @@ def test_syslog(journal):
     ident = re.escape(os.path.basename(os.path.realpath(engine.conward()))[:15])
     head = r"<%d>[A-Z][a-z]{2} [ 123]\d \d\d:\d\d:\d\d " + ident + r"\[\d+\]: conmon 0123456789abcdefghij <%s>: %s"
     warning = head % (14, "nwarn", "--no-container-partial-message has no effect")
-    error = head % (11, "error", "--replace-listen-pid is not supported")
+    error = head % (11, "error", "Bundle path /nonexistent/bundle is not usable")
     assert re.match(warning, receiver.recv(65536).decode())
     assert re.match(error, receiver.recv(65536).decode())
     with pytest.raises(BlockingIOError):
@@ -706,7 +745,6 @@ def test_run_help():
         (["--timeout"], "Missing argument for --timeout"),
         (["--timeout", "abc", TRUE], "Cannot parse integer value “abc” for --timeout"),
         (["--bundle", "/x", TRUE], "Unknown option --bundle"),
-        (["--terminal", TRUE], "Unknown option --terminal"),
     ],
     ids=lambda value: " ".join(value) or "nothing" if isinstance(value, list) else "",
 )

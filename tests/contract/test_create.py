@@ -221,6 +221,95 @@ def test_socket_activation_of_others_passes_through(new_container):
     assert runtime.environment()["LISTEN_FDS"] == "1"
 
 
+@pytest.mark.parametrize("value", ["", "abc", "0", "-1", "5x", "0x5", "5 ", "99999999999"])
+def test_socket_activation_of_nobody(new_container, value):
+    """The engine hears of it before anything is started."""
+    container = new_container()
+    container.environment["LISTEN_PID"] = value
+    hold = container.hold_runtime()
+    assert container.create_fails() == f"Invalid LISTEN_PID {value}"
+    assert container.line() == b""
+    assert container.wait() == 1
+    assert not hold.reached()
+    assert not os.path.lexists(container.bundle / "attach")
+
+
+def listen_pid(container, **how):
+    """What the runtime sees, its pid, and what the exit command sees."""
+    seen = container.top / "seen"
+    container.options["--exit-command"] = "/bin/sh"
+    container.options["--exit-command-arg"] = ["-c", 'echo "$LISTEN_PID" > "$0"', str(seen)]
+    container.environment["LISTEN_FDS"] = "1"
+    container.environment["LISTEN_FDNAMES"] = "web"
+    hold = container.hold_runtime()
+    container.launch(**how)
+    container.let_go()
+    runtime = procfs.Process(hold.wait())
+    environment = runtime.environment()
+    assert (environment["LISTEN_FDS"], environment["LISTEN_FDNAMES"]) == ("1", "web")
+    assert list(environment).count("LISTEN_PID") <= 1
+    hold.let_go()
+    assert container.report()["data"] > 0
+    container.start()
+    assert container.wait() == 0
+    return environment.get("LISTEN_PID"), runtime.pid, seen.read_text().strip()
+
+
+def test_socket_activation_is_replaced_on_demand(new_container):
+    container = new_container(command="exit 0")
+    container.environment["LISTEN_PID"] = "1"
+    container.options["--replace-listen-pid"] = True
+    seen, runtime, at_the_end = listen_pid(container)
+    assert seen == str(runtime)
+    assert at_the_end == "1"
+
+
+def test_socket_activation_of_the_monitor(new_container):
+    container = new_container(command="exit 0")
+    container.options["--sync"] = True
+
+    def name_the_monitor():
+        container.environment["LISTEN_PID"] = str(os.getpid())
+
+    seen, runtime, at_the_end = listen_pid(container, prepare=name_the_monitor)
+    assert seen == str(runtime)
+    assert at_the_end == str(container.monitor.pid)
+
+
+def test_socket_activation_of_another(new_container):
+    container = new_container(command="exit 0")
+    container.environment["LISTEN_PID"] = "2147483647"
+    seen, _, at_the_end = listen_pid(container)
+    assert seen == at_the_end == "2147483647"
+
+
+def test_no_socket_activation_to_replace(new_container):
+    container = new_container(command="exit 0")
+    container.options["--replace-listen-pid"] = True
+    seen, _, at_the_end = listen_pid(container)
+    assert seen is None
+    assert at_the_end == ""
+
+
+def test_preserved_descriptors_with_socket_activation(new_container, directory):
+    """They keep their numbers, and are open in the runtime."""
+    users = [os.open(directory / f"user-{number}", os.O_RDWR | os.O_CREAT) for number in range(3)]
+    container = new_container(command="exit 0")
+    container.environment["LISTEN_PID"] = "1"
+    container.options["--replace-listen-pid"] = True
+    container.options["--runtime-opt"] = ["--preserve-fds", "3"]
+    hold = container.hold_runtime()
+    container.launch(user_fds=users)
+    for fd in users:
+        os.close(fd)
+    container.let_go()
+    runtime = procfs.Process(hold.wait())
+    descriptors = runtime.descriptors()
+    assert [descriptors.pop(fd) for fd in (3, 4, 5)] == [str(directory / f"user-{number}") for number in range(3)]
+    assert set(descriptors) == {0, 1, 2}
+    assert runtime.environment()["LISTEN_PID"] == str(runtime.pid)
+
+
 def test_runtime_dies_with_the_monitor(new_container):
     container = new_container()
     hold = container.hold_runtime()

@@ -186,6 +186,37 @@ def test_signal_reaches_a_runtime_that_hangs(new_container, sig):
     assert not runtime.exists()
 
 
+def ignore_keys():
+    """As a shell does for what it runs in the background."""
+    for sig in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(sig, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGQUIT])
+def test_signal_that_the_engine_ignores(new_container, sig):
+    container = new_container()
+    hold = container.hold_runtime()
+    container.launch(prepare=ignore_keys)
+    container.let_go()
+    runtime = procfs.Process(hold.wait())
+    assert runtime.signals("SigIgn") == set()
+    container.signal_monitor(sig)
+    assert container.report()["data"] == -1
+    assert container.wait() == 1
+
+
+def test_signal_that_the_caller_of_run_ignores(new_run):
+    """Both go on: the command, and the monitor that would pass the signal on."""
+    run = new_run("echo ready; read word < go; exit 7")
+    os.mkfifo(run.top / "go")
+    run.launch(preexec_fn=ignore_keys)
+    wait_until(lambda: run.log.exists() and run.log.stat().st_size > 0, "some output")
+    assert procfs.Process(run.command_pid()).signals("SigIgn") == {signal.SIGINT, signal.SIGQUIT}
+    os.kill(run.pid, signal.SIGINT)
+    (run.top / "go").write_text("\n")
+    assert run.wait() == 7
+
+
 def test_signal_before_the_runtime(new_container):
     container = new_container()
     container.launch()
