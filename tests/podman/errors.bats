@@ -61,35 +61,3 @@ broken_run() {
 	[[ $output != *"no logs from conmon"* ]]
 	equal "" "$(monitors)"
 }
-
-# What this version of conward refuses is said in a sentence that names it. Podman passes it on to
-# the user, unless it keeps the monitor's standard error for itself: with a terminal, and for exec.
-refused() {
-	monitor_is_conward || skip "conmon has it"
-	run -126 container --rm "$@" -- true
-	equal "" "$(monitors)"
-}
-
-@test "refused: standard input" {
-	refused -i
-	[[ $output == *"--stdin is not supported by this version of conward"* ]]
-}
-
-@test "refused: log driver passthrough" {
-	refused --log-driver passthrough
-	[[ $output == *"log driver passthrough is not supported by this version of conward"* ]]
-}
-
-@test "refused: a terminal" {
-	refused -t
-}
-
-@test "refused: exec, and the container goes on" {
-	monitor_is_conward || skip "conmon has it"
-	mkfifo "$shared/exec-go"
-	id=$(container -d -- cat /shared/exec-go)
-	run ! podman exec "$id" true
-	tell exec-go end
-	equal 0 "$(podman wait "$id")"
-	equal end "$(podman logs "$id")"
-}
