@@ -1,0 +1,151 @@
+"""Log files: limits, new ones on request, and what is in the way."""
+
+import os
+
+from engine import CRIO, PODMAN
+from scenario import scenario
+from waiting import wait_until
+
+STREAM = {"podman": PODMAN, "crio": CRIO}
+LINES = "i=0; while [ $i -lt 50 ]; do echo line $((1000 + i)); i=$((i + 1)); done"
+
+
+@scenario(
+    "--log-size-max",
+    each={size: size for size in ("-1", "0", "10", "54", "55", "200", "550", "1000", "10000", "0x100", "010000")},
+)
+def a_limited_log(lab, size):
+    container = lab.container(LINES)
+    container.options["--log-size-max"] = size
+    lab.life(container).run()
+
+
+@scenario("--log-global-size-max", each={size: size for size in ("-1", "0", "10", "55", "550", "560", "100000")})
+def a_log_with_a_global_limit(lab, size):
+    container = lab.container(LINES)
+    container.options["--log-global-size-max"] = size
+    lab.life(container).run()
+
+
+@scenario("--log-size-max", "--log-global-size-max")
+def a_log_with_both_limits(lab):
+    container = lab.container(LINES)
+    container.options["--log-size-max"] = "300"
+    container.options["--log-global-size-max"] = "1100"
+    lab.life(container).run()
+
+
+OLD = "2026-08-21T09:05:07.000123456+02:00 stdout F old\n"
+
+
+LIMITS = {"free": {}, "limited": {"--log-size-max": "540"}, "limited in total": {"--log-global-size-max": "540"}}
+
+
+@scenario("--log-path", "--log-size-max", "--log-global-size-max", each=LIMITS)
+def a_log_that_is_there_already(lab, options):
+    """It is kept, and counts."""
+    container = lab.container(LINES)
+    container.options.update(options)
+    container.log.write_text(OLD)
+    container.log.chmod(0o604)
+    lab.life(container).run()
+
+
+@scenario("--log-path", each={"moved": "moved", "removed": "removed", "left": "left"})
+def a_new_log_on_request(lab, before):
+    container = lab.container("echo one; read word < go; echo two; exit 7")
+    go = container.fifo("go")
+    life = lab.life(container)
+    life.create()
+    life.start()
+    container.wait_log(b"one")
+    old = container.log.stat().st_ino
+    if before == "moved":
+        container.log.rename(container.logs / "moved.log")
+    elif before == "removed":
+        container.log.unlink()
+    container.control("2 1 1\n")
+    wait_until(
+        lambda: container.log.exists() and (before != "left" or container.log.stat().st_ino != old), "a new log"
+    )
+    os.write(go, b"\n")
+    life.finish()
+
+
+@scenario("--no-sync-log")
+def a_log_that_is_not_synced(lab):
+    container = lab.container("echo hello; exit 7")
+    container.options["--no-sync-log"] = True
+    lab.life(container).run()
+
+
+@scenario("the last file counts", "--log-path")
+def two_log_files(lab):
+    container = lab.container("echo hello")
+    container.options["--log-path"] = [f"k8s-file:{container.logs}/first.log", f"k8s-file:{container.log}"]
+    lab.life(container).run()
+
+
+@scenario("--log-path")
+def a_log_beside_none(lab):
+    container = lab.container("echo hello")
+    container.options["--log-path"] = ["none", f"k8s-file:{container.log}", "off"]
+    lab.life(container).run()
+
+
+@scenario("--log-path")
+def a_log_through_a_link(lab):
+    container = lab.container("echo hello")
+    (container.top / "real.log").touch()
+    container.log.symlink_to(container.top / "real.log")
+    lab.life(container).run()
+
+
+@scenario("--log-path", each={"fifo": "fifo", "/dev/null": "/dev/null", "/dev/full": "/dev/full"})
+def a_log_that_is_no_file(lab, what):
+    container = lab.container("echo hello; exit 7")
+    if what == "fifo":
+        reader = container._fifo_in(container.logs, "fifo")
+        container.options["--log-path"] = f"k8s-file:{container.logs}/fifo"
+        lab.life(container).run()
+        lab.note("through the fifo", len(os.read(reader, 65536)))
+        return
+    container.options["--log-path"] = f"k8s-file:{what}"
+    lab.life(container).run()
+
+
+@scenario("--log-rotate", "--log-max-files", "--log-allowlist-dir", each={"3": "3", "1": "1"})
+def a_rotated_log(lab, files):
+    container = lab.container("echo one; exit 7")
+    container.options["--log-rotate"] = True
+    container.options["--log-max-files"] = files
+    container.options["--log-size-max"] = "100"
+    container.options["--log-allowlist-dir"] = str(container.logs)
+    container.launch()
+    if not _refused(lab, container):
+        container.report()
+        container.start()
+        lab.note("status", container.wait())
+
+
+@scenario("--log-label", "--log-tag", "journald")
+def a_container_with_a_journal(lab):
+    container = lab.container("echo one; exit 7")
+    container.options["--log-path"] = "journald"
+    container.options["--log-tag"] = "a tag"
+    container.launch()
+    if not _refused(lab, container):
+        container.report()
+        container.start()
+        lab.note("status", container.wait())
+
+
+def _refused(lab, container):
+    try:
+        os.write(container._start_pipe, b"\0")
+    except BrokenPipeError:
+        pass  # it has been refused
+    status, said = container.end_of_first(), container.said()
+    lab.note("started process, status", status)
+    lab.note("started process, words", said)
+    return status != 0

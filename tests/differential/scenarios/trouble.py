@@ -1,0 +1,155 @@
+"""Runtimes that fail, in every way there is, and engines that are not as they should be."""
+
+import os
+
+import procfs
+from engine import CRIO, PODMAN
+from scenario import scenario
+from waiting import wait_until
+
+STREAM = {"podman": PODMAN, "crio": CRIO}
+WORDS = {
+    "plain": b"runc: no such thing\n",
+    "without newline": b"no such thing",
+    "special characters": b'a "quoted" \\ word / \t tab \r \b \f \x01 \x1f \x7f \xc3\xa4 \xff end\n',
+    "several lines": b"one\ntwo\n\nthree",
+}
+LONG = {"1000": 1000, "4000": 4000, "8000": 8000, "9000": 9000}
+
+
+@scenario(
+    *("create with a status other than 0", "sync pipe: create fails, version 1", "sync pipe: create fails, version 0"),
+    *("sync pipe: special characters", "a fatal error in the background"),
+    each={f"{family}, {what}": (STREAM[family], words) for family in STREAM for what, words in WORDS.items()},
+)
+def a_runtime_that_fails(lab, how):
+    family, words = how
+    container = lab.container(family=family)
+    container.stub("stderr", words)
+    container.stub("exit", "3")
+    lab.life(container).fail()
+
+
+@scenario("create with a status other than 0", "sync pipe: longer than a packet", each=LONG)
+def a_failing_runtime_that_says_much(lab, length):
+    container = lab.container()
+    container.stub("stderr", b"x" * length)
+    container.stub("exit", "3")
+    lab.life(container).fail()
+
+
+@scenario("create with a status other than 0", "sync pipe: no message", each=STREAM)
+def a_runtime_that_fails_silently(lab, family):
+    container = lab.container(family=family)
+    container.stub("exit", "3")
+    lab.life(container).fail()
+
+
+@scenario("create with a status other than 0", "a fatal error with --sync", each=STREAM)
+def a_runtime_that_fails_in_the_foreground(lab, family):
+    container = lab.container(family=family)
+    container.options["--sync"] = True
+    container.stub("stderr", "no such thing\n")
+    container.stub("exit", "3")
+    lab.life(container).fail()
+
+
+@scenario("create with a status other than 0", "--runtime")
+def a_runtime_that_cannot_be_executed(lab):
+    container = lab.container()
+    container.options["--runtime"] = "/"
+    container.launch()
+    container.let_go()
+    lab.note("sync pipe", container.line())
+    lab.note("end", container.line())
+    lab.note("status", container.wait())
+
+
+@scenario("pid file: none", each={"silent": b"", "with words": b"why\n"})
+def no_pid_file(lab, words):
+    container = lab.container(waits=False)
+    container.stub("stderr", words)
+    container.stub("no-pidfile")
+    lab.life(container).fail()
+
+
+@scenario("pid file: empty", "pid file: the pid", each={"empty": "", "zero": "0", "text": "abc", "negative": "-7"})
+def a_pid_file_without_a_pid(lab, text):
+    container = lab.container(waits=False)
+    container.stub("pidfile", text)
+    container.stub("stderr", "why\n")
+    lab.life(container, exit_command=False).fail()
+
+
+@scenario("no child of the monitor", "status of an unknown end")
+def reaped_by_the_runtime(lab):
+    """Its status is lost."""
+    container = lab.container("exit 6", waits=False)
+    container.stub("reap")
+    lab.life(container, clients=0).run()
+
+
+@scenario("exit status", "--exit-dir", "--persist-dir", each={"exit": "exits", "persist": "persist"})
+def a_result_that_cannot_be_written(lab, name):
+    container = lab.container("exit 3")
+    life = lab.life(container)
+    life.create()
+    os.rename(container.top / name, container.top / "elsewhere")
+    life.start()
+    life.finish()
+
+
+@scenario("pipes: the variable is no number", each={"SYNC": "SYNC", "START": "START"})
+def a_pipe_that_is_no_number(lab, name):
+    _broken_pipe(lab, name, "3x")
+
+
+@scenario("pipes: the descriptor is not open", each={"SYNC": "SYNC", "START": "START"})
+def a_pipe_that_is_not_open(lab, name):
+    _broken_pipe(lab, name, "77")
+
+
+def _broken_pipe(lab, name, number):
+    container = lab.container()
+    container.options["--sync"] = True
+    container.launch(prepare=lambda: container.environment.update({f"_OCI_{name}PIPE": number}))
+    os.write(container._start_pipe, b"\0")
+    status, said = container.end_of_first(), container.said()
+    lab.note("status", status)
+    lab.note("words", said)
+
+
+@scenario("the conmon pidfile cannot be written", "--conmon-pidfile")
+def an_unwritable_conmon_pidfile(lab):
+    container = lab.container()
+    container.options["--conmon-pidfile"] = str(container.top / "missing" / "pidfile")
+    container.launch()
+    os.write(container._start_pipe, b"\0")
+    status, said = container.end_of_first(), container.said()
+    lab.note("status", status)
+    lab.note("words", said)
+
+
+@scenario("LISTEN_PID: not a number", each={"text": "abc", "zero": "0", "trailing": "5x"})
+def socket_activation_of_nobody(lab, value):
+    container = lab.container(waits=False)
+    container.environment["LISTEN_PID"] = value
+    container.launch()
+    container.let_go()
+    line = container.line()
+    lab.note("sync pipe", line if b"-1" in line else "a pid")
+    lab.note("end", container.line())
+    lab.note("status", container.wait())
+
+
+@scenario("no child of the monitor")
+def left_to_another_parent(lab):
+    """While the container lives, the monitor waits."""
+    container = lab.container("exit 6")
+    parent = container.fifo("stub/parent")
+    life = lab.life(container)
+    life.create()
+    os.write(parent, b"\n")
+    wait_until(lambda: int(procfs.Process(container.pid).stat()[1]) == container.monitor.pid, "a new parent")
+    life.start()
+    life.finish()
