@@ -30,9 +30,9 @@ enum {
     STATE_PENDING_MAX = STATE_LINE_MAX_MOST + STATE_HOLD_SIZE + STATE_READ_SIZE,
     STATE_INPUT_SIZE = 2 * STATE_PENDING_MAX + STATE_READ_SIZE,
 
-    /* A batch is closed at this size, unless its first record is longer. A whole read of lines of
-     * 100 bytes fits. */
-    STATE_BATCH_SIZE = 98304,
+    /* A batch is closed at this size, unless its first record is longer. A whole read of an endless
+     * line fits; more would save a write or two per read of short lines, and cost its memory. */
+    STATE_BATCH_SIZE = 67584,
 
     /* The rest of a torn record, and a batch. There are two such areas: see log/k8s-file.c. */
     STATE_BATCH_AREA = 2 * (STATE_LINE_MAX_MOST + STATE_RECORD_OVERHEAD) + STATE_BATCH_SIZE,

@@ -5,6 +5,7 @@ All figures come from /proc and need no privilege for processes of the same user
 
 import os
 import re
+import select
 import stat
 
 
@@ -78,8 +79,26 @@ def unmapped_shared_kib(pid):
     return sum(max(0, size - mapped[inode]) for inode, size in files.items())
 
 
+def own_kib(pid):
+    """Memory that it made itself: neither programs nor libraries, of which the kernel maps more or less around each page
+    that is used. What is on a memfd counts."""
+    status = _read(f"/proc/{pid}/status")
+    return _kib(status, "RssAnon") + _kib(status, "RssShmem") + unmapped_shared_kib(pid)
+
+
 def private_kib(pid):
     """Memory that would come back if only this process ended, memfd pages included."""
     rollup = _read(f"/proc/{pid}/smaps_rollup")
     private = _kib(rollup, "Private_Clean") + _kib(rollup, "Private_Dirty")
     return private + _kib(rollup, "Private_Hugetlb") + unmapped_shared_kib(pid)
+
+
+def most(pid, done):
+    """Looks at it until the descriptor `done` can be read: (its peak RSS with what is on memfds, the most memory of its
+    own that was seen), in KiB."""
+    unmapped = own = 0
+    while True:
+        unmapped = max(unmapped, unmapped_shared_kib(pid))
+        own = max(own, own_kib(pid))
+        if select.select([done], [], [], 0.02)[0]:
+            return peak_rss_kib(pid) + unmapped, own
