@@ -55,3 +55,13 @@ notifying() {
 	tell notify-go end
 	equal 0 "$(podman wait notifying)"
 }
+
+@test "--sdnotify conmon: Podman says all of it, the container is not asked" {
+	mkfifo "$shared/unasked-go"
+	NOTIFY_SOCKET=$host container --sdnotify conmon -d --name unasked -- \
+		sh -c 'echo "<$NOTIFY_SOCKET>"; cat /shared/unasked-go'
+	wait_grep "^MAINPID=$(field unasked '{{.State.ConmonPid}}') READY=1\$" "$heard"
+	tell unasked-go end
+	equal 0 "$(podman wait unasked)"
+	equal $'<>\nend' "$(podman logs unasked)"
+}
