@@ -18,7 +18,7 @@ void text_append_json(GString *to, const char *text, size_t length);
 
 /* An amount of bytes for people, such as "812 B", "1.5 KiB" or "23 MiB", into a buffer of
  * TEXT_AMOUNT bytes, which is returned. */
-enum { TEXT_AMOUNT = 16 };
+enum { TEXT_AMOUNT = 24 };
 const char *text_amount(uint64_t bytes, char *buffer);
 
 /* A time in microseconds for people, such as "850 ms", "12 s", "3 min", "5 h" or "9 d"; also into
