@@ -1,4 +1,5 @@
 #include "ctl/command.h"
+#include "ctl/doctor.h"
 #include "ctl/text.h"
 #include "util/fd.h"
 
@@ -8,7 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const Command COMMANDS[] = {};
+static const Command COMMANDS[] = {
+    {"doctor", "looks for settings that let one container take this node down", doctor_run},
+};
 
 static void help(void)
 {
