@@ -63,8 +63,8 @@ static void examine_import(Examination *examination, Settings *settings, const c
                            const char *import)
 {
     g_autofree char *home = g_path_get_dirname(importer);
-    g_autofree char *path =
-        g_path_is_absolute(import) ? g_strdup(import) : g_build_filename(home, import, NULL);
+    /* Without "." and "..", so that a file has one name only. */
+    g_autofree char *path = g_canonicalize_filename(import, home);
     g_autofree char *directory = g_path_get_dirname(path);
     g_autofree char *pattern = g_path_get_basename(path);
     g_autoptr(GPtrArray) names = root_list(examination->root, directory, pattern);

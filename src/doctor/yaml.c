@@ -161,6 +161,15 @@ static bool read_events(Yaml *yaml, yaml_parser_t *parser)
     }
 }
 
+static unsigned count_lines(const char *text, size_t length)
+{
+    unsigned lines = length > 0 && text[length - 1] != '\n';
+
+    for (size_t i = 0; i < length; i++)
+        lines += text[i] == '\n';
+    return lines;
+}
+
 bool yaml_read(const char *text, size_t length, Settings *to, ReadError *error)
 {
     g_autoptr(GString) path = g_string_new(NULL);
@@ -175,5 +184,8 @@ bool yaml_read(const char *text, size_t length, Settings *to, ReadError *error)
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);
     read = read_events(&yaml, &parser);
     yaml_parser_delete(&parser);
+    /* libyaml tells of a missing end in the line after the last. */
+    if (!read)
+        error->line = MIN(error->line, count_lines(text, length));
     return read;
 }
