@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define NAME "Podman"
-#define DROP_IN "/etc/containers/containers.conf.d/99-conward-doctor.conf"
+#define DROP_IN "/containers/containers.conf.d/99-conward-doctor.conf"
 
 /* containers.conf(5): the later overrides the earlier. */
 static void read_all(Examination *examination, Settings *settings)
@@ -33,6 +33,7 @@ static void examine_size(Examination *examination, const Settings *settings)
     const Setting *driver = settings_find(settings, "containers.log_driver");
     bool to_file = driver != NULL && (strcmp(driver->text, "k8s-file") == 0 ||
                                       strcmp(driver->text, "json-file") == 0);
+    g_autofree char *drop_in = NULL;
     bool unlimited = limit != NULL ? limit->number <= 0 : to_file && settings->unread == 0;
     Finding *finding;
 
@@ -44,7 +45,9 @@ static void examine_size(Examination *examination, const Settings *settings)
     finding_at(finding, limit != NULL ? limit : driver);
     finding->why = "One container that prints much fills the disk.";
     finding->restart = "nothing; it holds for containers that are created from then on";
-    fix_log_size_max(examination, finding, limit, "containers", DROP_IN);
+    drop_in = g_strconcat(examination->user_config != NULL ? examination->user_config : "/etc",
+                          DROP_IN, NULL);
+    fix_log_size_max(examination, finding, limit, "containers", drop_in);
 }
 
 /* The places Podman would look for its monitor, in order: the elements of the last list, and of

@@ -95,6 +95,11 @@ static int read_all(int fd, char *text, size_t size, size_t *length)
     return 0;
 }
 
+static char *failure(const char *doing, int error)
+{
+    return g_strdup_printf("%s it failed: %s", doing, g_strerror(error));
+}
+
 char *root_read_fd(int fd, size_t *length, char **trouble)
 {
     g_autofree char *text = NULL;
@@ -103,7 +108,7 @@ char *root_read_fd(int fd, size_t *length, char **trouble)
 
     *trouble = NULL;
     if (fstat(fd, &st) < 0) {
-        *trouble = g_strdup(g_strerror(errno));
+        *trouble = failure("looking at", errno);
         return NULL;
     }
     if (!S_ISREG(st.st_mode)) {
@@ -114,7 +119,7 @@ char *root_read_fd(int fd, size_t *length, char **trouble)
     text = g_malloc(ROOT_FILE_MAX + 1);
     r = read_all(fd, text, ROOT_FILE_MAX + 1, length);
     if (r < 0)
-        *trouble = g_strdup(g_strerror(-r));
+        *trouble = failure("reading", -r);
     else if (*length > ROOT_FILE_MAX)
         *trouble = g_strdup("it is larger than 1 MiB");
     if (*trouble != NULL)
@@ -132,7 +137,7 @@ char *root_read(const Root *root, const char *path, size_t *length, char **troub
     if (fd >= 0)
         return root_read_fd(fd, length, trouble);
     if (fd != -ENOENT && fd != -ENOTDIR)
-        *trouble = g_strdup(g_strerror(-fd));
+        *trouble = failure("opening", -fd);
     return NULL;
 }
 

@@ -5,7 +5,9 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -251,6 +253,22 @@ def test_docker(node, text, line):
     node.put("etc/docker/daemon.json", text)
     found = node.examine()
     assert [one.get("line") for one in found] == ([] if line == 0 else [line])
+
+
+def test_podman_as_a_user():
+    """Only a look at this node itself reads a user's files; whatever else the node has is not looked at here."""
+    program = os.environ.get("CONWARDCTL", str(TOP / "build/src/conwardctl"))
+    with tempfile.TemporaryDirectory() as config:
+        os.chmod(config, 0o755)
+        node = Node(pathlib.Path(config))
+        file = node.put("containers/containers.conf.d/1.conf", '[containers]\nlog_driver = "k8s-file"\n')
+        copy = shutil.copy(program, config)
+        nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+        done = subprocess.run([copy, "doctor", "--json"], env=os.environ | {"XDG_CONFIG_HOME": config},
+                              capture_output=True, text=True, timeout=120, cwd="/", **nobody)
+        assert done.returncode == 1
+        (found,) = [one for one in map(json.loads, done.stdout.splitlines()) if one.get("file") == str(file)]
+        assert config + "/containers/containers.conf.d/99-conward-doctor.conf" in found["mend"]
 
 
 def test_docker_without_settings(node):
