@@ -1,5 +1,5 @@
-"""conwardctl doctor, on file systems made of the configuration files that programs really have. The program under test is
-$CONWARDCTL (default: build/src/conwardctl)."""
+"""conwardctl doctor, on file systems made of the configuration files that programs really have. The program under test
+is $CONWARDCTL (default: build/src/conwardctl)."""
 
 import json
 import os
@@ -274,6 +274,17 @@ def test_podman_as_a_user():
 def test_docker_without_settings(node):
     node.put("usr/bin/dockerd")
     assert node.examine()[0]["file"] == str(node.root / "etc/docker/daemon.json")
+
+
+def test_docker_with_options(node):
+    """dockerd does not start with the same setting in both places."""
+    node.put("usr/bin/dockerd")
+    node.put("etc/default/docker", '#DOCKER_OPTS="--log-driver=local"\n')
+    assert len(node.examine()) == 1
+    node.put("etc/systemd/system/docker.service.d/a.conf", "[Service]\nExecStart=dockerd \\\n --log-opt a=b\n")
+    assert node.examine("--fix") == []
+    assert "options of dockerd" in node.notes()[0]
+    assert not (node.root / "etc/docker").exists()
 
 
 def test_journald(node):
