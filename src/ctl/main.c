@@ -1,0 +1,48 @@
+#include "ctl/command.h"
+#include "ctl/doctor.h"
+#include "ctl/text.h"
+#include "util/fd.h"
+
+#include <glib.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const Command COMMANDS[] = {
+    {"doctor", "looks for settings that let one container take this node down", doctor_run},
+};
+
+static void help(void)
+{
+    printf(
+        "Usage: conwardctl COMMAND [OPTIONS] [ARGUMENTS]\n\n"
+        "Shows what the container monitors of this machine do, and names who makes trouble.\n\n");
+    for (size_t i = 0; i < G_N_ELEMENTS(COMMANDS); i++)
+        printf("  %-9s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+    printf("\nconwardctl COMMAND --help tells of its options; see also conwardctl(1).\n");
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+
+    fd_fill_stdio();
+    setlocale(LC_ALL, "");
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        help();
+        return ctl_finish(CTL_OK);
+    }
+    if (strcmp(name, "--version") == 0) {
+        printf("conwardctl %s\n", CONWARD_VERSION);
+        return ctl_finish(CTL_OK);
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(COMMANDS); i++)
+        if (strcmp(name, COMMANDS[i].name) == 0)
+            return ctl_finish(COMMANDS[i].run(argc - 1, argv + 1));
+    if (*name == 0)
+        ctl_say("no command given; conwardctl --help lists them");
+    else
+        ctl_say("there is no command '%s'; conwardctl --help lists them", name);
+    return CTL_WRONG;
+}

@@ -1,0 +1,142 @@
+#include "ctl/text.h"
+
+#include "ctl/command.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The length of the character at `text`, 0 if it is not valid UTF-8. */
+static size_t character(const char *text, size_t length)
+{
+    gunichar value = g_utf8_get_char_validated(text, (gssize)length);
+
+    if (value == (gunichar)-1 || value == (gunichar)-2)
+        return 0;
+    return (size_t)(g_utf8_next_char(text) - text);
+}
+
+/* C0, DEL and C1: a terminal may act on them. */
+static bool is_control(const char *text, size_t size)
+{
+    unsigned char first = (unsigned char)text[0];
+
+    if (size == 2)
+        return first == 0xc2 && (unsigned char)text[1] < 0xa0;
+    return size == 1 && (first < 0x20 || first == 0x7f);
+}
+
+void text_append_shown(GString *to, const char *text, size_t length)
+{
+    for (size_t at = 0; at < length;) {
+        size_t size = character(text + at, length - at);
+
+        if (size == 0 || is_control(text + at, size)) {
+            g_string_append_printf(to, "\\x%02x", (unsigned char)text[at]);
+            at++;
+            /* The second byte of an escaped C1 character is invalid by itself, and escaped, too. */
+            continue;
+        }
+        if (text[at] == '\\')
+            g_string_append_c(to, '\\');
+        g_string_append_len(to, text + at, (gssize)size);
+        at += size;
+    }
+}
+
+void text_append_json(GString *to, const char *text, size_t length)
+{
+    g_string_append_c(to, '"');
+    for (size_t at = 0; at < length;) {
+        size_t size = character(text + at, length - at);
+
+        if (size == 0) {
+            g_string_append(to, "\xef\xbf\xbd");
+            at++;
+        } else if (is_control(text + at, size)) {
+            g_string_append_printf(to, "\\u%04x", g_utf8_get_char(text + at));
+            at += size;
+        } else {
+            if (text[at] == '"' || text[at] == '\\')
+                g_string_append_c(to, '\\');
+            g_string_append_len(to, text + at, (gssize)size);
+            at += size;
+        }
+    }
+    g_string_append_c(to, '"');
+}
+
+const char *text_amount(uint64_t bytes, char *buffer)
+{
+    static const char *const UNITS[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double amount = (double)bytes;
+    size_t unit = 0;
+
+    while (amount >= 1023.95 && unit + 1 < G_N_ELEMENTS(UNITS)) {
+        amount /= 1024;
+        unit++;
+    }
+    if (unit == 0)
+        snprintf(buffer, TEXT_AMOUNT, "%" PRIu64 " B", bytes);
+    else
+        snprintf(buffer, TEXT_AMOUNT, amount < 9.95 ? "%.1f %s" : "%.0f %s", amount, UNITS[unit]);
+    return buffer;
+}
+
+const char *text_duration(int64_t microseconds, char *buffer)
+{
+    int64_t seconds = microseconds / G_USEC_PER_SEC;
+
+    if (seconds < 1)
+        snprintf(buffer, TEXT_AMOUNT, "%" PRId64 " ms", microseconds / 1000);
+    else if (seconds < 120)
+        snprintf(buffer, TEXT_AMOUNT, "%" PRId64 " s", seconds);
+    else if (seconds < 120 * 60)
+        snprintf(buffer, TEXT_AMOUNT, "%" PRId64 " min", seconds / 60);
+    else if (seconds < 48 * 3600)
+        snprintf(buffer, TEXT_AMOUNT, "%" PRId64 " h", seconds / 3600);
+    else
+        snprintf(buffer, TEXT_AMOUNT, "%" PRId64 " d", seconds / 86400);
+    return buffer;
+}
+
+void ctl_say(const char *format, ...)
+{
+    g_autoptr(GString) line = g_string_new("conwardctl: ");
+    g_autofree char *text = NULL;
+    va_list args;
+
+    va_start(args, format);
+    text = g_strdup_vprintf(format, args);
+    va_end(args);
+    text_append_shown(line, text, strlen(text));
+    fprintf(stderr, "%s\n", line->str);
+}
+
+bool ctl_parse(int *argc, char ***argv, const char *usage, const char *about,
+               const GOptionEntry *entries)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GOptionContext) context = g_option_context_new(usage);
+    g_autofree char *program = g_strconcat("conwardctl ", (*argv)[0], NULL);
+
+    g_set_prgname(program);
+    g_option_context_set_summary(context, about);
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (g_option_context_parse(context, argc, argv, &error))
+        return true;
+    ctl_say("%s; conwardctl %s --help tells of its options", error->message, (*argv)[0]);
+    return false;
+}
+
+int ctl_finish(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    if (errno == EPIPE)
+        return status;
+    ctl_say("standard output: %s", g_strerror(errno));
+    return CTL_FAILED;
+}

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * What conwardctl prints. Names, paths and log contents come from strangers: whatever goes to a
+ * terminal as a word of ours is escaped.
+ */
+
+/* Appends `length` bytes of text as they may be shown: control characters and what is not valid
+ * UTF-8 as \xNN, the backslash as \\. */
+void text_append_shown(GString *to, const char *text, size_t length);
+
+/* Appends a JSON string, with its quotation marks. Bytes that are not valid UTF-8 become U+FFFD. */
+void text_append_json(GString *to, const char *text, size_t length);
+
+/* An amount of bytes for people, such as "812 B", "1.5 KiB" or "23 MiB", into a buffer of
+ * TEXT_AMOUNT bytes, which is returned. */
+enum { TEXT_AMOUNT = 24 };
+const char *text_amount(uint64_t bytes, char *buffer);
+
+/* A time in microseconds for people, such as "850 ms", "12 s", "3 min", "5 h" or "9 d"; also into
+ * TEXT_AMOUNT bytes. */
+const char *text_duration(int64_t microseconds, char *buffer);
+
+/* Says one line on standard error: "conwardctl: TEXT". The text is escaped. */
+void ctl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * Parses a command's options with GLib; what is left in argv are its arguments. `usage` names
+ * those, `about` is the paragraph below the usage line. Returns false after saying what is wrong;
+ * the status is then CTL_WRONG. --help prints and exits.
+ */
+bool ctl_parse(int *argc, char ***argv, const char *usage, const char *about,
+               const GOptionEntry *entries);
+
+/*
+ * Flushes standard output. Returns `status`, or CTL_FAILED after saying why if what was printed did
+ * not get out; a reader that has gone away (EPIPE, as of `| head`) is no failure.
+ */
+int ctl_finish(int status);
