@@ -9,10 +9,8 @@
 #include <unistd.h>
 
 enum {
-    FILE_NAME_MOST = 200, /* leaves room below NAME_MAX for what a temporary file adds */
-    PARTIAL_FLUSH_MOST = 3600000,
+    FILE_NAME_MOST = 200,    /* leaves room below NAME_MAX for what a temporary file adds */
     LATE_OUTPUT_MOST = 4000, /* engines wait five seconds for the exit file */
-    PARTIAL_FLUSH_NEVER = -1,
 };
 
 void shared_options_clear(SharedOptions *shared)
@@ -177,14 +175,14 @@ static bool partial_flush_check(const char *text, const Messages *messages, int3
     uint64_t milliseconds = LOG_PARTIAL_FLUSH_DEFAULT;
 
     if (text != NULL && strcmp(text, "never") == 0) {
-        *flush = PARTIAL_FLUSH_NEVER;
+        *flush = LOG_PARTIAL_FLUSH_NEVER;
         return true;
     }
-    if (text != NULL && !number_parse(text, 0, PARTIAL_FLUSH_MOST, &milliseconds)) {
+    if (text != NULL && !number_parse(text, 0, LOG_PARTIAL_FLUSH_MOST, &milliseconds)) {
         message(messages, LEVEL_ERROR,
                 "--log-partial-flush '%s' is out of range: use a number of milliseconds from 0 to "
                 "%d, or the word never",
-                text, PARTIAL_FLUSH_MOST);
+                text, LOG_PARTIAL_FLUSH_MOST);
         return false;
     }
     *flush = (int32_t)milliseconds;

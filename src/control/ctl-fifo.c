@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,8 +44,39 @@ static bool is_size(int number)
     return number >= 0 && number <= SIZE_MOST;
 }
 
+/* `NAME VALUE` with one space between them; a decimal number, or `never`. */
+static int set_parse(const char *line, CtlRequest *request)
+{
+    static const struct {
+        const char *name;
+        CtlType type;
+        bool can_be_never;
+    } SETTINGS[] = {
+        {"log-line-max ", CTL_SET_LOG_LINE_MAX, false},
+        {"log-partial-flush ", CTL_SET_LOG_PARTIAL_FLUSH, true},
+    };
+
+    for (size_t i = 0; i < sizeof(SETTINGS) / sizeof(SETTINGS[0]); i++) {
+        size_t length = strlen(SETTINGS[i].name);
+        char *end;
+
+        if (strncmp(line, SETTINGS[i].name, length) != 0)
+            continue;
+        request->type = SETTINGS[i].type;
+        request->value = -1;
+        if (SETTINGS[i].can_be_never && strcmp(line + length, "never") == 0)
+            return 0;
+        errno = 0;
+        request->value = strtoll(line + length, &end, 10);
+        return errno == 0 && line[length] >= '0' && line[length] <= '9' && *end == '\0' ? 0 : -1;
+    }
+    return -1;
+}
+
 int ctl_parse(const char *line, CtlRequest *request)
 {
+    if (strncmp(line, "set ", 4) == 0)
+        return set_parse(line + 4, request);
     /* conmon's reader is scanf: leading zeros, signs and spaces are fine, more fields are ignored;
      * what is not a decimal number (0x10, 10.5) leaves a later field unread. */
     if (sscanf(line, "%d %d %d", &request->type, &request->height, &request->width) != 3)
@@ -120,26 +152,18 @@ static gboolean on_readable(gint fd, GIOCondition condition, gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
-int ctl_fifo_init(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, const char *bundle,
-                  const char *name, CtlParse parse, CtlArrived arrived, void *owner, Error *error)
+int ctl_fifo_init(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, const char *path,
+                  mode_t mode, CtlParse parse, CtlArrived arrived, void *owner, Error *error)
 {
-    char *path = g_strdup_printf("%s/%s", bundle, name);
-    int r = 0;
-
     *fifo = (CtlFifo){
         .state = state, .page = page, .fd = -1, .parse = parse, .arrived = arrived, .owner = owner};
     unlink(path);
-    if (mkfifo(path, 0660) < 0)
-        r = error_set(error, errno, "Cannot make the control fifo %s", path);
-    if (r == 0) {
-        /* Open for writing too: when the last other writer leaves, there is no hang-up. */
-        fifo->fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
-        if (fifo->fd < 0)
-            r = error_set(error, errno, "Cannot open the control fifo %s", path);
-    }
-    g_free(path);
-    if (r < 0)
-        return r;
+    if (mkfifo(path, mode) < 0)
+        return error_set(error, errno, "Cannot make the control fifo %s", path);
+    /* Open for writing too: when the last other writer leaves, there is no hang-up. */
+    fifo->fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    if (fifo->fd < 0)
+        return error_set(error, errno, "Cannot open the control fifo %s", path);
     fds_add(state, role, fifo->fd);
     fifo->source = watch_fd(fifo->fd, G_IO_IN, on_readable, fifo);
     return 0;

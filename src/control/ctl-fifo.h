@@ -4,10 +4,12 @@
 #include "util/error.h"
 
 #include <glib.h>
+#include <sys/types.h>
 
 /*
- * A control fifo in the bundle: lines of decimal numbers. `ctl` takes `TYPE HEIGHT WIDTH`, `winsz`
- * takes `HEIGHT WIDTH`, which is always a resize.
+ * A control fifo: lines of decimal numbers. `ctl` takes `TYPE HEIGHT WIDTH`, `winsz` takes `HEIGHT
+ * WIDTH`, which is always a resize. `ctl` also takes `set NAME VALUE`, which readers of numbers
+ * drop.
  *
  * What has been read and not yet acted on lies on the page, so that no request is lost. After a
  * crash one may be acted on twice; whatever is left must be acted on before anything is logged, for
@@ -16,12 +18,15 @@
 typedef enum CtlType {
     CTL_RESIZE = 1,
     CTL_REOPEN_LOG = 2,
+    CTL_SET_LOG_LINE_MAX = 100, /* ours; no line can say this number */
+    CTL_SET_LOG_PARTIAL_FLUSH,
 } CtlType;
 
 typedef struct CtlRequest {
     int type;
     int height;
     int width;
+    int64_t value; /* of a setting, -1 for `never`; not checked for what it means */
 } CtlRequest;
 
 /* Parses one line without its newline. Returns 0, or -1 if it is not a request. */
@@ -45,11 +50,11 @@ typedef struct CtlFifo {
     }
 
 /*
- * Makes the fifo `bundle`/`name` anew, mode 0660 less the umask, and reads it. Lines that are not
- * requests are dropped. Returns 0, or negative with *error filled.
+ * Makes the fifo anew, its mode less the umask, and reads it. Lines that are not requests are
+ * dropped. Returns 0, or negative with *error filled.
  */
-int ctl_fifo_init(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, const char *bundle,
-                  const char *name, CtlParse parse, CtlArrived arrived, void *owner, Error *error);
+int ctl_fifo_init(CtlFifo *fifo, State *state, FdRole role, CtlPage *page, const char *path,
+                  mode_t mode, CtlParse parse, CtlArrived arrived, void *owner, Error *error);
 
 /* Goes on with the fifo that another image of this program has left, and acts on what it had read.
  */

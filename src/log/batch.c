@@ -1,6 +1,7 @@
 #include "log/batch.h"
 
 #include "log/record.h"
+#include "util/clock.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -172,8 +173,11 @@ static int write_from(BatchFile *file, uint64_t done)
 {
     const LogCursors *live = state_cursors(file->state);
     const uint8_t *batch = file->state->output + live->batch_offset;
+    LogPage *page = &file->state->page->log;
     LogCursors *next;
 
+    /* A disk that hangs blocks us: who looks on can see it, and since when. */
+    page->blocked_since = clock_boottime_us();
     while (done < live->batch_length) {
         ssize_t n = write(file->fd, batch + done, live->batch_length - done);
 
@@ -182,12 +186,16 @@ static int write_from(BatchFile *file, uint64_t done)
 
             if (number == EINTR)
                 continue;
+            page->blocked_since = 0;
+            page->write_errors++;
+            page->last_error = number;
             batch_lose(file, done);
             return -number;
         }
         done += (uint64_t)n;
         FAULT_POINT();
     }
+    page->blocked_since = 0;
 
     next = state_cursors_next(file->state);
     next->batch_length = 0;

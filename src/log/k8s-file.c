@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,6 +44,23 @@ static uint8_t *batch_begin(K8sFile *file, LogCursors *next)
     next->log_before = batch_file_size(&file->to);
     memcpy(output + next->batch_offset, rest, next->rest_length);
     return output + next->batch_offset;
+}
+
+/* What a record says of the line that it belongs to. */
+static void count_line(LogCounters *counters, uint64_t length, bool full, uint32_t limit,
+                       struct timespec now)
+{
+    uint64_t before = counters->line;
+
+    counters->line += length;
+    counters->longest = MAX(counters->longest, counters->line);
+    counters->long_lines += before <= limit && counters->line > limit;
+    if (full) {
+        counters->line = 0;
+        counters->line_since = 0;
+    } else if (before == 0) {
+        counters->line_since = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    }
 }
 
 typedef enum Built {
@@ -103,6 +121,7 @@ static Built batch_build(K8sFile *file, LogCursors *next, StreamId stream, Split
             counters->records++;
             counters->partials += !full;
         }
+        count_line(counters, split.length, full, file->limits.line_max, now);
         next->start[stream] = start + content;
     }
 }
@@ -243,6 +262,7 @@ int k8s_file_reopen(K8sFile *file, Error *error)
     *error = (Error)ERROR_NULL;
     state_commit(&page->reopening, 1);
     r = replace(file, error);
+    page->reopens += r == 0;
     state_commit(&page->reopening, 0);
     return r;
 }

@@ -1,6 +1,7 @@
 #include "monitor/monitor.h"
 
 #include "monitor/foreground.h"
+#include "process/children.h"
 #include "process/file-limit.h"
 #include "process/oom-score.h"
 #include "process/sync-pipe.h"
@@ -19,17 +20,17 @@ enum { MONITOR_OOM_SCORE = -1000 };
 
 void monitor_open_log(Monitor *monitor, int fd)
 {
-    const Config *config = monitor->config;
+    const char *path = monitor->config->log_path;
+    const SettingsPage *settings = &monitor_page(monitor)->settings;
     const K8sLimits limits = {
-        .line_max = config->log_line_max,
-        .partial_flush = config->log_partial_flush,
-        .size_max = config->log_size_max,
-        .global_size_max = config->log_global_size_max,
+        .line_max = settings->log_line_max,
+        .partial_flush = settings->log_partial_flush,
+        .size_max = settings->log_size_max,
+        .global_size_max = settings->log_global_size_max,
     };
 
-    if (config->log_path == NULL)
-        return;
-    k8s_file_init(&monitor->log, &monitor->state, fd, config->log_path, limits);
+    if (path != NULL)
+        k8s_file_init(&monitor->log, &monitor->state, fd, path, limits);
 }
 
 void monitor_set_running(Monitor *monitor)
@@ -130,6 +131,7 @@ void monitor_deinit(Monitor *monitor)
     fd_close(&monitor->pipes.start_fd);
     fd_close(&monitor->pipes.attach_fd);
     k8s_file_deinit(&monitor->log);
+    state_discard(&monitor->state);
     state_deinit(&monitor->state);
 }
 
@@ -138,6 +140,7 @@ typedef struct Inherited {
     int oom_score_adj;
     uint64_t file_limit;
     sigset_t mask;
+    char engine[PAGE_COMM_MAX]; /* the name of our caller */
 } Inherited;
 
 /* Without it the monitor goes on all the same: it only can not survive a crash. */
@@ -154,7 +157,7 @@ static int make_state(Monitor *monitor, const Inherited *inherited, Error *error
 {
     Page *page;
 
-    if (state_create(&monitor->state, error) < 0)
+    if (state_create(&monitor->state, true, error) < 0)
         return monitor_own_failure(monitor->config);
     page = monitor_page(monitor);
     page->old_oom_score_adj = inherited->oom_score_adj;
@@ -163,6 +166,13 @@ static int make_state(Monitor *monitor, const Inherited *inherited, Error *error
     prctl(PR_GET_NAME, page->comm);
     build_id(page->build_id, sizeof(page->build_id));
     snprintf(page->id, sizeof(page->id), "%s", monitor->config->cid);
+    page->settings = (SettingsPage){
+        .log_size_max = monitor->config->log_size_max,
+        .log_global_size_max = monitor->config->log_global_size_max,
+        .log_line_max = monitor->config->log_line_max,
+        .log_partial_flush = monitor->config->log_partial_flush,
+    };
+    monitor_describe(monitor, inherited->engine);
     return 0;
 }
 
@@ -235,13 +245,14 @@ static int take_pipes(const Config *config, EnginePipes *pipes, Error *error)
 int monitor_main(const Config *config, char **argv)
 {
     bool engine = config->kind != KIND_RUN;
-    Inherited inherited = {oom_score_get(), file_limit_raise(), {{0}}};
+    Inherited inherited = {oom_score_get(), file_limit_raise(), {{0}}, ""};
     int started_fd = -1;
     EnginePipes pipes = ENGINE_PIPES_NULL;
     Error error = ERROR_NULL;
     int status = -1;
 
     sigprocmask(SIG_SETMASK, NULL, &inherited.mask);
+    child_comm(getppid(), inherited.engine);
     oom_score_set(MONITOR_OOM_SCORE);
     signals_ignore();
     if (engine && (take_pipes(config, &pipes, &error) < 0 ||

@@ -190,6 +190,11 @@ void monitor_hurry(Monitor *monitor);
 /* The status to exit with, as engines expect it of the monitor. */
 int monitor_exit_status(const Monitor *monitor);
 
+/* --- describe.c --- */
+
+/* Writes to the page who this is, for who looks on. `engine` is the name of our caller. */
+void monitor_describe(const Monitor *monitor, const char *engine);
+
 /* --- timers.c --- */
 
 /* Adds the one source of all deadlines to the main loop. */
@@ -211,7 +216,8 @@ int monitor_requests_adopt(Monitor *monitor, Error *error);
 void monitor_reap(Monitor *monitor);
 void monitor_requests_deinit(Monitor *monitor);
 
-/* Opens the log, or goes on with the one in `fd`; a configuration without a log has none. */
+/* Opens the log, or goes on with the one in `fd`; a configuration without a log has none. The
+ * page says which limits it has. */
 void monitor_open_log(Monitor *monitor, int fd);
 
 /* From the first event to the last. Returns the exit status of the program. */

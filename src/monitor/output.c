@@ -88,6 +88,21 @@ static void speak_of_spool(Monitor *monitor)
             monitor->config->bundle, strerror(failure));
 }
 
+/* How long the container is made to wait, for who looks on. */
+static void note_held(Page *page, StreamId id, bool held)
+{
+    int64_t *since = &page->held_since[id];
+
+    if (held == (*since != 0))
+        return;
+    if (held) {
+        *since = clock_boottime_us();
+    } else {
+        page->held_time[id] += (uint64_t)(clock_boottime_us() - *since);
+        *since = 0;
+    }
+}
+
 /*
  * A stream whose slowest reader lags too far behind is not read, so that its writer waits: if there
  * is no room for the rest in the spool. Always for both: a client that is found dead while one
@@ -99,8 +114,12 @@ static void hold_or_go_on(Monitor *monitor)
     speak_of_spool(monitor);
     if (monitor_page(monitor)->phase > PHASE_DRAINING)
         return;
-    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
-        stream_watch(&monitor->streams[i], outlets_held(monitor, i) < STATE_HOLD_SIZE);
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        bool on = outlets_held(monitor, i) < STATE_HOLD_SIZE;
+
+        note_held(monitor_page(monitor), i, !on);
+        stream_watch(&monitor->streams[i], on);
+    }
 }
 
 void monitor_outlets_pump(Monitor *monitor)

@@ -1,8 +1,11 @@
 #include "monitor/monitor.h"
 
 #include "process/children.h"
+#include "state/page-file.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 /*
@@ -67,6 +70,26 @@ static void on_signal(const struct signalfd_siginfo *info, void *owner)
     }
 }
 
+/* A setting changes, for what is logged from now on. What may not be is left as it was: who asked
+ * sees that the page's generation stays. */
+static void set(Monitor *monitor, const CtlRequest *request)
+{
+    SettingsPage *settings = &monitor_page(monitor)->settings;
+    int64_t value = request->value;
+
+    if (request->type == CTL_SET_LOG_LINE_MAX && value >= LOG_LINE_MAX_LEAST &&
+        value <= LOG_LINE_MAX_MOST)
+        state_commit(&settings->log_line_max, (uint32_t)value);
+    else if (request->type == CTL_SET_LOG_PARTIAL_FLUSH && value >= LOG_PARTIAL_FLUSH_NEVER &&
+             value <= LOG_PARTIAL_FLUSH_MOST)
+        state_commit(&settings->log_partial_flush, (int32_t)value);
+    else
+        return;
+    monitor->log.limits.line_max = settings->log_line_max;
+    monitor->log.limits.partial_flush = settings->log_partial_flush;
+    state_commit(&settings->generation, settings->generation + 1);
+}
+
 static void on_ctl(const CtlRequest *request, void *owner)
 {
     Monitor *monitor = owner;
@@ -74,9 +97,9 @@ static void on_ctl(const CtlRequest *request, void *owner)
 
     if (request->type == CTL_RESIZE)
         monitor_resize(monitor, request->height, request->width);
-    if (request->type != CTL_REOPEN_LOG || !monitor_has_log(monitor))
-        return;
-    if (k8s_file_reopen(&monitor->log, &error) < 0)
+    else if (request->type != CTL_REOPEN_LOG)
+        set(monitor, request);
+    else if (monitor_has_log(monitor) && k8s_file_reopen(&monitor->log, &error) < 0)
         message(&monitor->config->messages, LEVEL_ERROR, "%s. The log goes on where it was",
                 error.text);
 }
@@ -100,16 +123,23 @@ int monitor_requests_init(Monitor *monitor, Error *error)
     Page *page = monitor_page(monitor);
     const Config *config = monitor->config;
     const char *bundle = config->bundle;
+    char path[PATH_MAX];
     int r = monitor_take_signals(monitor, error);
 
-    if (r < 0 || bundle == NULL || config->passthrough)
+    if (r < 0 || config->passthrough)
         return r;
-    r = ctl_fifo_init(&monitor->ctl, &monitor->state, FD_CTL, &page->ctl, bundle, "ctl", ctl_parse,
-                      on_ctl, monitor, error);
-    if (r == 0)
-        r = ctl_fifo_init(&monitor->winsz, &monitor->state, FD_WINSZ, &page->winsz, bundle, "winsz",
-                          winsz_parse, on_ctl, monitor, error);
-    return r;
+    /* Without a bundle, the fifo is beside the page, where everybody can look. */
+    if (bundle == NULL && !page_file_beside(monitor->state.page_fd, PAGE_FILE_CTL, path))
+        return 0;
+    if (bundle != NULL && snprintf(path, sizeof(path), "%s/ctl", bundle) >= PATH_MAX)
+        return error_set(error, ENAMETOOLONG, "Cannot make the control fifo in %s", bundle);
+    r = ctl_fifo_init(&monitor->ctl, &monitor->state, FD_CTL, &page->ctl, path,
+                      bundle != NULL ? 0660 : 0600, ctl_parse, on_ctl, monitor, error);
+    if (r < 0 || bundle == NULL)
+        return r;
+    snprintf(path, sizeof(path), "%s/winsz", bundle);
+    return ctl_fifo_init(&monitor->winsz, &monitor->state, FD_WINSZ, &page->winsz, path, 0660,
+                         winsz_parse, on_ctl, monitor, error);
 }
 
 int monitor_requests_adopt(Monitor *monitor, Error *error)

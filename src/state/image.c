@@ -1,5 +1,6 @@
 #include "state/image.h"
 
+#include "state/page-file.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -98,21 +99,6 @@ int image_execute(const Image *image)
     return -error;
 }
 
-/* Whether the descriptor is a memory file of ours, whatever has become of its content. */
-static bool is_page(int fd)
-{
-    char name[32];
-    char target[64];
-    ssize_t length;
-
-    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-    length = readlink(name, target, sizeof(target) - 1);
-    if (length < 0)
-        return false;
-    target[length] = '\0';
-    return strstr(target, "memfd:" STATE_PAGE_NAME) != NULL;
-}
-
 bool image_is_resumed(int *page_fd, char id[PAGE_ID_MAX])
 {
     const char *value = getenv(variable);
@@ -120,7 +106,7 @@ bool image_is_resumed(int *page_fd, char id[PAGE_ID_MAX])
     Page page;
 
     unsetenv(variable);
-    if (fd <= STDERR_FILENO || !is_page(fd))
+    if (fd <= STDERR_FILENO || !page_file_is(fd))
         return false;
     fd_set_cloexec(fd, true);
     *page_fd = fd;

@@ -5,13 +5,14 @@
 /*
  * The page: all that another image of this program needs to carry on, besides the buffers. Plain
  * numbers, no pointers; its layout is the contract between the image that wrote it and the one
- * that reads it.
+ * that reads it. Others may look at it, too (state/page-file.h says where): what they see is a
+ * moment's state if `log.live` is the same before and after.
  *
  * The commit discipline: data first, then ONE aligned store that makes it count. Every field
  * marked "commit" is such a store and is written through state_commit().
  */
 enum {
-    PAGE_VERSION = 1,
+    PAGE_VERSION = 2,
     PAGE_SIZE_BYTES = 8192,
     PAGE_CLIENTS_MAX = 64,
     PAGE_FDS_MAX = 96,
@@ -66,6 +67,10 @@ typedef struct LogCounters {
     uint64_t lost_bytes; /* content that a failed write lost */
     uint64_t lost_records;
     uint64_t capped_bytes; /* content left out by --log-global-size-max */
+    uint64_t long_lines;   /* lines that needed more than one record because of their length */
+    uint64_t longest;      /* longest line so far, in bytes, the open one included */
+    uint64_t line;         /* of the open line: bytes that records hold, 0 = no such line */
+    int64_t line_since;    /* and when its first record was made, CLOCK_REALTIME microseconds */
 } LogCounters;
 
 /*
@@ -92,9 +97,24 @@ typedef struct LogCursors {
 
 typedef struct LogPage {
     LogCursors set[2];
-    uint64_t live;      /* commit: 0 or 1 */
+    uint64_t live;      /* commit: how often sets were flipped; the lowest bit is the live one */
     uint64_t reopening; /* commit: 1 while the file is being replaced: the steps are repeated */
+
+    /* For who looks on; not of use for going on. */
+    int64_t blocked_since; /* since when a write has not returned, CLOCK_BOOTTIME microseconds */
+    uint64_t reopens;
+    uint64_t write_errors;
+    int32_t last_error; /* errno of the last of them */
 } LogPage;
+
+/* What is in force, on the page because requests may change some of it. 0 = no limit. */
+typedef struct SettingsPage {
+    uint64_t generation; /* commit: changes so far */
+    int64_t log_size_max;
+    int64_t log_global_size_max;
+    uint32_t log_line_max;
+    int32_t log_partial_flush; /* milliseconds, 0 = at every read, -1 = never */
+} SettingsPage;
 
 /* A reader of the raw output: an attach client, or our own stdout and stderr (`conward run`). */
 typedef struct OutletPage {
@@ -187,6 +207,12 @@ typedef struct Page {
     uint32_t version;
     uint32_t size;
 
+    /* Who this is; the texts are behind the page. */
+    uint32_t kind;      /* Kind of monitor/config.h */
+    uint32_t has_log;   /* 1: a k8s-file; 0: nothing is logged */
+    uint64_t process;   /* start time of the monitor's process in /proc/PID/stat, in clock ticks */
+    int64_t started_at; /* CLOCK_REALTIME microseconds */
+
     uint32_t phase;         /* commit */
     uint32_t reported;      /* commit: ReportStep bits */
     int32_t monitor_pid;    /* whose page this is; a forked child sees that it is not its own */
@@ -228,7 +254,10 @@ typedef struct Page {
     uint64_t attach_device;        /* of the attach socket's file: only our own is removed */
     uint64_t attach_inode;
 
+    SettingsPage settings;
     StreamPage streams[STREAMS];
+    int64_t held_since[STREAMS]; /* not read because of slow readers, CLOCK_BOOTTIME microseconds */
+    uint64_t held_time[STREAMS]; /* how long that lasted in all, in microseconds */
     LogPage log;
     FeedPage feed;
     CtlPage ctl;

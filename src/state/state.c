@@ -1,6 +1,7 @@
 #include "state/state.h"
 
 #include "state/fds.h"
+#include "state/page-file.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -67,15 +68,18 @@ static int memory_file(const char *name, off_t size, Error *error)
     return fd_steal(&fd);
 }
 
-static int make_files(State *state, Error *error)
+static int make_files(State *state, bool findable, Error *error)
 {
-    int r = memory_file(STATE_PAGE_NAME, PAGE_SIZE_BYTES, error);
+    int r = findable ? page_file_create() : -1;
 
+    if (r < 0)
+        r = memory_file(PAGE_MEMORY_NAME, PAGE_SIZE_BYTES, error);
     if (r < 0)
         return r;
     state->page_fd = r;
     r = memory_file("conward-buffers", BUFFERS_SIZE, error);
     if (r < 0) {
+        page_file_remove(state->page_fd);
         fd_close(&state->page_fd);
         return r;
     }
@@ -83,25 +87,38 @@ static int make_files(State *state, Error *error)
     return 0;
 }
 
-int state_create(State *state, Error *error)
+int state_create(State *state, bool findable, Error *error)
 {
     int r;
 
     *state = (State)STATE_NULL;
-    r = make_files(state, error);
+    r = make_files(state, findable, error);
     if (r == 0 || r == -EFBIG)
         r = map_both(state, error);
     if (r < 0) {
+        state_discard(state);
         state_deinit(state);
         return r;
     }
-    state->page->magic = PAGE_MAGIC;
     state->page->version = PAGE_VERSION;
     state->page->size = sizeof(Page);
     state->page->monitor_pid = getpid();
+    __atomic_store_n(&state->page->magic, PAGE_MAGIC,
+                     __ATOMIC_RELEASE); /* who looks on can begin */
     if (state->buffers_fd >= 0)
         fds_add(state, FD_BUFFERS, state->buffers_fd);
     return 0;
+}
+
+void state_discard(State *state)
+{
+    page_file_remove(state->page_fd);
+}
+
+void state_describe(const State *state, const struct iovec *parts, int count)
+{
+    if (state->page_fd >= 0 && pwritev(state->page_fd, parts, count, PAGE_SIZE_BYTES) < 0)
+        return; /* the page itself says enough to be of use */
 }
 
 static int check_size(int fd, off_t size, Error *error)
@@ -110,7 +127,7 @@ static int check_size(int fd, off_t size, Error *error)
 
     if (fstat(fd, &st) < 0)
         return error_set(error, errno, "Cannot look at the monitor's state");
-    if (st.st_size != size)
+    if (st.st_size < size)
         return error_set(error, 0, "The monitor's state has %lld bytes where %lld are expected",
                          (long long)st.st_size, (long long)size);
     return 0;
@@ -121,7 +138,7 @@ static bool is_plausible(const Page *page)
 {
     const LogCursors *live = &page->log.set[page->log.live & 1];
 
-    if (page->log.live > 1 || page->phase > PHASE_GONE)
+    if (page->phase > PHASE_GONE)
         return false;
     if (live->batch_offset > STATE_BATCH_AREA || live->batch_length > STATE_BATCH_AREA ||
         live->rest_length > live->batch_length)
@@ -170,6 +187,7 @@ int state_adopt(State *state, int page_fd, Error *error)
     if (r == 0)
         return 0;
 fail:
+    state_discard(state);
     state_deinit(state);
     return r;
 }
@@ -216,7 +234,8 @@ void state_trim(State *state, const uint64_t keep_from[STREAMS])
 LogCursors *state_cursors_next(State *state)
 {
     LogPage *log = &state->page->log;
+    LogCursors *next = &log->set[~log->live & 1];
 
-    log->set[!log->live] = log->set[log->live];
-    return &log->set[!log->live];
+    *next = log->set[log->live & 1];
+    return next;
 }

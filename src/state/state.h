@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 /*
  * The two mappings that outlive a crash: the page, and the buffers (a sparse memory file: an input
@@ -44,8 +45,6 @@ enum {
     STATE_QUIET_SIZE = 16384, /* buffers in use up to this size are left alone */
 };
 
-#define STATE_PAGE_NAME "conward-page"
-
 typedef struct State {
     int page_fd;    /* -1: see state_create() */
     int buffers_fd; /* -1: likewise */
@@ -67,9 +66,11 @@ typedef struct State {
  * (RLIMIT_FSIZE) they have no descriptors: the container can be watched all the same, but no other
  * image of this program could take over.
  *
+ * findable: the page is in a directory where others look for it, if there is one; see page-file.h.
+ *
  * Returns 0, or a negative value with *error filled.
  */
-int state_create(State *state, Error *error);
+int state_create(State *state, bool findable, Error *error);
 
 /*
  * Maps the page that another image of this program left in a descriptor, and the buffers whose
@@ -79,6 +80,15 @@ int state_create(State *state, Error *error);
 int state_adopt(State *state, int page_fd, Error *error);
 
 void state_deinit(State *state);
+
+/* Takes the page's file away, if it has one: nobody will need it any more. */
+void state_discard(State *state);
+
+/*
+ * Writes the texts behind the page, as page-file.h says, in `count` parts. That they cannot be
+ * written only makes the monitor harder to recognise.
+ */
+void state_describe(const State *state, const struct iovec *parts, int count);
 
 /* Whether a burst has left more memory in the buffers than a quiet container needs. */
 static inline bool state_is_swollen(const State *state)
@@ -109,7 +119,7 @@ static inline const LogCursors *state_cursors(const State *state)
 {
     const LogPage *log = &state->page->log;
 
-    return &log->set[log->live];
+    return &log->set[log->live & 1];
 }
 
 /* The idle set as a copy of the live one, to be changed and then committed. */
@@ -123,4 +133,5 @@ static inline void state_touch(State *state, size_t size)
 }
 
 /* Makes the idle set the live one: the commit of everything that was changed in it. */
-#define state_cursors_commit(state) state_commit(&(state)->page->log.live, !(state)->page->log.live)
+#define state_cursors_commit(state) \
+    state_commit(&(state)->page->log.live, (state)->page->log.live + 1)

@@ -23,7 +23,7 @@ import pytest
 
 import engine
 import k8slog
-from crashes import Witness
+from crashes import Witness, page
 from engine import CRIO, PODMAN
 from exec_engine import Exec, ExecSync
 from notify import Sender, notifying
@@ -140,7 +140,8 @@ class Play:
 
 def whole_life(play):
     container = play.container(
-        command="echo began >> beginnings; echo one; printf two >&2; read word < go; seq 1 3000; read word < go; exit 7"
+        command="echo began >> beginnings; echo one; printf two >&2; read word < go; seq 1 3000; "
+        "printf %0300d 0 >&2; read word < go; exit 7"
     )
     go = container.fifo("go")
     witness = Witness(container)
@@ -152,6 +153,8 @@ def whole_life(play):
     container.log.rename(before)
     container.control("2 0 0\n")
     wait_until(container.log.exists, "the new log")
+    container.control("set log-line-max 256\nset log-partial-flush 2\n")
+    wait_until(lambda: page(container.monitor.pid)["log_partial_flush"] == 2, "the new settings")
     os.write(go, b"\n")
     container.wait_log(b" 3000\n")
     os.write(go, b"\n")
@@ -160,7 +163,8 @@ def whole_life(play):
     assert sorted(os.listdir(container.logs)) == ["before", "ctr.log"]
     assert (container.bundle / "beginnings").read_text() == "began\n"
     records = k8slog.records(before.read_bytes()) + container.records()
-    for stream, wanted in (("stdout", b"one\n" + k8slog.numbered(1, 3000)), ("stderr", b"two")):
+    assert max(len(record.content) for record in records) <= 256
+    for stream, wanted in (("stdout", b"one\n" + k8slog.numbered(1, 3000)), ("stderr", b"two" + b"0" * 300)):
         assert k8slog.output(records, stream) == wanted
         assert client.output(stream) == wanted
 

@@ -192,7 +192,7 @@ class Trouble:
 
 
 def page(pid):
-    """What a monitor's page says of its crashes, as a dictionary: see page.c."""
+    """What a monitor's page says, as a dictionary of numbers: see page.c."""
     said = subprocess.run([page_tool(), str(pid)], stdout=subprocess.PIPE, check=True).stdout.decode()
     return {name: int(number) for name, _, number in (line.partition("=") for line in said.splitlines())}
 

@@ -1,10 +1,11 @@
 /*
- * Shows what a monitor's page says of its crashes:
+ * Shows what a monitor's page says of its crashes, and of the settings that can be changed:
  *
  *   page PID
  *
  * Prints lines NAME=NUMBER. Ends with 0, or with 1 if that process has no page.
  */
+#include "state/page-file.h"
 #include "state/state.h"
 
 #include <dirent.h>
@@ -32,7 +33,8 @@ static int open_page(const char *pid)
         if (length < 0)
             continue;
         target[length] = '\0';
-        if (strstr(target, "memfd:" STATE_PAGE_NAME) != NULL)
+        if (strstr(target, "memfd:" PAGE_MEMORY_NAME) != NULL ||
+            strstr(target, PAGE_FILE_SUFFIX) != NULL)
             fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC);
     }
     if (dir != NULL)
@@ -54,5 +56,8 @@ int main(int argc, char **argv)
     printf("crashes_stuck=%u\n", page.crashes_stuck);
     printf("signal=%d\n", page.crash.signal);
     printf("code=%d\n", page.crash.code);
+    printf("generation=%lu\n", (unsigned long)page.settings.generation);
+    printf("log_line_max=%u\n", page.settings.log_line_max);
+    printf("log_partial_flush=%d\n", page.settings.log_partial_flush);
     return EXIT_SUCCESS;
 }

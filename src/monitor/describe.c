@@ -1,0 +1,95 @@
+#include "monitor/monitor.h"
+
+#include "state/page-file.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * What the page says of this monitor to who looks on: what does not change.
+ */
+
+enum {
+    TEXTS_MOST = 16,
+};
+
+typedef struct Texts {
+    struct iovec parts[TEXTS_MOST * 4];
+    int count;
+} Texts;
+
+static void add_part(Texts *texts, const char *text, size_t length)
+{
+    texts->parts[texts->count++] = (struct iovec){(void *)text, length};
+}
+
+static void add(Texts *texts, const char *name, const char *value)
+{
+    if (value == NULL)
+        return;
+    add_part(texts, name, strlen(name));
+    add_part(texts, "=", 1);
+    add_part(texts, value, strlen(value));
+    add_part(texts, "", 1); /* the NUL byte */
+}
+
+/* The same path for who is in another directory; `absolute` is room for it. */
+static const char *from_anywhere(const char *path, char absolute[PATH_MAX])
+{
+    char directory[PATH_MAX];
+
+    if (path == NULL || path[0] == '/' || getcwd(directory, sizeof(directory)) == NULL ||
+        snprintf(absolute, PATH_MAX, "%s/%s", directory, path) >= PATH_MAX)
+        return path;
+    return absolute;
+}
+
+/* The time at which this process started, in clock ticks since the boot: with the pid, it tells
+ * processes apart for ever. 0 if /proc does not say. */
+static uint64_t start_of_process(void)
+{
+    char text[1024];
+    FILE *file = fopen("/proc/self/stat", "re");
+    size_t length = file != NULL ? fread(text, 1, sizeof(text) - 1, file) : 0;
+    unsigned long long ticks = 0;
+    const char *behind_name;
+
+    if (file != NULL)
+        fclose(file);
+    text[length] = '\0';
+    behind_name = strrchr(text, ')');
+    if (behind_name != NULL)
+        sscanf(behind_name + 1,
+               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &ticks);
+    return ticks;
+}
+
+void monitor_describe(const Monitor *monitor, const char *engine)
+{
+    const Config *config = monitor->config;
+    Page *page = monitor_page(monitor);
+    char log[PATH_MAX];
+    char bundle[PATH_MAX];
+    struct timespec now;
+    Texts texts = {.count = 0};
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    page->started_at = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    page->process = start_of_process();
+    page->kind = config->kind;
+    page->has_log = config->log_path != NULL;
+
+    add(&texts, "name", config->name);
+    add(&texts, "cuuid", config->cuuid);
+    add(&texts, "engine", engine);
+    add(&texts, "runtime", config->runtime);
+    add(&texts, "command", config->command != NULL ? config->command[0] : NULL);
+    add(&texts, "log", from_anywhere(config->log_path, log));
+    add(&texts, "bundle", from_anywhere(config->bundle, bundle));
+    state_describe(&monitor->state, texts.parts, texts.count);
+}

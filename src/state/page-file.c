@@ -1,0 +1,120 @@
+#include "state/page-file.h"
+
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Makes the directory if need be. Others may look into it, whatever the umask; links are not
+ * followed. Returns a descriptor or -errno. */
+static int open_directory(const char *path)
+{
+    bool made = mkdir(path, 0755) == 0;
+    int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    if (made && chmod(path, 0755) < 0) {
+        /* Only its owner finds the page then. */
+    }
+    return fd;
+}
+
+static int create_in(const char *directory)
+{
+    CLEANUP_FD int at = open_directory(directory);
+    CLEANUP_FD int fd = -1;
+    uint32_t number;
+    char name[40];
+    int r;
+
+    if (at < 0)
+        return at;
+    if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
+        return -EAGAIN;
+    snprintf(name, sizeof(name), "%d-%08" PRIx32 PAGE_FILE_SUFFIX, (int)getpid(), number);
+    fd = openat(at, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    /* On a full file system a page without its memory would be a SIGBUS later. */
+    r = posix_fallocate(fd, 0, PAGE_SIZE_BYTES);
+    if (r != 0) {
+        unlinkat(at, name, 0);
+        return -r;
+    }
+    return fd_steal(&fd);
+}
+
+int page_file_create(void)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    char directory[PATH_MAX];
+    int fd = create_in(PAGE_FILE_DIRECTORY);
+
+    if (fd < 0 && runtime != NULL && runtime[0] == '/' &&
+        snprintf(directory, sizeof(directory), "%s/conward", runtime) < PATH_MAX)
+        fd = create_in(directory);
+    return fd;
+}
+
+/* The kernel's name of what is open. Returns whether there is one that fits. */
+static bool name_of(int fd, char name[PATH_MAX])
+{
+    char link[32];
+    ssize_t length;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    length = readlink(link, name, PATH_MAX - 1);
+    if (length < 0)
+        return false;
+    name[length] = '\0';
+    return true;
+}
+
+bool page_file_is(int fd)
+{
+    char name[PATH_MAX];
+
+    /* A deleted file's name has something behind it. */
+    return name_of(fd, name) &&
+           (strstr(name, "memfd:" PAGE_MEMORY_NAME) != NULL ||
+            (strstr(name, "/conward/") != NULL && strstr(name, PAGE_FILE_SUFFIX) != NULL));
+}
+
+/* Whether the page's file is still at its path, which is filled in. */
+static bool is_there(int fd, char path[PATH_MAX])
+{
+    struct stat there;
+    struct stat ours;
+
+    return fd >= 0 && page_file_is(fd) && name_of(fd, path) && lstat(path, &there) == 0 &&
+           fstat(fd, &ours) == 0 && there.st_dev == ours.st_dev && there.st_ino == ours.st_ino;
+}
+
+bool page_file_beside(int fd, const char *suffix, char path[PATH_MAX])
+{
+    size_t kept;
+
+    if (!is_there(fd, path))
+        return false;
+    kept = strlen(path) - strlen(PAGE_FILE_SUFFIX);
+    return snprintf(path + kept, PATH_MAX - kept, "%s", suffix) < (int)(PATH_MAX - kept);
+}
+
+void page_file_remove(int fd)
+{
+    char path[PATH_MAX];
+
+    if (page_file_beside(fd, PAGE_FILE_CTL, path))
+        unlink(path);
+    if (is_there(fd, path))
+        unlink(path);
+}

@@ -1,0 +1,106 @@
+"""The monitor's page, where others can look at it: the file, and requests that change what it says."""
+
+import os
+import pathlib
+import stat
+
+import pytest
+
+from crashes import page
+from waiting import wait_until
+
+DIRECTORY = pathlib.Path("/run/conward")
+TEXTS = 8192  # where they begin
+NOBODY = 65534
+
+
+def files(pid, suffix, directory=DIRECTORY):
+    return list(directory.glob(f"{pid}-????????{suffix}"))
+
+
+def texts(path):
+    words = path.read_bytes()[TEXTS:].split(b"\0")
+    assert words.pop() == b""
+    return dict(word.decode().split("=", 1) for word in words)
+
+
+@pytest.fixture
+def waiting(new_container):
+    """A container that runs until it reads a line from its fifo, and that fifo."""
+    container = new_container(command="read word < go; printf '%0600d\\n' 0; read word < go; exit 7")
+    container.options["--log-partial-flush"] = "never"
+    go = container.fifo("go")
+    container.create()
+    container.start()
+    return container, go
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may write to /run/conward")
+def test_file(waiting):
+    container, go = waiting
+    (path,) = files(container.monitor.pid, ".state")
+    assert stat.S_IMODE(DIRECTORY.stat().st_mode) == 0o755
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.stat().st_blocks * 512 >= TEXTS, "all of its memory is there"
+    found = texts(path)
+    assert found["log"] == str(container.log)
+    assert found["bundle"] == str(container.bundle)
+    assert found["name"] == container.options["--name"]
+    assert found["engine"] == pathlib.Path("/proc/self/comm").read_text().strip()
+    assert not files(container.monitor.pid, ".ctl"), "the fifo is in the bundle"
+    os.write(go, b"\n\n")
+    assert container.wait() == 7
+    assert not path.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+def test_run_by_another_user(new_run):
+    """Who may not write to /run/conward has a directory of his own. Without a bundle, the fifo is beside the page."""
+    run = new_run("read word; printf '%0600d\\n' 0")
+    for path in (run.top, run.logs, run.exits, *run.top.parents):
+        if path.owner() == "root" and not path.stat().st_mode & stat.S_IXOTH or path.is_relative_to(run.top):
+            path.chmod(0o777)
+    input_end, go = os.pipe2(os.O_CLOEXEC)
+    run.options["--log-partial-flush"] = "never"
+    run.launch(preexec_fn=lambda: os.setresuid(NOBODY, NOBODY, NOBODY), stdin=input_end)
+    os.close(input_end)
+    wait_until(lambda: run.pidfile.exists() or run.ended(), "the command")
+    assert run.pidfile.exists(), (run.top / "stderr").read_text()
+    (path,) = files(run.pid, ".state", run.top / "conward")
+    (ctl,) = files(run.pid, ".ctl", run.top / "conward")
+    assert path.stem == ctl.stem
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(ctl.stat().st_mode) == 0o600
+    found = texts(path)
+    assert found["command"] == "sh"
+    assert found["log"] == str(run.log)
+    ctl.write_bytes(b"set log-line-max 300\n")
+    wait_until(lambda: page(run.pid)["generation"] == 1, "the setting")
+    os.write(go, b"\n")
+    os.close(go)
+    assert run.wait() == 0
+    assert [record.tag for record in run.records()] == ["P", "F"]
+    assert os.listdir(run.top / "conward") == []
+
+
+def test_settings(waiting):
+    container, go = waiting
+    pid = container.monitor.pid
+    assert page(pid)["log_line_max"] == 16384
+    container.control("set log-line-max 255\nset log-line-max 1048577\nset log-line-max\nset log-line-max 300x\n")
+    container.control("set log-line-max  300\nset log-line-max -300\nset LOG-LINE-MAX 300\nset nothing 1\nset \n")
+    container.control("set log-partial-flush -1\nset log-partial-flush 3600001\nset log-partial-flush nev\nset log-partial-flush 9" + "9" * 30)
+    container.control("\nset log-line-max 300\n")
+    wait_until(lambda: page(pid)["generation"] == 1, "the setting")
+    assert page(pid)["log_line_max"] == 300
+    assert page(pid)["log_partial_flush"] == -1
+    os.write(go, b"\n")
+    wait_until(lambda: len(container.records()) == 2, "the line, in two pieces")
+    assert [record.tag for record in container.records()] == ["P", "F"]
+    container.control("set log-partial-flush 5\nset log-line-max 1048576\n")
+    wait_until(lambda: page(pid)["generation"] == 3, "the next settings")
+    assert page(pid)["log_partial_flush"] == 5
+    container.control("set log-partial-flush never\n")
+    wait_until(lambda: page(pid)["log_partial_flush"] == -1, "the word")
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    assert container.output() == b"0" * 600 + b"\n"
