@@ -5,6 +5,8 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
 
@@ -33,6 +35,23 @@ def directory():
     path = tempfile.mkdtemp(prefix="conward-")
     yield pathlib.Path(path)
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def journal(directory):
+    """A socket, and how to start a program that finds it at /dev/log."""
+    devices = directory / "dev"
+    devices.mkdir()
+    (devices / "null").touch()
+    bind = 'mount --bind /dev/null "$1/null" && mount --rbind "$1" /dev && shift && exec "$@"'
+    start = ["unshare", "--mount", "--map-root-user", "sh", "-c", bind, "sh", str(devices)]
+    probe = subprocess.run([*start, "true"], capture_output=True)
+    if probe.returncode != 0:
+        pytest.skip(f"no mount namespace: {probe.stderr.decode()}")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(devices / "log"))
+        receiver.setblocking(False)
+        yield receiver, start
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The output side of the attach socket."""
 
 import os
+import signal
 import socket
 
 import pytest
@@ -171,6 +172,20 @@ def test_killed_container_is_reaped_though_a_client_never_reads(new_container):
     assert container.exit_file.read_bytes() == b"137"
 
 
+def test_monitor_that_is_told_to_end_though_a_client_never_reads(new_container):
+    """When the container has gone, SIGTERM is for the monitor."""
+    container = new_container(command="yes | head -c 10000000; read word < go")
+    container.create()
+    container.attach()
+    container.start()
+    wait_until(lambda: container.log.stat().st_size > 100_000, "output that no socket has room for")
+    os.kill(container.pid, signal.SIGKILL)
+    wait_until(lambda: not procfs.Process(container.pid).exists(), "the container to be reaped")
+    container.signal_monitor(signal.SIGTERM)
+    assert container.wait() == 137
+    assert container.exit_file.read_bytes() == b"137"
+
+
 def test_long_bundle_path(new_container):
     """Longer than a socket's address may be."""
     container = new_container(command="echo hello")
@@ -216,3 +231,17 @@ def test_many_clients(new_container, count):
     container.wait()
     for client in clients:
         assert client.output() == k8slog.numbered(1, 1000)
+
+
+def test_link_of_a_length_that_is_cut(new_container):
+    """CRI-O dials at most 107 bytes, and finds a link whose last byte is missing. That link goes, too."""
+    container = new_container(command="exit 5", family=CRIO)
+    fill = 107 - len(f"{container.sockets}//{container.cid}")
+    sockets = container.sockets / ("x" * fill)
+    sockets.mkdir()
+    container.options["--socket-dir-path"] = str(sockets)
+    container.create()
+    assert os.listdir(sockets) == [container.cid[:-1]]
+    container.start()
+    assert container.wait() == 5
+    assert os.listdir(sockets) == []

@@ -205,6 +205,13 @@ def test_bytes_of_any_charset(locale):
     valid("-c", b"\xc3\xa4\xff" + ID.encode(), "-n", b"\xff", "--runtime-arg", b"\xe4", "\xe9", locale=locale)
 
 
+@pytest.mark.parametrize("locale", ["C", "POSIX"])
+def test_name_beyond_the_locale_is_no_parse_error(locale):
+    answer = conward("-n", b"\xff", "--version", locale=locale)
+    assert answer.out.startswith("conmon version ")
+    assert answer.status == 0
+
+
 def test_tag_must_fit_the_locale():
     refusal = "conmon: option parsing failed: Invalid byte sequence in conversion input"
     conward("--log-tag", "äöüß", locale="C").said(refusal)
@@ -659,23 +666,6 @@ def test_message_is_bounded():
     answer.refused("[conmon:e]: Runtime path /äää")
     assert len(answer.err.encode("utf-8")) <= 2100
     assert answer.err.endswith("ä…\n")
-
-
-@pytest.fixture
-def journal(directory):
-    """A socket, and how to start a program that finds it at /dev/log."""
-    devices = directory / "dev"
-    devices.mkdir()
-    (devices / "null").touch()
-    bind = 'mount --bind /dev/null "$1/null" && mount --rbind "$1" /dev && shift && exec "$@"'
-    start = ["unshare", "--mount", "--map-root-user", "sh", "-c", bind, "sh", str(devices)]
-    probe = subprocess.run([*start, "true"], capture_output=True)
-    if probe.returncode != 0:
-        pytest.skip(f"no mount namespace: {probe.stderr.decode()}")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
-        receiver.bind(str(devices / "log"))
-        receiver.setblocking(False)
-        yield receiver, start
 
 
 def run_with(start, *words):

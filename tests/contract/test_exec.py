@@ -475,6 +475,18 @@ def test_failing_runtime(failing):
         assert failing.process.log.read_bytes() == b""
 
 
+@pytest.mark.parametrize("plan", ["exit", "console-never"])
+def test_failing_runtime_with_a_terminal(new_exec, plan):
+    """That there is no terminal is not the reason."""
+    process = new_exec()
+    process.options["--terminal"] = True
+    process.environment["TMPDIR"] = str(process.top)
+    process.stub("stderr", NOT_FOUND)
+    process.stub(plan, "1")
+    assert process.fails() == NOT_FOUND
+    assert process.wait() == 1
+
+
 def test_failing_runtime_that_says_nothing(failing):
     message = failing("", status=3)
     assert "exit status 3" in message
@@ -503,6 +515,23 @@ def test_runtime_that_cannot_be_executed(new_exec):
     process.options["--runtime"] = "/tmp"
     assert "cannot execute /tmp" in process.fails()
     assert process.wait() == 1
+
+
+def test_link_when_the_runtime_cannot_be_executed(new_exec):
+    """The process that failed to become the runtime takes nothing away that belongs to the monitor."""
+    process = new_exec()
+    process.options["--runtime"] = "/tmp"
+    process.options["--full-attach"] = None
+    process.options["--socket-dir-path"] = str(process.sockets)
+    process.begin()
+    child = process.gate()
+    process.pause_monitor()
+    process.go()
+    wait_until(lambda: not child.alive(), "the child to fail")
+    assert os.listdir(process.sockets) == [SESSION]
+    process.resume_monitor()
+    process.wait()
+    assert os.listdir(process.sockets) == []
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "nonsense"])

@@ -2,7 +2,9 @@
 --late-output is its output too; nothing is logged afterwards, and nobody waits for them any longer. The same for a
 further process in a container and for a command of `conward run`."""
 
+import functools
 import os
+import subprocess
 
 import pytest
 
@@ -21,6 +23,12 @@ FLOODS = "yes & echo $! > orphan; exit 7"
 HOLDS_STDERR = "sleep 1000 > /dev/null & echo hello; exit 7"
 
 
+@functools.cache
+def has_late_output():
+    """Whether the monitor under test can be told how long to wait. One that cannot is tested all the same."""
+    return "--late-output" in subprocess.run([engine.conward(), "--help"], stdout=subprocess.PIPE, text=True).stdout
+
+
 @pytest.fixture(params=["create", "podman exec", "cri-o exec", "run"])
 def new(request, new_container, new_exec, new_exec_sync, new_run):
     """Makes something that runs a script and leaves something behind. It gets the attribute `directory`, where the
@@ -30,7 +38,8 @@ def new(request, new_container, new_exec, new_exec_sync, new_run):
         kind = request.param
         watched = {"create": new_container, "podman exec": new_exec, "cri-o exec": new_exec_sync, "run": new_run}[kind]
         watched = watched(script)
-        watched.options["--late-output"] = late_output
+        if has_late_output():
+            watched.options["--late-output"] = late_output
         watched.directory = watched.top if kind == "run" else watched.bundle
         os.mkfifo(watched.directory / "go")
         if kind == "podman exec":

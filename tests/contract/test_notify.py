@@ -183,6 +183,22 @@ def test_full_host(new_container):
     assert container.output() == b"hello\n"
 
 
+def test_host_that_was_full(new_container):
+    """What finds no room is sent later, and is not the last that is sent."""
+    container = new_container(command="exit 0")
+    host = notifying(container)
+    container.create()
+    sender = Sender(container)
+    sent = 0
+    while sent < (sent := sender.fill(sent, b"READY=1")):
+        wait_until(lambda: is_idle(container.monitor.pid), "the monitor to wait")
+    for _ in range(sent):
+        assert host.receive() == b"READY=1"
+    sender.socket.setblocking(True)
+    sender.send(b"READY=1")
+    assert host.receive() == b"READY=1"
+
+
 def test_full_host_does_not_delay_the_end(new_container):
     container = new_container(command="echo hello; exit 7")
     notifying(container)

@@ -3,6 +3,7 @@ it ends. Input through a terminal is in test_terminal.py."""
 
 import hashlib
 import os
+import shlex
 
 import pytest
 
@@ -124,6 +125,28 @@ def test_slow_reader(new_open, size):
     engine.receive_all(client)
     assert container.wait() == 0
     assert client.output() == hashlib.sha256(data).hexdigest().encode() + b"\n"
+
+
+def test_slow_reader_is_no_news(new_open, journal):
+    """That there is no room for a while is not worth a word in the system's log, or there would be no end of them."""
+    receiver, start = journal
+    container = new_open("exec /usr/bin/python3 -I reader")
+    (container.bundle / "reader").write_text(SLOW_READER)
+    container.options["--syslog"] = True
+    monitor = container.top / "monitor"
+    monitor.write_text(f'#!/bin/sh\nexec {shlex.join([*start, container.program])} "$@"\n')
+    monitor.chmod(0o755)
+    container.program = str(monitor)
+    container.create()
+    client = container.attach()
+    container.start()
+    for number in range(50):
+        client.send(bytes(32768))
+        assert not is_readable(receiver.fileno()), receiver.recv(65536)
+    client.half_close()
+    engine.receive_all(client)
+    assert container.wait() == 0
+    assert not is_readable(receiver.fileno()), receiver.recv(65536)
 
 
 def test_reader_that_waits(new_open):

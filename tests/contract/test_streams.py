@@ -427,6 +427,25 @@ def test_reopen_that_fails(new_container):
     assert output.startswith(b"one\n")
 
 
+def test_reopen_beside_a_planted_link(new_container):
+    """Whoever may write to the directory of logs cannot choose what the monitor overwrites."""
+    container = new_container(command="echo hello")
+    victim = container.top / "victim"
+    victim.write_bytes(b"precious")
+    container.create()
+    for name in ("ctr.log.tmp", f"ctr.log.{container.monitor.pid}.tmp"):
+        (container.logs / name).symlink_to(victim)
+    watch = Watch(container.logs, mask=Watch.CREATE | Watch.MOVED_TO)
+    container.control("2 0 0\n")
+    watch.wait(is_new(container), "the new log")
+    watch.close()
+    container.start()
+    container.wait()
+    assert victim.read_bytes() == b"precious"
+    assert not container.log.is_symlink()
+    assert container.output() == b"hello\n"
+
+
 GARBAGE = {
     "word": b"foo\n",
     "type": b"999 2 2\n",

@@ -336,6 +336,17 @@ def test_bad_pipe_numbers(new_container, value):
     assert b"_OCI_STARTPIPE" in container.wait_first(status=1)
 
 
+@API
+def test_engine_that_dies_before_its_first_word(new_container, family):
+    """Nothing is started for it: the monitor might not be in its cgroup yet."""
+    container = new_container(command="echo hello", family=family, waits=False)
+    container.launch()
+    container.close_pipe("start")
+    assert b"the engine is gone" in container.wait_first(status=1)
+    assert container.line() == b""
+    assert not container.pidfile.exists()
+
+
 def test_engine_that_went_away(new_container):
     """Nobody reads the sync pipe any more: the container lives, its log and its exit status are kept."""
     container = new_container(command="echo hello; exit 5")

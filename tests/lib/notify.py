@@ -63,12 +63,13 @@ class Sender:
 
         wait_until(lambda: not unread(), "the notifications to be taken")
 
-    def fill(self, count=0):
-        """Sends numbered notifications from `count` on until nobody takes any more; returns the next number."""
+    def fill(self, count=0, text=None):
+        """Sends notifications, numbered from `count` on unless all are to be `text`, until nobody takes any more;
+        returns the next number."""
         self.socket.setblocking(False)
         while True:
             try:
-                self.send(b"STATUS=%d" % count)
+                self.send(text or b"STATUS=%d" % count)
                 count += 1
             except BlockingIOError:
                 return count
