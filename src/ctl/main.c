@@ -1,5 +1,6 @@
 #include "ctl/command.h"
 #include "ctl/doctor.h"
+#include "ctl/logs.h"
 #include "ctl/text.h"
 #include "util/fd.h"
 
@@ -11,6 +12,7 @@
 
 static const Command COMMANDS[] = {
     {"doctor", "looks for settings that let one container take this node down", doctor_run},
+    {"logs", "shows what a container wrote, from its log", logs_run},
 };
 
 static void help(void)

@@ -1,0 +1,143 @@
+#include "ctl/log-follow.h"
+
+#include "util/fd.h"
+
+#include <errno.h>
+#include <glib.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal)
+{
+    (void)signal;
+    stopped = 1;
+}
+
+bool log_follow_is_stopped(void)
+{
+    return stopped;
+}
+
+/* Without SA_RESTART, so that a write that waits for a reader ends, too. */
+static void handle(int signal)
+{
+    struct sigaction old;
+    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
+
+    sigemptyset(&action.sa_mask);
+    if (sigaction(signal, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+        sigaction(signal, &action, NULL);
+}
+
+int log_follow_init(LogFollow *follow, const char *path, Error *error)
+{
+    g_autofree char *directory = g_path_get_dirname(path);
+
+    *follow = (LogFollow){.path = path, .inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};
+    if (follow->inotify < 0)
+        return error_set(error, errno,
+                         "Cannot follow the log %s: no inotify instance (the limit is "
+                         "fs.inotify.max_user_instances)",
+                         path);
+    follow->directory =
+        inotify_add_watch(follow->inotify, directory,
+                          IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
+    if (follow->directory < 0)
+        return error_set(error, errno,
+                         "Cannot follow the log %s: its directory cannot be watched (the limit is "
+                         "fs.inotify.max_user_watches)",
+                         path);
+    sigprocmask(SIG_BLOCK, NULL, &follow->waiting_mask);
+    handle(SIGINT);
+    handle(SIGTERM);
+    return 0;
+}
+
+void log_follow_watch(LogFollow *follow, int fd)
+{
+    char link[32];
+
+    /* The same file gives the same watch. A file that was rotated keeps its own, as its writer may
+     * still have it open; the watch goes with the file. */
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    inotify_add_watch(follow->inotify, link, IN_MODIFY);
+    inotify_add_watch(follow->inotify, follow->path, IN_MODIFY | IN_DONT_FOLLOW);
+}
+
+static void take_events(LogFollow *follow)
+{
+    union {
+        struct inotify_event event;
+        char bytes[4096];
+    } buffer;
+    ssize_t n;
+
+    while ((n = read(follow->inotify, buffer.bytes, sizeof(buffer.bytes))) > 0) {
+        for (char *next = buffer.bytes; next < buffer.bytes + n;) {
+            const struct inotify_event *event = (const struct inotify_event *)(void *)next;
+
+            if (event->wd == follow->directory &&
+                event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED))
+                follow->over = true;
+            next += sizeof(*event) + event->len;
+        }
+    }
+}
+
+/* How long it is from now to then; a time that has come is none. */
+static struct timespec time_left(struct timespec then)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    then.tv_sec -= now.tv_sec;
+    then.tv_nsec -= now.tv_nsec;
+    if (then.tv_nsec < 0) {
+        then.tv_sec--;
+        then.tv_nsec += 1000000000;
+    }
+    return then.tv_sec < 0 ? (struct timespec){0, 0} : then;
+}
+
+bool log_follow_wait(LogFollow *follow, const struct timespec *until)
+{
+    /* Standard output is there for its errors: whoever read it may leave while nothing comes. */
+    struct pollfd fds[] = {
+        {.fd = follow->inotify, .events = POLLIN},
+        {.fd = STDOUT_FILENO, .events = 0},
+    };
+    struct timespec left;
+    sigset_t stops;
+    int n;
+
+    if (follow->over)
+        return false;
+    /* A signal between the look at the flag and the wait must not be missed. */
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGINT);
+    sigaddset(&stops, SIGTERM);
+    sigprocmask(SIG_BLOCK, &stops, NULL);
+    if (until != NULL)
+        left = time_left(*until);
+    n = stopped ? -1 : ppoll(fds, 2, until == NULL ? NULL : &left, &follow->waiting_mask);
+    sigprocmask(SIG_SETMASK, &follow->waiting_mask, NULL);
+    if (n > 0 && fds[0].revents != 0) {
+        take_events(follow);
+        return true;
+    }
+    if (n == 0) {
+        /* What was written in that time is read once more. */
+        follow->over = true;
+        return true;
+    }
+    return n < 0 && errno == EINTR && !stopped;
+}
+
+void log_follow_deinit(LogFollow *follow)
+{
+    fd_close(&follow->inotify);
+}

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "ctl/log-choice.h"
+#include "ctl/log-files.h"
+
+/* A byte of one of the files of a log. */
+typedef struct LogPlace {
+    size_t file;
+    uint64_t at;
+} LogPlace;
+
+static inline bool log_place_is_before(LogPlace a, LogPlace b)
+{
+    return a.file != b.file ? a.file < b.file : a.at < b.at;
+}
+
+/*
+ * Finds where the last `lines` lines of the wanted records begin, for each stream on its own: the
+ * records of a stream that do not begin before starts[stream] are these lines. What ends with a
+ * full record is a line, and so is what has not ended yet; a line is as late as its last record.
+ *
+ * Plain files are read backwards in blocks, only as far as needed. Memory does not depend on the
+ * number of lines, or on their length. Returns where reading must begin to meet all of them: at the
+ * beginning of a line, somewhat before them.
+ */
+LogPlace log_tail(LogFiles *list, const LogChoice *choice, uint64_t lines, LogPlace starts[2]);
