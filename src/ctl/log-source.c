@@ -67,18 +67,17 @@ static ssize_t read_gz(LogSource *source, void *bytes, size_t length, Error *err
     int r = begin_gz(source);
     int n;
     int number;
-    const char *problem;
 
     if (r < 0)
         return error_set(error, -r, "Cannot read a compressed log");
     n = gzread(source->gz, bytes, (unsigned int)length);
     if (n > 0)
         return n;
-    problem = gzerror(source->gz, &number);
+    gzerror(source->gz, &number);
     if (n == 0 && number == Z_OK)
         return 0;
     return error_set(error, 0, "The compressed data is damaged (%s); what follows it is lost",
-                     number == Z_BUF_ERROR ? "it ends too early" : problem);
+                     number == Z_BUF_ERROR ? "it ends too early" : zError(number));
 }
 
 ssize_t log_source_read(LogSource *source, void *bytes, size_t length, Error *error)
