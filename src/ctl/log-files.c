@@ -84,14 +84,15 @@ static size_t trim(GArray *suffixes)
     return left_out;
 }
 
-/* The suffixes of the rotated logs, newest first. A directory that cannot be read has none. */
-static GArray *list_suffixes(const char *path, size_t *left_out)
+/* The suffixes of the rotated logs, if they are wanted, newest first. A directory that cannot be
+ * read has none. */
+static GArray *list_suffixes(const char *path, bool rotated, size_t *left_out)
 {
     GArray *suffixes = g_array_new(FALSE, FALSE, sizeof(Suffix));
     g_autofree char *directory = g_path_get_dirname(path);
     g_autofree char *name = g_path_get_basename(path);
     size_t length = strlen(name);
-    DIR *dir = opendir(directory);
+    DIR *dir = rotated ? opendir(directory) : NULL;
     struct dirent *entry;
     Suffix suffix;
 
@@ -131,23 +132,18 @@ static void open_rotated(LogFiles *list, const char *path, const char *suffix)
     list->count++;
 }
 
-int log_files_init(LogFiles *list, const char *path, bool rotated, Error *error)
+/* From the newest on: a rotation gives files older names, so that what is missed under one name is
+ * met again under the next, and known by its inode. */
+static int open_all(LogFiles *list, const char *path, const GArray *suffixes, Error *error)
 {
-    g_autoptr(GArray) suffixes = NULL;
     LogFile log = {.path = NULL};
-    int r;
+    int r = log_source_open(&log.source, path, error);
 
-    *list = (LogFiles)LOG_FILES_NULL;
-    suffixes =
-        rotated ? list_suffixes(path, &list->left_out) : g_array_new(FALSE, FALSE, sizeof(Suffix));
-    r = log_source_open(&log.source, path, error);
     if (r < 0)
         return r;
     log.path = g_strdup(path);
     list->files = g_new0(LogFile, suffixes->len + 1);
     list->files[list->count++] = log;
-    /* From the newest on: a rotation gives files older names, so that what is missed under one name
-     * is met again under the next, and known by its inode. */
     for (guint i = 0; i < suffixes->len; i++)
         open_rotated(list, path, g_array_index(suffixes, Suffix, i).text);
     for (size_t i = 0; i < list->count / 2; i++) {
@@ -157,6 +153,35 @@ int log_files_init(LogFiles *list, const char *path, bool rotated, Error *error)
         list->files[list->count - 1 - i] = other;
     }
     return 0;
+}
+
+static bool are_same(const GArray *a, const GArray *b)
+{
+    if (a->len != b->len)
+        return false;
+    for (guint i = 0; i < a->len; i++)
+        if (strcmp(g_array_index(a, Suffix, i).text, g_array_index(b, Suffix, i).text) != 0)
+            return false;
+    return true;
+}
+
+int log_files_init(LogFiles *list, const char *path, bool rotated, Error *error)
+{
+    *list = (LogFiles)LOG_FILES_NULL;
+    /* Names that were made while the files were opened are worth another try, but not for ever. */
+    for (int tries = 10;; tries--) {
+        size_t left_out = 0;
+        g_autoptr(GArray) before = list_suffixes(path, rotated, &list->left_out);
+        g_autoptr(GArray) after = NULL;
+        int r = open_all(list, path, before, error);
+
+        if (r < 0)
+            return r;
+        after = list_suffixes(path, rotated, &left_out);
+        if (are_same(before, after) || tries == 0)
+            return 0;
+        log_files_deinit(list);
+    }
 }
 
 void log_files_deinit(LogFiles *list)

@@ -33,28 +33,45 @@ static void handle(int signal)
         sigaction(signal, &action, NULL);
 }
 
+/*
+ * A directory with an open file in it does not say itself that it is removed: the one above does.
+ * That may be one that we may not read.
+ */
+static bool watch_directory(LogFollow *follow)
+{
+    g_autofree char *above = g_path_get_dirname(follow->directory);
+
+    inotify_add_watch(follow->inotify, above, IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR | IN_MASK_ADD);
+    follow->watch = inotify_add_watch(follow->inotify, follow->directory,
+                                      IN_CREATE | IN_MOVED_TO | IN_ONLYDIR | IN_MASK_ADD);
+    return follow->watch >= 0;
+}
+
 int log_follow_init(LogFollow *follow, const char *path, Error *error)
 {
-    g_autofree char *directory = g_path_get_dirname(path);
-
-    *follow = (LogFollow){.path = path, .inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};
-    if (follow->inotify < 0)
-        return error_set(error, errno,
-                         "Cannot follow the log %s: no inotify instance (the limit is "
-                         "fs.inotify.max_user_instances)",
-                         path);
-    follow->directory =
-        inotify_add_watch(follow->inotify, directory,
-                          IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
-    if (follow->directory < 0)
-        return error_set(error, errno,
-                         "Cannot follow the log %s: its directory cannot be watched (the limit is "
-                         "fs.inotify.max_user_watches)",
-                         path);
-    sigprocmask(SIG_BLOCK, NULL, &follow->waiting_mask);
-    handle(SIGINT);
-    handle(SIGTERM);
-    return 0;
+    *follow = (LogFollow){
+        .path = path,
+        .directory = g_path_get_dirname(path),
+        .inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK),
+    };
+    if (follow->inotify < 0) {
+        error_set(error, errno,
+                  "Cannot follow the log %s: no inotify instance (the limit is "
+                  "fs.inotify.max_user_instances)",
+                  path);
+    } else if (!watch_directory(follow)) {
+        error_set(error, errno,
+                  "Cannot follow the log %s: its directory cannot be watched (the limit is "
+                  "fs.inotify.max_user_watches)",
+                  path);
+    } else {
+        sigprocmask(SIG_BLOCK, NULL, &follow->waiting_mask);
+        handle(SIGINT);
+        handle(SIGTERM);
+        return 0;
+    }
+    log_follow_deinit(follow);
+    return -1;
 }
 
 void log_follow_watch(LogFollow *follow, int fd)
@@ -68,24 +85,30 @@ void log_follow_watch(LogFollow *follow, int fd)
     inotify_add_watch(follow->inotify, follow->path, IN_MODIFY | IN_DONT_FOLLOW);
 }
 
-static void take_events(LogFollow *follow)
+LogChange log_follow_take(LogFollow *follow)
 {
     union {
         struct inotify_event event;
         char bytes[4096];
     } buffer;
+    LogChange change = LOG_CHANGE_NONE;
     ssize_t n;
 
     while ((n = read(follow->inotify, buffer.bytes, sizeof(buffer.bytes))) > 0) {
         for (char *next = buffer.bytes; next < buffer.bytes + n;) {
             const struct inotify_event *event = (const struct inotify_event *)(void *)next;
 
-            if (event->wd == follow->directory &&
-                event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED))
-                follow->over = true;
+            /* After an overflow, anything may have been. */
+            if (event->wd == follow->watch || event->mask & IN_Q_OVERFLOW)
+                change = LOG_CHANGE_NAMES;
+            else if (change == LOG_CHANGE_NONE)
+                change = LOG_CHANGE_FILE;
             next += sizeof(*event) + event->len;
         }
     }
+    if (access(follow->directory, F_OK) < 0 && errno == ENOENT)
+        follow->over = true;
+    return change;
 }
 
 /* How long it is from now to then; a time that has come is none. */
@@ -126,7 +149,7 @@ bool log_follow_wait(LogFollow *follow, const struct timespec *until)
     n = stopped ? -1 : ppoll(fds, 2, until == NULL ? NULL : &left, &follow->waiting_mask);
     sigprocmask(SIG_SETMASK, &follow->waiting_mask, NULL);
     if (n > 0 && fds[0].revents != 0) {
-        take_events(follow);
+        log_follow_take(follow);
         return true;
     }
     if (n == 0) {
@@ -140,4 +163,5 @@ bool log_follow_wait(LogFollow *follow, const struct timespec *until)
 void log_follow_deinit(LogFollow *follow)
 {
     fd_close(&follow->inotify);
+    g_free(follow->directory);
 }

@@ -13,22 +13,32 @@
  */
 typedef struct LogFollow {
     const char *path;
+    char *directory;
     int inotify;
-    int directory; /* its watch */
-    bool over;     /* nothing more can come */
+    int watch; /* of the directory */
+    bool over; /* nothing more can come */
     sigset_t waiting_mask;
 } LogFollow;
 
-/* `path` is borrowed. Returns 0, or -1 or -errno after filling `error`. */
+/* `path` is borrowed. Returns 0, or -1 after filling `error`, with nothing to deinit. */
 int log_follow_init(LogFollow *follow, const char *path, Error *error);
 
 /* Has the open file `fd` watched, and that which is now at the path, as those before them. */
 void log_follow_watch(LogFollow *follow, int fd);
 
+typedef enum LogChange {
+    LOG_CHANGE_NONE,
+    LOG_CHANGE_FILE,
+    LOG_CHANGE_NAMES, /* a file of the directory was made or renamed */
+} LogChange;
+
+/* Takes what changes there were, without waiting, and tells of the greatest. */
+LogChange log_follow_take(LogFollow *follow);
+
 /*
- * Waits for a change since the last wait, up to `until` if that is not NULL. Returns false when the
- * end has come: a signal, that time, nobody who reads standard output, or the log's directory has
- * gone.
+ * Waits for a change that was not taken yet, up to `until` if that is not NULL. Returns false when
+ * the end has come: a signal, that time, nobody who reads standard output, or the log's directory
+ * has gone.
  */
 bool log_follow_wait(LogFollow *follow, const struct timespec *until);
 

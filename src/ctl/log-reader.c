@@ -119,14 +119,14 @@ static bool is_at_path(const LogSource *source, const char *path)
  * Finds the file that came after `current`: by its place among the rotated ones, because several
  * rotations may have happened since somebody last read on. One that was removed meanwhile has no
  * place; then it is the log itself. A log without content is none yet: as long as nobody writes to
- * it, somebody may write to the current one. Fills `next` if there is one.
+ * it, somebody may write to the current one. Returns true if there is one, which `next` then is.
  */
 static bool find_next(const char *path, const LogSource *current, LogSource *next)
 {
     LogFiles list;
     Error error; /* what cannot be opened now may be tomorrow */
     size_t at = 0;
-    bool found = false;
+    bool found;
 
     if (is_at_path(current, path) || log_files_init(&list, path, true, &error) < 0)
         return false;
@@ -137,44 +137,60 @@ static bool find_next(const char *path, const LogSource *current, LogSource *nex
         at = list.count - 1;
     while (at < list.count && list.files[at].source.fd < 0)
         at++;
-    if (at + 1 < list.count || (at < list.count && log_source_size(&list.files[at].source) > 0)) {
+    found = at + 1 < list.count || (at < list.count && log_source_size(&list.files[at].source) > 0);
+    if (found) {
         *next = list.files[at].source;
         list.files[at].source = (LogSource)LOG_SOURCE_NULL;
-        found = true;
     }
     log_files_deinit(&list);
     return found;
 }
 
-/* Shows what comes. `current` has been read to its end; it is closed in the end. */
-static void follow_on(Reader *reader, LogFollow *follow, LogSource *current)
+/* Goes on to the next file if there is one. Returns whether there may be more to read now. */
+static bool go_on(Reader *reader, LogFollow *follow, LogSource *current)
 {
     const char *path = reader->wish->path;
-    const LogChoice *choice = &reader->wish->choice;
     LogSource next;
+
+    if (!find_next(path, current, &next))
+        return false;
+    if (log_follow_take(follow) == LOG_CHANGE_NAMES) {
+        /* A file that was renamed just then may have been overlooked: find again. */
+        log_source_close(&next);
+        return true;
+    }
+    /* The writer has gone on, so that the end of the current file is final. */
+    if (!read_on(reader, current, path))
+        return false;
+    leave_file(reader);
+    log_source_close(current);
+    *current = next;
+    return true;
+}
+
+/* Shows what comes. `current` has been read to its end; it is closed by whoever opened it. */
+static void follow_on(Reader *reader, LogFollow *follow, LogSource *current)
+{
+    const LogChoice *choice = &reader->wish->choice;
 
     do {
         bool more = true;
 
         while (more) {
+            /* Before reading, so that nothing comes in between. */
             log_follow_watch(follow, current->fd);
-            if (!read_on(reader, current, path))
+            if (!read_on(reader, current, reader->wish->path))
                 return;
-            more = false;
-            if (!current->compressed && log_source_size(current) < current->position) {
+            more = !current->compressed && log_source_size(current) < current->position;
+            if (more) {
                 leave_file(reader);
                 log_source_seek(current, 0);
-                more = true;
-            } else if (find_next(path, current, &next)) {
-                /* Its writer has gone on, so that this is now the end. */
-                if (!read_on(reader, current, path))
-                    return;
-                leave_file(reader);
-                log_source_close(current);
-                *current = next;
-                more = true;
+            } else {
+                more = go_on(reader, follow, current);
             }
         }
+        if (reader->output.problem != 0 || log_follow_is_stopped())
+            return;
     } while (log_follow_wait(follow, choice->has_until ? &choice->until : NULL));
 }
 

@@ -419,7 +419,7 @@ class Follower:
             part = os.read(self.popen.stdout.fileno(), len(output) - len(got))
             assert part, f"the output ends after {got[-100:]!r}"
             got += part
-        assert got == output
+            assert output.startswith(got), f"{got[-200:]!r} has come, and {output[:len(got)][-200:]!r} was to"
 
     def is_idle(self):
         """Whether it waits in ppoll(2) without a time limit."""
@@ -677,7 +677,7 @@ def readable(follower):
 @pytest.mark.parametrize("args", [[], ["--tail", "1"], ["--tail", "1000000000"], ["-t", "--since", "1d"]])
 @pytest.mark.parametrize("kind", ["one record", "records", "no record", "no newline", "compressed"])
 def test_memory_does_not_depend_on_the_line(log, follow, kind, args):
-    size = 200 << 20
+    size = (50 if kind == "compressed" else 200) << 20
 
     def fill(path, size):
         with open(path, "wb") as file:
