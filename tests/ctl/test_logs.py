@@ -18,7 +18,7 @@ sys.path.insert(0, str(TOP / "tests/lib"))
 
 import k8slog  # noqa: E402  (found through the path above)
 from procfs import Process  # noqa: E402
-from waiting import read_to_end, wait_readable, wait_until  # noqa: E402
+from waiting import is_readable, read_to_end, wait_readable, wait_until  # noqa: E402
 
 OK, WRONG, FAILED = 0, 2, 3
 LIMIT = 60
@@ -229,6 +229,22 @@ def test_tail_over_all_files(log, seed):
             assert logs("--tail", count, "--stream", "stderr", log) == tail_of(found, count, ["stderr"]), count
 
 
+def test_tail_of_many_lines(log):
+    """Headers lie across the ends of the blocks in which a file is read backwards."""
+    log.write_bytes(b"".join(record(b"%d" % number) for number in range(1, 20001)))
+    for count in (1000, 10000, 19999, 20000):
+        assert logs("--tail", count, log)[0] == k8slog.numbered(20001 - count, 20000)
+
+
+def test_tail_with_a_line_left_open_in_a_compressed_file(log):
+    data = record(b"a") + record(b"open", "stderr", "P")
+    (log.parent / "0.log.1.gz").write_bytes(gzip.compress(data))
+    log.write_bytes(record(b"b"))
+    assert logs("--tail", 1, log) == (b"b\n", b"")
+    assert logs("--tail", 2, log) == (b"b\n", b"open")
+    assert logs("--tail", 3, log) == (b"a\nb\n", b"open")
+
+
 def test_tail_of_torn_and_bad_lines(log):
     log.write_bytes(record(b"a") + b"garbage\n" + record(b"b") + b"\0" * 100000 + b"\n" + record(b"torn")[:-1])
     assert logs("--tail", 1, log)[0] == b"torn"
@@ -320,6 +336,8 @@ def test_lines_that_are_no_records(log):
     output, notes = logs(log)
     assert output == b"a\nb\n"
     assert notes == b"conwardctl: 3 lines are no records: they were passed over\n"
+    log.write_bytes(record(b"a") + b"no record, and no newline yet")
+    assert logs(log) == (b"a\n", b"conwardctl: 1 line is no record: it was passed over\n")
     log.write_bytes(record(b"x", "stderr", "P") + b"no time at all\n")
     assert logs(log)[1] == b"x\nconwardctl: 1 line is no record: it was passed over\n"
 
@@ -429,6 +447,10 @@ class Follower:
     def wait_idle(self):
         if os.uname().machine == "x86_64":
             wait_until(self.is_idle, "a wait without a limit")
+
+    def stop(self):
+        self.popen.send_signal(signal.SIGSTOP)
+        wait_until(lambda: Process(self.popen.pid).stat()[0] == "T", "a stopped reader")
 
     def end(self, sig=signal.SIGTERM):
         """Asks it to end, which it does with all that it has read shown."""
@@ -560,8 +582,7 @@ def test_follow_through_several_rotations_at_once(log, follow):
     follower = follow(log)
     follower.expect(b"1\n")
     follower.wait_idle()
-    follower.popen.send_signal(signal.SIGSTOP)
-    wait_until(lambda: Process(follower.popen.pid).stat()[0] == "T", "a stopped reader")
+    follower.stop()
     for number in range(2, 5):
         for old in range(number, 0, -1):
             if (log.parent / f"0.log.{old}").exists():
@@ -570,6 +591,26 @@ def test_follow_through_several_rotations_at_once(log, follow):
         log.write_bytes(record(b"%d" % number))
     follower.popen.send_signal(signal.SIGCONT)
     follower.expect(b"2\n3\n4\n")
+    assert follower.end() == (b"", b"")
+
+
+def test_follow_a_file_that_is_rotated_already(log, follow):
+    """Its writer may still have it open as long as the new one is empty."""
+    log.write_bytes(record(b"1"))
+    follower = follow(log)
+    follower.expect(b"1\n")
+    follower.wait_idle()
+    follower.stop()
+    os.rename(log, log.parent / "0.log.2")
+    (log.parent / "0.log.1").write_bytes(record(b"2"))
+    log.touch()
+    follower.popen.send_signal(signal.SIGCONT)
+    follower.expect(b"2\n")
+    follower.wait_idle()
+    append(log.parent / "0.log.1", record(b"3"))
+    follower.expect(b"3\n")
+    append(log, record(b"4"))
+    follower.expect(b"4\n")
     assert follower.end() == (b"", b"")
 
 
@@ -602,7 +643,6 @@ def test_follow_through_copytruncate(log, follow):
 
 
 def test_follow_a_real_container(log, follow):
-    """conward replaces the file again and again while its container writes."""
     log.touch()
     follower = follow(log)
     follower.wait_idle()
@@ -660,17 +700,12 @@ def peak(follow, log, *args):
     """The most memory it had, in KiB, when it has read all there is."""
     follower = follow(*args, log)
     while not follower.is_idle():
-        if wait_until(lambda: follower.is_idle() or readable(follower), "output or the end of it") == "output":
+        wait_until(lambda: follower.is_idle() or is_readable(follower.popen.stdout.fileno()), "output or its end")
+        if is_readable(follower.popen.stdout.fileno()):
             os.read(follower.popen.stdout.fileno(), 1 << 20)
     kib = int(Process(follower.popen.pid).status()["VmHWM"].split()[0])
     follower.popen.kill()
     return kib
-
-
-def readable(follower):
-    import select
-
-    return "output" if select.select([follower.popen.stdout], [], [], 0)[0] else None
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="looks at the number of a system call")
@@ -679,8 +714,8 @@ def readable(follower):
 def test_memory_does_not_depend_on_the_line(log, follow, kind, args):
     size = (50 if kind == "compressed" else 200) << 20
 
-    def fill(path, size):
-        with open(path, "wb") as file:
+    def fill(size):
+        with open(log, "wb") as file:
             if kind == "one record":
                 file.write(TIME + b" stdout P ")
                 file.truncate(size)
@@ -701,7 +736,7 @@ def test_memory_does_not_depend_on_the_line(log, follow, kind, args):
         short = peak(follow, log, *args)
         (log.parent / "0.log.1.gz").write_bytes(fill_one * (size >> 20))
     else:
-        fill(log, 1 << 20)
+        fill(1 << 20)
         short = peak(follow, log, *args)
-        fill(log, size)
+        fill(size)
     assert peak(follow, log, *args) < short + 512
