@@ -98,7 +98,7 @@ def test_what_conward_logs(log, seed):
     wrote = {1: b"", 2: b""}
     steps = []
     for number in range(60):
-        piece = bytes_of(pick([0, 1, 50, 5000, 40000])).replace(b"\n", b"" if pick([0, 1]) else b"\n") + pick([b"", b"\n"])
+        piece = bytes_of(pick([0, 1, 50, 5000, 40000])).replace(b"\n", pick([b"", b"\n"])) + pick([b"", b"\n"])
         (log.parent / f"piece-{number}").write_bytes(piece)
         fd = pick([1, 2])
         wrote[fd] += piece
@@ -114,11 +114,12 @@ def test_what_conward_logs(log, seed):
 
 
 def test_raw(log):
-    data = record(b"a", tag="P") + record(b"b", "stderr") + record(b"c", tag="F:x", time=b"2026-08-21T09:05:07Z")
+    last = record(b"c", tag="F:x", time=b"2026-08-21T09:05:07Z")
+    data = record(b"a", tag="P") + record(b"b", "stderr") + last
     log.write_bytes(data)
     assert logs("--raw", log) == (data, b"")
     assert logs("--raw", "--stream", "stderr", log) == (record(b"b", "stderr"), b"")
-    assert logs("--raw", "--tail", 1, log) == (record(b"a", tag="P") + data[-len(b"2026-08-21T09:05:07Z stdout F:x c\n") :], b"")
+    assert logs("--raw", "--tail", 1, log) == (record(b"a", tag="P") + last, b"")
 
 
 def test_timestamps_stand_before_the_first_record_of_a_line(log):
@@ -152,8 +153,8 @@ def test_streams_in_one_place_do_not_share_a_line(log):
         + record(b"three")
     )
     assert shared(log) == b"one\nerror\n more\n two\nthree\n"
-    stamp = TIME + b" "
-    assert shared("-t", log) == b"".join(stamp + part for part in [b"one\n", b"error\n", b"\n", b" more\n", b" two\n", b"three\n"])
+    parts = [b"one\n", b"error\n", b"\n", b" more\n", b" two\n", b"three\n"]
+    assert shared("-t", log) == b"".join(TIME + b" " + part for part in parts)
     assert logs(log) == (b"one two\nthree\n", b"error more\n")
 
 
@@ -177,8 +178,12 @@ def test_times_are_compared_as_times(log):
 
 def test_durations(log):
     now = datetime.datetime.now(datetime.timezone.utc)
-    ages = [("3d", datetime.timedelta(days=3)), ("3h", datetime.timedelta(hours=3)), ("3m", datetime.timedelta(minutes=3))]
-    log.write_bytes(b"".join(record(name.encode(), time=(now - age).isoformat().encode()) for name, age in ages))
+    ages = {
+        b"3d": datetime.timedelta(days=3),
+        b"3h": datetime.timedelta(hours=3),
+        b"3m": datetime.timedelta(minutes=3),
+    }
+    log.write_bytes(b"".join(record(name, time=(now - age).isoformat().encode()) for name, age in ages.items()))
     assert logs("--since", "4d", log)[0] == b"3d\n3h\n3m\n"
     assert logs("--since", "1d2h", log)[0] == b"3h\n3m\n"
     assert logs("--since", "2h", log)[0] == b"3m\n"
@@ -209,10 +214,11 @@ def tail_of(found, count, streams):
 def test_tail_over_all_files(log, seed):
     """Random records in random files, some compressed, against the model."""
     dice = random.Random(seed)
-    found = [
-        (dice.choice(["stdout", "stderr"]), dice.choice("PF"), dice.randbytes(dice.choice([0, 3, 300])).replace(b"\n", b""))
-        for _ in range(40)
-    ]
+
+    def content():
+        return dice.randbytes(dice.choice([0, 3, 300])).replace(b"\n", b"")
+
+    found = [(dice.choice(["stdout", "stderr"]), dice.choice("PF"), content()) for _ in range(40)]
     if seed == 0:  # longer than the blocks in which files are read backwards
         found[20] = ("stdout", "F", dice.randbytes(200000).replace(b"\n", b""))
     cuts = sorted(dice.randrange(41) for _ in range(3))
@@ -320,7 +326,14 @@ def test_file_that_is_just_being_compressed_is_shown_once(log):
 # What nobody should have to deal with
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-30], lambda data: data[:50] + b"\xff" * 20 + data[70:], lambda data: b""])
+DAMAGES = {
+    "torn": lambda data: data[:-30],
+    "overwritten": lambda data: data[:50] + b"\xff" * 20 + data[70:],
+    "empty": lambda data: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_damaged_gzip(log, damage):
     data = gzip.compress(b"".join(record(b"%d" % number) for number in range(1000)), mtime=0)
     (log.parent / "0.log.1.gz").write_bytes(damage(data))
@@ -383,11 +396,19 @@ def test_more_rotated_files_than_are_read(log):
     assert b"43 older rotated files are left out" in notes
 
 
-@pytest.mark.parametrize(
-    "args",
-    [[], ["a", "b"], ["--tail", "-1", "x"], ["--tail", "all", "x"], ["--since", "1", "x"], ["--until", "yesterday", "x"]]
-    + [["--stream", "both", "x"], ["--raw", "-t", "x"], ["--no-such-option", "x"]],
-)
+WRONG_ARGUMENTS = """
+
+a b
+--tail -1 x
+--tail all x
+--since 1 x
+--until yesterday x
+--stream both x
+--raw -t x
+--no-such-option x"""
+
+
+@pytest.mark.parametrize("args", [line.split() for line in WRONG_ARGUMENTS.splitlines()[1:]])
 def test_wrong_command_line(args):
     output, notes = logs(*args, status=WRONG)
     assert output == b"" and re.match(rb"conwardctl: .+", notes)
@@ -404,14 +425,19 @@ def test_output_that_cannot_be_written(log):
     log.write_bytes(record(b"x" * 100000))
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            [program("CONWARDCTL", "conwardctl"), "logs", log], stdout=full, stderr=subprocess.PIPE, timeout=LIMIT, check=False
+            [program("CONWARDCTL", "conwardctl"), "logs", log],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=LIMIT,
+            check=False,
         )
     assert done.returncode == FAILED and b"No space left on device" in done.stderr
 
 
 def test_reader_that_goes_away(log):
     log.write_bytes(record(b"x" * 1000) * 10000)
-    process = subprocess.Popen([program("CONWARDCTL", "conwardctl"), "logs", log], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = [program("CONWARDCTL", "conwardctl"), "logs", log]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.read(10)
     process.stdout.close()
     assert process.stderr.read() == b""
