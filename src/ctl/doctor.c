@@ -148,7 +148,7 @@ int doctor_run(int argc, char **argv)
     bool rootless;
     int r;
 
-    if (!ctl_parse(&argc, &argv, NULL, ABOUT, entries))
+    if (!ctl_options(&argc, &argv, NULL, ABOUT, entries))
         return CTL_WRONG;
     if (argc > 1) {
         ctl_say("doctor takes no argument, but got '%s'", argv[1]);

@@ -55,7 +55,7 @@ static bool parse(int *argc, char ***argv, Given *given)
         G_OPTION_ENTRY_NULL,
     };
 
-    return ctl_parse(argc, argv, "FILE|CID|NAME", ABOUT, entries);
+    return ctl_options(argc, argv, "FILE|CID|NAME", ABOUT, entries);
 }
 
 static bool parse_time(const char *option, const char *text, bool *has, struct timespec *time)

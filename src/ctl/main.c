@@ -1,6 +1,8 @@
 #include "ctl/command.h"
 #include "ctl/doctor.h"
 #include "ctl/logs.h"
+#include "ctl/ps.h"
+#include "ctl/set.h"
 #include "ctl/text.h"
 #include "util/fd.h"
 
@@ -11,8 +13,12 @@
 #include <string.h>
 
 static const Command COMMANDS[] = {
+    {"ps", "lists the monitors of this machine", ps_run},
+    {"stats", "shows all that a monitor tells of its container", stats_run},
     {"doctor", "looks for settings that let one container take this node down", doctor_run},
     {"logs", "shows what a container wrote, from its log", logs_run},
+    {"set", "changes a setting of running monitors", set_run},
+    {"reopen", "makes monitors replace their log files", reopen_run},
 };
 
 static void help(void)

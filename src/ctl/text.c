@@ -115,8 +115,8 @@ void ctl_say(const char *format, ...)
     fprintf(stderr, "%s\n", line->str);
 }
 
-bool ctl_parse(int *argc, char ***argv, const char *usage, const char *about,
-               const GOptionEntry *entries)
+bool ctl_options(int *argc, char ***argv, const char *usage, const char *about,
+                 const GOptionEntry *entries)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GOptionContext) context = g_option_context_new(usage);

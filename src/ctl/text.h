@@ -33,8 +33,8 @@ void ctl_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * those, `about` is the paragraph below the usage line. Returns false after saying what is wrong;
  * the status is then CTL_WRONG. --help prints and exits.
  */
-bool ctl_parse(int *argc, char ***argv, const char *usage, const char *about,
-               const GOptionEntry *entries);
+bool ctl_options(int *argc, char ***argv, const char *usage, const char *about,
+                 const GOptionEntry *entries);
 
 /*
  * Flushes standard output. Returns `status`, or CTL_FAILED after saying why if what was printed did

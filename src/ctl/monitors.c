@@ -1,0 +1,127 @@
+#include "ctl/monitors.h"
+
+#include "ctl/text.h"
+#include "state/page-file.h"
+#include "util/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    MONITORS_MOST = 16384,
+    ID_LEAST = 4, /* characters of an ID that may stand for it */
+};
+
+static void read_directory(Monitors *monitors, const char *path, bool must_be_there)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *entry;
+
+    if (directory == NULL) {
+        if (must_be_there || (errno != ENOENT && errno != ENOTDIR)) {
+            ctl_say("Cannot look for monitors in %s: %s", path, g_strerror(errno));
+            monitors->unread++;
+        }
+        return;
+    }
+    while ((entry = readdir(directory)) != NULL && monitors->list->len < MONITORS_MOST) {
+        Error error;
+        Snapshot *snapshot;
+
+        if (!g_str_has_suffix(entry->d_name, PAGE_FILE_SUFFIX))
+            continue;
+        snapshot = snapshot_read(dirfd(directory), path, entry->d_name, &error);
+        if (snapshot != NULL) {
+            g_ptr_array_add(monitors->list, snapshot);
+        } else if (error.text[0] != '\0') {
+            ctl_say("%s", error.text);
+            monitors->unread++;
+        }
+    }
+    closedir(directory);
+}
+
+/* The directories of other users, for root. */
+static void read_users(Monitors *monitors, const char *own)
+{
+    DIR *users = opendir("/run/user");
+    struct dirent *entry;
+
+    while (users != NULL && (entry = readdir(users)) != NULL) {
+        g_autofree char *path = g_build_filename("/run/user", entry->d_name, "conward", NULL);
+
+        if (entry->d_name[0] != '.' && g_strcmp0(path, own) != 0)
+            read_directory(monitors, path, false);
+    }
+    if (users != NULL)
+        closedir(users);
+}
+
+static gint by_start(gconstpointer a, gconstpointer b)
+{
+    const Page *one = &(*(const Snapshot *const *)a)->page;
+    const Page *other = &(*(const Snapshot *const *)b)->page;
+
+    if (one->started_at != other->started_at)
+        return one->started_at < other->started_at ? -1 : 1;
+    return (one->monitor_pid > other->monitor_pid) - (one->monitor_pid < other->monitor_pid);
+}
+
+Monitors *monitors_read(const char *directory)
+{
+    Monitors *monitors = g_new0(Monitors, 1);
+    const char *runtime = g_getenv("XDG_RUNTIME_DIR");
+    g_autofree char *own =
+        runtime != NULL && *runtime == '/' ? g_build_filename(runtime, "conward", NULL) : NULL;
+
+    monitors->list = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
+    if (directory != NULL) {
+        read_directory(monitors, directory, true);
+    } else {
+        read_directory(monitors, PAGE_FILE_DIRECTORY, false);
+        if (own != NULL)
+            read_directory(monitors, own, false);
+        if (geteuid() == 0)
+            read_users(monitors, own);
+    }
+    g_ptr_array_sort(monitors->list, by_start);
+    return monitors;
+}
+
+void monitors_free(Monitors *monitors)
+{
+    g_ptr_array_unref(monitors->list);
+    g_free(monitors);
+}
+
+const Snapshot *monitors_find(const Monitors *monitors, const char *word)
+{
+    const Snapshot *found = NULL;
+    guint begin_so = 0;
+
+    for (guint i = 0; i < monitors->list->len; i++) {
+        const Snapshot *one = g_ptr_array_index(monitors->list, i);
+        const char *id = snapshot_id(one);
+
+        if (one->page.kind == SNAPSHOT_EXEC)
+            continue;
+        if (strcmp(id, word) == 0 || strcmp(snapshot_text(one, "name"), word) == 0)
+            return one;
+        if (strlen(word) >= ID_LEAST && g_str_has_prefix(id, word)) {
+            found = one;
+            begin_so++;
+        }
+    }
+    if (begin_so == 1)
+        return found;
+    if (begin_so == 0)
+        ctl_say("no monitor watches a container with the ID or name '%s'; conwardctl ps lists them",
+                word);
+    else
+        ctl_say("%u IDs begin with '%s': give more of it, or the name", begin_so, word);
+    return NULL;
+}

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "ctl/snapshot.h"
+
+#include <glib.h>
+
+/*
+ * All monitors that can be seen: the pages in /run/conward, in $XDG_RUNTIME_DIR/conward, and for
+ * root in those of all users.
+ */
+typedef struct Monitors {
+    GPtrArray *list; /* of Snapshot, those that began first at first */
+    guint unread;    /* pages that could not be read; each has been told on standard error */
+} Monitors;
+
+/* Looks at all pages, in `directory` alone if it is not NULL. To be freed with monitors_free(). */
+Monitors *monitors_read(const char *directory);
+
+void monitors_free(Monitors *monitors);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Monitors, monitors_free)
+
+/*
+ * The container or `conward run` that a word means: its name, its whole ID or, from four characters
+ * on, the beginning of an ID. Exec monitors are not meant. Returns NULL after saying why on
+ * standard error: there is none, or more than one.
+ */
+const Snapshot *monitors_find(const Monitors *monitors, const char *word);

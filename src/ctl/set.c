@@ -1,0 +1,169 @@
+#include "ctl/set.h"
+
+#include "ctl/command.h"
+#include "ctl/monitors.h"
+#include "ctl/request.h"
+#include "ctl/text.h"
+#include "monitor/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int64_t least;
+    int64_t most;
+    const char *word; /* that is a value, too */
+} SETTINGS[] = {
+    {"log-line-max", LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST, NULL},
+    {"log-partial-flush", 0, LOG_PARTIAL_FLUSH_MOST, "never"},
+};
+
+/* Whether there is such a setting and value; otherwise says why not. */
+static bool check(const char *name, const char *value)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(SETTINGS); i++) {
+        g_autoptr(GError) error = NULL;
+        gint64 number;
+
+        if (strcmp(name, SETTINGS[i].name) != 0)
+            continue;
+        if (g_strcmp0(value, SETTINGS[i].word) == 0 ||
+            (value[0] >= '0' && value[0] <= '9' &&
+             g_ascii_string_to_signed(value, 10, SETTINGS[i].least, SETTINGS[i].most, &number,
+                                      &error)))
+            return true;
+        ctl_say("%s cannot be '%s': use a number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT
+                "%s%s",
+                name, value, SETTINGS[i].least, SETTINGS[i].most,
+                SETTINGS[i].word != NULL ? ", or the word " : "",
+                SETTINGS[i].word != NULL ? SETTINGS[i].word : "");
+        return false;
+    }
+    ctl_say("there is no setting '%s' that can be changed while a monitor runs; there are "
+            "log-line-max and log-partial-flush",
+            name);
+    return false;
+}
+
+static bool has_set(const Page *before, const Page *now)
+{
+    return now->settings.generation != before->settings.generation;
+}
+
+static bool has_reopened(const Page *before, const Page *now)
+{
+    return now->log.reopens != before->log.reopens;
+}
+
+typedef struct Request {
+    const char *line;
+    bool (*done)(const Page *before, const Page *now);
+} Request;
+
+/* Sends it and says what has come of it. Returns a CtlStatus. */
+static int send_to(const Snapshot *monitor, const Request *request)
+{
+    Error error;
+    g_autofree char *who =
+        g_strdup_printf("%.12s %s", snapshot_id(monitor), snapshot_text(monitor, "name"));
+    g_autoptr(GString) shown = g_string_new(NULL);
+
+    if (request_send(monitor, request->line, request->done, &error) < 0) {
+        ctl_say("%s: %s", who, error.text);
+        return CTL_FAILED;
+    }
+    text_append_shown(shown, who, strlen(who));
+    printf("%s: done\n", shown->str);
+    return CTL_OK;
+}
+
+static int send_to_all(const Monitors *monitors, const Request *request)
+{
+    int status = monitors->unread > 0 ? CTL_FAILED : CTL_OK;
+
+    for (guint i = 0; i < monitors->list->len; i++) {
+        const Snapshot *monitor = g_ptr_array_index(monitors->list, i);
+
+        /* One that logs nothing has nothing to change, and one that ends soon needs nothing. */
+        if (!monitor->page.has_log || monitor->page.phase > PHASE_RUNNING)
+            continue;
+        if (send_to(monitor, request) != CTL_OK)
+            status = CTL_FAILED;
+    }
+    return status;
+}
+
+/* `word`: whom; NULL = all. */
+static int carry_out(const char *directory, const char *word, const Request *request)
+{
+    g_autoptr(Monitors) monitors = monitors_read(directory);
+    const Snapshot *monitor;
+
+    if (word == NULL)
+        return send_to_all(monitors, request);
+    monitor = monitors_find(monitors, word);
+    if (monitor == NULL)
+        return CTL_FAILED;
+    if (!monitor->page.has_log) {
+        ctl_say("%s has no log: its log driver is none", word);
+        return CTL_FAILED;
+    }
+    return send_to(monitor, request);
+}
+
+typedef struct Options {
+    gboolean all;
+    char *directory;
+} Options;
+
+/* Parses the options and looks at the number of further arguments. */
+static bool parse(int *argc, char ***argv, Options *options, const char *usage, const char *about,
+                  int arguments)
+{
+    const GOptionEntry entries[] = {
+        {"all", 'a', 0, G_OPTION_ARG_NONE, &options->all, "All monitors, those of exec too", NULL},
+        {"state-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->directory,
+         "Look for monitors there and nowhere else", "DIR"},
+        G_OPTION_ENTRY_NULL,
+    };
+    const char *name = (*argv)[0];
+
+    if (!ctl_options(argc, argv, usage, about, entries))
+        return false;
+    if (*argc - 1 == arguments + !options->all)
+        return true;
+    ctl_say("wrong number of arguments; usage: conwardctl %s %s", name, usage);
+    return false;
+}
+
+int set_run(int argc, char **argv)
+{
+    Options options = {0};
+    g_autofree char *line = NULL;
+    const char *word;
+    int status = CTL_WRONG;
+
+    if (parse(&argc, &argv, &options, "ID|NAME|--all SETTING VALUE",
+              "Changes a setting of running monitors, for what is logged from now on.", 2) &&
+        check(argv[argc - 2], argv[argc - 1])) {
+        word = options.all ? NULL : argv[1];
+        line = g_strdup_printf("set %s %s\n", argv[argc - 2], argv[argc - 1]);
+        status = carry_out(options.directory, word, &(Request){line, has_set});
+    }
+    g_free(options.directory);
+    return status;
+}
+
+int reopen_run(int argc, char **argv)
+{
+    Options options = {0};
+    int status = CTL_WRONG;
+
+    if (parse(&argc, &argv, &options, "ID|NAME|--all",
+              "Makes monitors replace their log file by a new one, as after a rotation.", 0))
+        status = carry_out(options.directory, options.all ? NULL : argv[1],
+                           &(Request){"2 0 0\n", has_reopened});
+    g_free(options.directory);
+    return status;
+}

@@ -1,0 +1,240 @@
+#include "ctl/snapshot.h"
+
+#include "state/page-file.h"
+#include "util/clock.h"
+#include "util/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    TRIES = 100, /* to see one moment of a busy monitor */
+};
+
+/* Whether the process still is the one whose page it is: the same pid with the same start time.
+ * (The directory does not outlive the boot.) */
+static bool is_alive(const Page *page)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/stat", page->monitor_pid);
+    g_autofree char *text = NULL;
+    unsigned long long ticks = 0;
+    const char *behind_name;
+
+    if (!g_file_get_contents(path, &text, NULL, NULL))
+        return false;
+    behind_name = strrchr(text, ')');
+    return behind_name != NULL &&
+           sscanf(behind_name + 1,
+                  " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
+                  "%llu",
+                  &ticks) == 1 &&
+           ticks == page->process;
+}
+
+/* Reads the page until nothing was committed while it was read. A monitor that is never quiet long
+ * enough gives what it gives: the numbers are then a few microseconds apart. */
+static bool read_page(int fd, Page *page)
+{
+    for (int i = 0; i < TRIES; i++) {
+        uint64_t live;
+
+        if (pread(fd, page, sizeof(*page), 0) != (ssize_t)sizeof(*page))
+            return false;
+        if (pread(fd, &live, sizeof(live), offsetof(Page, log.live)) == (ssize_t)sizeof(live) &&
+            live == page->log.live)
+            break;
+    }
+    return true;
+}
+
+static void read_texts(int fd, Snapshot *snapshot)
+{
+    char *texts = g_malloc(PAGE_TEXTS_MAX);
+    ssize_t length = pread(fd, texts, PAGE_TEXTS_MAX, PAGE_SIZE_BYTES);
+
+    while (length > 0 && texts[length - 1] != '\0')
+        length--;
+    snapshot->texts_length = length > 0 ? (size_t)length : 0;
+    snapshot->texts = g_realloc(texts, MAX(snapshot->texts_length, 1));
+}
+
+static int check_file(int fd, const char *path, unsigned *owner, Error *error)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return error_set(error, errno, "Cannot look at %s", path);
+    *owner = st.st_uid;
+    if (!S_ISREG(st.st_mode))
+        return error_set(error, 0, "%s is not a regular file, so it is no page of a monitor", path);
+    if (st.st_size < PAGE_SIZE_BYTES || st.st_size > PAGE_SIZE_BYTES + PAGE_TEXTS_MAX)
+        return error_set(error, 0, "%s has %lld bytes, so it is no page of a monitor", path,
+                         (long long)st.st_size);
+    return 0;
+}
+
+static int check_page(const Page *page, const char *path, Error *error)
+{
+    if (page->magic != PAGE_MAGIC)
+        return error_set(error, 0, "%s does not begin as the page of a monitor does", path);
+    if (page->version != PAGE_VERSION || page->size != sizeof(Page))
+        return error_set(error, 0,
+                         "%s is the page of another version of conward (%u); this conwardctl knows "
+                         "version %u: use the conwardctl that belongs to it",
+                         path, page->version, (unsigned)PAGE_VERSION);
+    if (page->kind > SNAPSHOT_RUN || page->phase > PHASE_GONE)
+        return error_set(error, 0, "%s says what no monitor says", path);
+    return 0;
+}
+
+/* The monitor was killed: nobody else takes away what it has left. */
+static void remove_left(int at, const char *name)
+{
+    g_autofree char *ctl = g_strdup_printf("%.*s%s", (int)(strlen(name) - strlen(PAGE_FILE_SUFFIX)),
+                                           name, PAGE_FILE_CTL);
+
+    if (unlinkat(at, ctl, 0) < 0 && errno != ENOENT)
+        return;
+    unlinkat(at, name, 0);
+}
+
+Snapshot *snapshot_read(int at, const char *directory, const char *name, Error *error)
+{
+    CLEANUP_FD int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    Snapshot *snapshot;
+
+    *error = (Error)ERROR_NULL;
+    if (fd < 0 && errno == ENOENT)
+        return NULL;
+    snapshot = g_new0(Snapshot, 1);
+    snapshot->path = g_build_filename(directory, name, NULL);
+    if (fd < 0) {
+        error_set(error, errno, "Cannot read %s", snapshot->path);
+        goto none;
+    }
+    if (check_file(fd, snapshot->path, &snapshot->owner, error) < 0)
+        goto none;
+    if (!read_page(fd, &snapshot->page)) {
+        error_set(error, EIO, "Cannot read %s", snapshot->path);
+        goto none;
+    }
+    if (snapshot->page.magic == 0 || check_page(&snapshot->page, snapshot->path, error) < 0)
+        goto none; /* zero: it is just being made */
+    if (!is_alive(&snapshot->page)) {
+        remove_left(at, name);
+        goto none;
+    }
+    read_texts(fd, snapshot);
+    return snapshot;
+none:
+    snapshot_free(snapshot);
+    return NULL;
+}
+
+void snapshot_free(Snapshot *snapshot)
+{
+    g_free(snapshot->path);
+    g_free(snapshot->texts);
+    g_free(snapshot);
+}
+
+const char *snapshot_text(const Snapshot *snapshot, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (size_t at = 0; at < snapshot->texts_length;) {
+        const char *text = snapshot->texts + at;
+
+        if (strncmp(text, name, length) == 0 && text[length] == '=')
+            return text + length + 1;
+        at += strlen(text) + 1;
+    }
+    return "";
+}
+
+const char *snapshot_id(const Snapshot *snapshot)
+{
+    const char *id = snapshot->page.id;
+
+    return memchr(id, '\0', sizeof(snapshot->page.id)) != NULL ? id : "";
+}
+
+uint64_t snapshot_open_line(const Snapshot *snapshot, StreamId stream)
+{
+    const LogPage *log = &snapshot->page.log;
+    uint64_t start = log->set[log->live & 1].start[stream];
+    uint64_t end = snapshot->page.streams[stream].end;
+
+    /* While it starts, these are the runtime's words. */
+    if (snapshot->page.phase == PHASE_STARTING || end < start)
+        return 0;
+    return snapshot_counters(snapshot, stream)->line + (end - start);
+}
+
+unsigned snapshot_clients(const Snapshot *snapshot)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < PAGE_CLIENTS_MAX; i++)
+        count += snapshot->page.clients[i].used != 0;
+    return count;
+}
+
+uint64_t snapshot_spooled(const Snapshot *snapshot)
+{
+    uint64_t bytes = 0;
+
+    for (size_t stream = 0; stream < STREAMS; stream++) {
+        uint64_t end = snapshot->page.spool.end[stream];
+        uint64_t begin = end;
+
+        for (size_t i = 0; i < PAGE_CLIENTS_MAX; i++) {
+            const OutletPage *client = &snapshot->page.clients[i];
+
+            if (client->used && !(client->dead & 1u << stream))
+                begin = MIN(begin, client->cursor[stream]);
+        }
+        bytes += end - begin;
+    }
+    return bytes;
+}
+
+uint64_t snapshot_log_size(const Snapshot *snapshot)
+{
+    const char *path = snapshot_text(snapshot, "log");
+    struct stat st;
+
+    if (path[0] != '/' || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+        return 0;
+    return (uint64_t)st.st_size;
+}
+
+const char *snapshot_kind(const Snapshot *snapshot)
+{
+    static const char *const NAMES[] = {"container", "restored", "exec", "run"};
+
+    return NAMES[snapshot->page.kind];
+}
+
+const char *snapshot_phase(const Snapshot *snapshot)
+{
+    static const char *const NAMES[] = {"starting", "running", "draining", "reporting", "gone"};
+
+    return NAMES[snapshot->page.phase];
+}
+
+int64_t snapshot_now(void)
+{
+    return clock_boottime_us();
+}
+
+int64_t snapshot_wall_now(void)
+{
+    return g_get_real_time();
+}

@@ -1,0 +1,68 @@
+#pragma once
+
+#include "state/page.h"
+#include "util/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * What a monitor's page said at one moment. Nothing in it is to be trusted: whoever may write the
+ * file may have put anything there. Numbers are only shown, and texts are escaped when shown.
+ */
+typedef struct Snapshot {
+    Page page;
+    char *path;  /* of the page's file */
+    char *texts; /* NAME=VALUE, each with a NUL byte behind it */
+    size_t texts_length;
+    unsigned owner; /* user ID of the file's owner */
+} Snapshot;
+
+typedef enum SnapshotKind {
+    SNAPSHOT_CREATE, /* as Kind of monitor/config.h */
+    SNAPSHOT_RESTORE,
+    SNAPSHOT_EXEC,
+    SNAPSHOT_RUN,
+} SnapshotKind;
+
+/*
+ * Reads the page `name` in the directory `at`, which is at `directory`. Returns NULL with *error
+ * filled if it is none of this version, or with an empty error if it is of no interest: its monitor
+ * has just begun, or has ended, and then the file is removed if we may.
+ */
+Snapshot *snapshot_read(int at, const char *directory, const char *name, Error *error);
+
+void snapshot_free(Snapshot *snapshot);
+
+/* One of the texts, "" if it is not there. It belongs to the snapshot. */
+const char *snapshot_text(const Snapshot *snapshot, const char *name);
+
+/* The container's ID. It belongs to the snapshot. */
+const char *snapshot_id(const Snapshot *snapshot);
+
+/* The log's counters at that moment. */
+static inline const LogCounters *snapshot_counters(const Snapshot *snapshot, StreamId stream)
+{
+    const LogPage *log = &snapshot->page.log;
+
+    return &log->set[log->live & 1].counters[stream];
+}
+
+/* Bytes of the line that is open: those that records hold, and those that wait to be logged. */
+uint64_t snapshot_open_line(const Snapshot *snapshot, StreamId stream);
+
+/* Attach clients, and what of their output is in the spool, in bytes. */
+unsigned snapshot_clients(const Snapshot *snapshot);
+uint64_t snapshot_spooled(const Snapshot *snapshot);
+
+/* The size of the log file now, 0 if there is none. */
+uint64_t snapshot_log_size(const Snapshot *snapshot);
+
+/* What the monitor is, and does. */
+const char *snapshot_kind(const Snapshot *snapshot);
+const char *snapshot_phase(const Snapshot *snapshot);
+
+/* Now, on the clocks that pages have times of, in microseconds. */
+int64_t snapshot_now(void);      /* since the boot: deadlines, and since when something lasts */
+int64_t snapshot_wall_now(void); /* since 1970: start times and those of records */
