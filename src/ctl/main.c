@@ -1,4 +1,5 @@
 #include "ctl/command.h"
+#include "ctl/culprit.h"
 #include "ctl/doctor.h"
 #include "ctl/logs.h"
 #include "ctl/ps.h"
@@ -13,6 +14,7 @@
 #include <string.h>
 
 static const Command COMMANDS[] = {
+    {"culprit", "names the containers that make trouble, and what to do", culprit_run},
     {"ps", "lists the monitors of this machine", ps_run},
     {"stats", "shows all that a monitor tells of its container", stats_run},
     {"doctor", "looks for settings that let one container take this node down", doctor_run},

@@ -64,6 +64,7 @@ static void read_texts(int fd, Snapshot *snapshot)
     snapshot->texts = g_realloc(texts, MAX(snapshot->texts_length, 1));
 }
 
+/* -EAGAIN without words: it is empty, for its monitor is just making it. */
 static int check_file(int fd, const char *path, unsigned *owner, Error *error)
 {
     struct stat st;
@@ -73,6 +74,8 @@ static int check_file(int fd, const char *path, unsigned *owner, Error *error)
     *owner = st.st_uid;
     if (!S_ISREG(st.st_mode))
         return error_set(error, 0, "%s is not a regular file, so it is no page of a monitor", path);
+    if (st.st_size == 0)
+        return -EAGAIN;
     if (st.st_size < PAGE_SIZE_BYTES || st.st_size > PAGE_SIZE_BYTES + PAGE_TEXTS_MAX)
         return error_set(error, 0, "%s has %lld bytes, so it is no page of a monitor", path,
                          (long long)st.st_size);

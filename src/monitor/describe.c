@@ -91,5 +91,5 @@ void monitor_describe(const Monitor *monitor, const char *engine)
     add(&texts, "command", config->command != NULL ? config->command[0] : NULL);
     add(&texts, "log", from_anywhere(config->log_path, log));
     add(&texts, "bundle", from_anywhere(config->bundle, bundle));
-    state_describe(&monitor->state, texts.parts, texts.count);
+    state_publish(&monitor->state, texts.parts, texts.count);
 }

@@ -192,7 +192,8 @@ int monitor_exit_status(const Monitor *monitor);
 
 /* --- describe.c --- */
 
-/* Writes to the page who this is, for who looks on. `engine` is the name of our caller. */
+/* Writes to the page who this is, and lets others look at it. `engine` is the name of our caller.
+ */
 void monitor_describe(const Monitor *monitor, const char *engine);
 
 /* --- timers.c --- */

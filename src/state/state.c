@@ -103,8 +103,8 @@ int state_create(State *state, bool findable, Error *error)
     state->page->version = PAGE_VERSION;
     state->page->size = sizeof(Page);
     state->page->monitor_pid = getpid();
-    __atomic_store_n(&state->page->magic, PAGE_MAGIC,
-                     __ATOMIC_RELEASE); /* who looks on can begin */
+    if (!findable)
+        state->page->magic = PAGE_MAGIC;
     if (state->buffers_fd >= 0)
         fds_add(state, FD_BUFFERS, state->buffers_fd);
     return 0;
@@ -115,10 +115,12 @@ void state_discard(State *state)
     page_file_remove(state->page_fd);
 }
 
-void state_describe(const State *state, const struct iovec *parts, int count)
+void state_publish(const State *state, const struct iovec *texts, int count)
 {
-    if (state->page_fd >= 0 && pwritev(state->page_fd, parts, count, PAGE_SIZE_BYTES) < 0)
-        return; /* the page itself says enough to be of use */
+    if (state->page_fd >= 0 && pwritev(state->page_fd, texts, count, PAGE_SIZE_BYTES) < 0) {
+        /* The page itself says enough to be of use. */
+    }
+    __atomic_store_n(&state->page->magic, PAGE_MAGIC, __ATOMIC_RELEASE);
 }
 
 static int check_size(int fd, off_t size, Error *error)

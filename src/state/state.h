@@ -66,7 +66,8 @@ typedef struct State {
  * (RLIMIT_FSIZE) they have no descriptors: the container can be watched all the same, but no other
  * image of this program could take over.
  *
- * findable: the page is in a directory where others look for it, if there is one; see page-file.h.
+ * findable: the page is in a directory where others look for it, if there is one, and is complete
+ * only with state_publish(); see page-file.h.
  *
  * Returns 0, or a negative value with *error filled.
  */
@@ -85,10 +86,11 @@ void state_deinit(State *state);
 void state_discard(State *state);
 
 /*
- * Writes the texts behind the page, as page-file.h says, in `count` parts. That they cannot be
- * written only makes the monitor harder to recognise.
+ * Writes the texts behind the page, as page-file.h says, in `count` parts, and lets others read the
+ * page: until then it does not look like one. That texts cannot be written only makes the monitor
+ * harder to recognise.
  */
-void state_describe(const State *state, const struct iovec *parts, int count);
+void state_publish(const State *state, const struct iovec *texts, int count);
 
 /* Whether a burst has left more memory in the buffers than a quiet container needs. */
 static inline bool state_is_swollen(const State *state)

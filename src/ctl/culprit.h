@@ -1,0 +1,4 @@
+#pragma once
+
+/* The command `culprit`: see ctl/command.h. */
+int culprit_run(int argc, char **argv);

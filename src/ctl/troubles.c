@@ -1,0 +1,204 @@
+#include "ctl/troubles.h"
+
+#include "ctl/fields.h"
+#include "ctl/text.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+const char *trouble_name(TroubleKind kind)
+{
+    static const char *const NAMES[] = {"blocked_log", "lost_output",   "endless_line", "flood",
+                                        "stalled",     "unlimited_log", "crashes"};
+
+    return NAMES[kind];
+}
+
+static void trouble_free(gpointer data)
+{
+    Trouble *trouble = data;
+
+    g_free(trouble->text);
+    g_free(trouble->mend);
+    g_free(trouble);
+}
+
+GPtrArray *troubles_new(void)
+{
+    return g_ptr_array_new_with_free_func(trouble_free);
+}
+
+static gint worst_first(gconstpointer a, gconstpointer b)
+{
+    const Trouble *one = *(const Trouble *const *)a;
+    const Trouble *other = *(const Trouble *const *)b;
+
+    if (one->kind != other->kind)
+        return (int)one->kind - (int)other->kind;
+    return (one->weight < other->weight) - (one->weight > other->weight);
+}
+
+void troubles_sort(GPtrArray *troubles)
+{
+    g_ptr_array_sort(troubles, worst_first);
+}
+
+/* The command that ends the container. */
+static char *end_command(const Snapshot *monitor)
+{
+    const char *engine = snapshot_text(monitor, "engine");
+
+    if (monitor->page.kind == SNAPSHOT_RUN)
+        return g_strdup_printf("kill %d", monitor->page.container_pid);
+    if (strcmp(engine, "crio") == 0)
+        return g_strdup_printf("crictl stop %s", snapshot_id(monitor));
+    return g_strdup_printf("podman stop %s", snapshot_id(monitor));
+}
+
+/* Takes over the texts. */
+static void add(GPtrArray *troubles, TroubleKind kind, const Snapshot *monitor, uint64_t weight,
+                char *text, char *mend)
+{
+    Trouble *trouble = g_new(Trouble, 1);
+
+    *trouble = (Trouble){kind, monitor, weight, text, mend};
+    g_ptr_array_add(troubles, trouble);
+}
+
+static int64_t lasts(int64_t since)
+{
+    return since > 0 ? MAX(snapshot_now() - since, 0) : 0;
+}
+
+static void look_at_disk(GPtrArray *troubles, const Snapshot *now, const TroubleLimits *limits)
+{
+    int64_t blocked = lasts(now->page.log.blocked_since);
+    char duration[TEXT_AMOUNT];
+
+    if (blocked < limits->blocked_after)
+        return;
+    add(troubles, TROUBLE_BLOCKED_LOG, now, (uint64_t)blocked,
+        g_strdup_printf("cannot go on: the disk of its log %s has not answered a write for %s",
+                        snapshot_text(now, "log"), text_duration(blocked, duration)),
+        g_strdup_printf("look at that disk: dmesg, df %s", snapshot_text(now, "log")));
+}
+
+static void look_at_losses(GPtrArray *troubles, const Snapshot *now)
+{
+    const LogCounters *out = snapshot_counters(now, STREAM_STDOUT);
+    const LogCounters *err = snapshot_counters(now, STREAM_STDERR);
+    uint64_t bytes = out->lost_bytes + err->lost_bytes;
+    uint64_t records = out->lost_records + err->lost_records;
+    char amount[TEXT_AMOUNT];
+
+    if (records == 0)
+        return;
+    add(troubles, TROUBLE_LOST_OUTPUT, now, bytes,
+        g_strdup_printf("has lost output: %s in %" PRIu64 " records, because writes of its log %s "
+                        "failed, the last one with: %s",
+                        text_amount(bytes, amount), records, snapshot_text(now, "log"),
+                        g_strerror(now->page.log.last_error)),
+        g_strdup_printf("make room for the log, or mend its disk: df %s; then it goes on by itself",
+                        snapshot_text(now, "log")));
+}
+
+static void look_at_line(GPtrArray *troubles, const Snapshot *now, StreamId stream)
+{
+    const LogCounters *counters = snapshot_counters(now, stream);
+    uint64_t length = snapshot_open_line(now, stream);
+    int64_t since = counters->line_since;
+    g_autofree char *end = NULL;
+    char amount[TEXT_AMOUNT];
+    char duration[TEXT_AMOUNT];
+
+    if (length <= now->page.settings.log_line_max)
+        return;
+    end = end_command(now);
+    add(troubles, TROUBLE_ENDLESS_LINE, now, length,
+        g_strdup_printf(
+            "writes a line without an end: %s on %s so far, for %s", text_amount(length, amount),
+            STREAM_NAMES[stream],
+            text_duration(since > 0 ? MAX(snapshot_wall_now() - since, 0) : 0, duration)),
+        g_strdup_printf(
+            "nothing is in danger, it is logged in records of at most %u bytes; to read "
+            "it: conwardctl logs %s | tail -c 1000; to end it: %s",
+            now->page.settings.log_line_max, snapshot_id(now), end));
+}
+
+static void look_at_rate(GPtrArray *troubles, const Snapshot *before, const Snapshot *now,
+                         int64_t elapsed, const TroubleLimits *limits)
+{
+    uint64_t rate = 0;
+    g_autofree char *end = NULL;
+    char amount[TEXT_AMOUNT];
+
+    if (before == NULL || elapsed <= 0)
+        return;
+    for (size_t i = 0; i < STREAMS; i++)
+        rate += now->page.streams[i].end - before->page.streams[i].end;
+    rate = (uint64_t)((double)rate * G_USEC_PER_SEC / (double)elapsed);
+    if (rate < limits->flood)
+        return;
+    end = end_command(now);
+    add(troubles, TROUBLE_FLOOD, now, rate,
+        g_strdup_printf("writes very much: %s a second", text_amount(rate, amount)),
+        g_strdup_printf("to see what: conwardctl logs --tail 10 %s; to end it: %s",
+                        snapshot_id(now), end));
+}
+
+static void look_at_readers(GPtrArray *troubles, const Snapshot *now, const TroubleLimits *limits)
+{
+    int64_t held = MAX(lasts(now->page.held_since[0]), lasts(now->page.held_since[1]));
+    char duration[TEXT_AMOUNT];
+
+    if (held < limits->stalled_after)
+        return;
+    add(troubles, TROUBLE_STALLED, now, (uint64_t)held,
+        g_strdup_printf("has waited for %s for a reader of its output that does not read (%u "
+                        "attached)",
+                        text_duration(held, duration), snapshot_clients(now)),
+        g_strdup("let it read on (a stopped pager, a terminal with its output held), or end the "
+                 "command that is attached"));
+}
+
+static void look_at_size(GPtrArray *troubles, const Snapshot *now, const TroubleLimits *limits)
+{
+    uint64_t size = snapshot_log_size(now);
+    char amount[TEXT_AMOUNT];
+
+    if (now->page.settings.log_size_max > 0 || size < limits->large_log)
+        return;
+    add(troubles, TROUBLE_UNLIMITED_LOG, now, size,
+        g_strdup_printf("has a log of %s, and nothing limits it: %s", text_amount(size, amount),
+                        snapshot_text(now, "log")),
+        g_strdup("give new containers a limit: podman run --log-opt max-size=100mb; conwardctl "
+                 "doctor tells where the default is set"));
+}
+
+static void look_at_crashes(GPtrArray *troubles, const Snapshot *now)
+{
+    const CrashPage *crash = &now->page.crash;
+
+    if (now->page.crashes == 0)
+        return;
+    add(troubles, TROUBLE_CRASHES, now, now->page.crashes,
+        g_strdup_printf("is not affected, but its monitor %d has crashed and gone on, %u times so "
+                        "far; the last time by signal %d, %s",
+                        now->page.monitor_pid, now->page.crashes, crash->signal,
+                        crash->code <= 0 ? "sent by a process" : "a fault of its own"),
+        g_strdup(crash->code <= 0 ? "find who sends it: the journal names the sender"
+                                  : "please report the line of the journal that tells of it"));
+}
+
+void troubles_add(GPtrArray *troubles, const Snapshot *before, const Snapshot *now, int64_t elapsed,
+                  const TroubleLimits *limits)
+{
+    look_at_disk(troubles, now, limits);
+    look_at_losses(troubles, now);
+    for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++)
+        look_at_line(troubles, now, stream);
+    look_at_rate(troubles, before, now, elapsed, limits);
+    look_at_readers(troubles, now, limits);
+    look_at_size(troubles, now, limits);
+    look_at_crashes(troubles, now);
+}

@@ -1,0 +1,363 @@
+"""conwardctl ps, stats, set, reopen and culprit, on real monitors ($CONWARD run) and on files that are no pages."""
+
+import contextlib
+import json
+import os
+import pathlib
+import random
+import signal
+import struct
+import subprocess
+import sys
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(TOP / "tests/lib"))
+
+import k8slog  # noqa: E402  (found through the path above)
+from waiting import wait_until  # noqa: E402
+
+OK, FOUND, WRONG, FAILED = 0, 1, 2, 3
+LIMIT = 60
+PAGE = 8192
+
+
+def program(variable, name):
+    return os.path.abspath(os.environ.get(variable, TOP / "build/src" / name))
+
+
+def ctl(*args, status=OK):
+    """Runs it and returns what it prints; what it says on standard error must be nothing, unless it fails."""
+    done = subprocess.run(
+        [program("CONWARDCTL", "conwardctl"), *map(str, args)], capture_output=True, timeout=LIMIT, check=False
+    )
+    assert done.returncode in (status if isinstance(status, tuple) else (status,)), (done.stdout, done.stderr)
+    return done.stdout.decode(), done.stderr.decode()
+
+
+class Run:
+    """A `conward run` with an ID that no other test has."""
+
+    def __init__(self, top, script, *options, stdout=subprocess.DEVNULL, log=None):
+        self.id = f"test-{os.getpid()}-{random.randrange(1 << 32):08x}"
+        self.log = log or top / f"{self.id}.log"
+        words = [program("CONWARD", "conward"), "run", "--cid", self.id, "--log-path", self.log, *options]
+        self.process = subprocess.Popen(
+            [*words, "--", "sh", "-c", script], stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.DEVNULL
+        )
+        self.pid = self.process.pid
+        wait_until(lambda: self.process.poll() is not None or self.json(), "the monitor's page")
+
+    def json(self, *options):
+        """What ps says of it, None if it is not there."""
+        lines = ctl("ps", "--json", *options, status=(OK, FAILED))[0].splitlines()
+        return next((one for one in map(json.loads, lines) if one["id"] == self.id), None)
+
+    def page(self):
+        return next(pathlib.Path("/run/conward").glob(f"{self.pid}-*.state"))
+
+    def troubles(self):
+        """What culprit says of it, by kind."""
+        lines = ctl("culprit", "--json", "--interval", "0", status=(OK, FOUND))[0].splitlines()
+        return {one["trouble"]: one for one in map(json.loads, lines) if one["id"] == self.id}
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        if self.process.stdout:
+            self.process.stdout.close()
+
+
+@pytest.fixture
+def run(tmp_path):
+    with contextlib.ExitStack() as made:
+
+        def new(script, *options, **how):
+            one = Run(tmp_path, script, *options, **how)
+            made.callback(one.close)
+            return one
+
+        yield new
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may write to /run/conward")
+pytestmark = needs_root
+
+
+# Lists and figures
+
+
+def test_ps(run):
+    one = run("printf 'no newline'; cat", "--name", "a name")
+    wait_until(lambda: one.json()["stdout"]["read_bytes"] == 10, "its output")
+    header, *lines = ctl("ps")[0].splitlines()
+    assert header.split()[:6] == ["ID", "NAME", "KIND", "ENGINE", "PID", "PHASE"]
+    (line,) = (line for line in lines if "a name" in line)
+    assert f" {one.pid} " in line and " run " in line and " running " in line and " 10 B " in line
+    assert header not in ctl("ps", "--no-header")[0]
+    found = one.json()
+    assert (found["name"], found["kind"], found["phase"], found["log"]) == ("a name", "run", "running", str(one.log))
+    assert found["monitor_pid"] == one.pid
+    assert found["stdout"]["open_line_bytes"] == 10
+
+
+def test_ended_monitor_is_not_there(run):
+    one = run("read word; exit 3")
+    one.process.stdin.write(b"\n")
+    one.process.stdin.flush()
+    assert one.process.wait(LIMIT) == 3
+    assert one.json() is None
+
+
+def test_killed_monitor_leaves_nothing(run):
+    one = run("cat")
+    page = one.page()
+    fifo = page.with_suffix(".ctl")
+    assert fifo.is_fifo()
+    one.process.kill()
+    one.process.wait()
+    assert page.exists()
+    assert one.json() is None
+    assert not page.exists() and not fifo.exists()
+
+
+def test_stats(run):
+    script = "echo one; printf '%020000d\\n' 0; printf '%0100d\\n' 0 >&2; printf '%0300d' 0 >&2; cat"
+    one = run(script, "--log-line-max", "16384")
+    wait_until(lambda: one.json()["stderr"]["open_line_bytes"] == 300, "the output")
+    found = json.loads(ctl("stats", "--json", one.id)[0])
+    wait_until(lambda: one.json()["stderr"]["partial_records"] == 1, "the open line's record")
+    found = json.loads(ctl("stats", "--json", one.id)[0])
+    out, err = found["stdout"], found["stderr"]
+    assert (out["read_bytes"], out["logged_bytes"]) == (20005, 20005)
+    assert (out["records"], out["partial_records"], out["long_lines"], out["longest_line_bytes"]) == (3, 1, 1, 20000)
+    assert (out["open_line_bytes"], out["open_line_since_us"]) == (0, 0)
+    assert (err["records"], err["long_lines"], err["longest_line_bytes"]) == (2, 0, 300)
+    assert err["open_line_since_us"] > found["start_time_us"]
+    assert found["log_size_bytes"] == one.log.stat().st_size
+    text = ctl("stats", one.id[:-3])[0]
+    assert "longest line           20 KiB (20000 bytes)\n" in text
+    assert one.log.as_posix() in text
+
+
+def test_who_is_not_there(run):
+    assert "no monitor watches a container with the ID or name 'nobody-at-all'" in ctl(
+        "stats", "nobody-at-all", status=FAILED
+    )[1]
+    one, other = run("cat"), run("cat")
+    common = os.path.commonprefix([one.id, other.id])
+    assert "IDs begin with" in ctl("stats", common, status=FAILED)[1]
+
+
+@pytest.mark.parametrize("words", [["ps", "x"], ["stats"], ["stats", "a", "b"], ["nothing"], [], ["ps", "--none"]])
+def test_wrong_calls(words):
+    assert ctl(*words, status=WRONG)[1].startswith("conwardctl: ")
+
+
+# Requests
+
+
+def test_set(run):
+    one = run("read word; printf '%0600d\\n' 0; cat", "--log-partial-flush", "never")
+    ctl("set", one.id, "log-line-max", 300)
+    ctl("set", one.id, "log-partial-flush", 5)
+    assert one.json()["log_line_max_bytes"] == 300
+    assert one.json()["log_partial_flush_ms"] == 5
+    one.process.stdin.write(b"\n")
+    one.process.stdin.flush()
+    wait_until(lambda: one.json()["stdout"]["records"] == 2, "the line")
+    assert [len(record.content) for record in k8slog.records(one.log.read_bytes())] == [300, 300]
+
+
+def test_set_for_all(run):
+    one, other = run("cat"), run("cat")
+    said = ctl("set", "--all", "log-line-max", 400, status=(OK, FAILED))[0]
+    for each in (one, other):
+        assert f"{each.id[:12]} {each.id}: done\n" in said
+        assert each.json()["log_line_max_bytes"] == 400
+
+
+@pytest.mark.parametrize(
+    "words", [["log-line-max", "255"], ["log-line-max", "never"], ["log-partial-flush", "3600001"], ["log-path", "x"]]
+)
+def test_bad_settings(run, words):
+    one = run("cat")
+    ctl("set", one.id, *words, status=WRONG)
+    assert one.json()["settings_changes"] == 0
+
+
+def test_reopen(run):
+    one = run("echo before; cat")
+    wait_until(lambda: one.log.exists() and one.log.stat().st_size > 0, "the first line")
+    moved = one.log.with_suffix(".1")
+    one.log.rename(moved)
+    ctl("reopen", one.id)
+    one.process.stdin.write(b"after\n")
+    one.process.stdin.flush()
+    wait_until(lambda: one.log.stat().st_size > 0, "the next line")
+    assert k8slog.output(k8slog.records(moved.read_bytes())) == b"before\n"
+    assert k8slog.output(k8slog.records(one.log.read_bytes())) == b"after\n"
+
+
+def test_nothing_to_reopen(run):
+    one = run("cat", log="none")
+    assert "has no log" in ctl("reopen", one.id, status=FAILED)[1]
+
+
+def test_stopped_monitor_does_not_answer(run):
+    one = run("cat")
+    one.process.send_signal(signal.SIGSTOP)
+    assert "has not answered" in ctl("set", one.id, "log-line-max", 300, status=FAILED)[1]
+    one.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: one.json()["log_line_max_bytes"] == 300, "the answer")
+
+
+def test_logs_by_name(run):
+    one = run("echo hello; cat", "--name", "with-a-log")
+    wait_until(lambda: one.json()["stdout"]["records"] == 1, "the line")
+    assert ctl("logs", one.id)[0] == "hello\n"
+    assert "no file" in ctl("logs", "nobody-at-all", status=FAILED)[1]
+
+
+# Culprits
+
+
+def test_endless_line(run):
+    quiet = run("echo fine; cat")
+    one = run("head -c 1000000 /dev/zero | tr '\\0' x; cat")
+    wait_until(lambda: one.json()["stdout"]["open_line_bytes"] == 1000000, "the line")
+    assert quiet.troubles() == {}
+    found = one.troubles()
+    assert list(found) == ["endless_line"]
+    assert found["endless_line"]["text"].startswith("writes a line without an end: 977 KiB on stdout so far, for ")
+    text = ctl("culprit", status=FOUND)[0]
+    assert f"\n{one.id} (run, pid " in "\n" + text and quiet.id not in text
+    assert ctl("logs", one.id)[0] == "x" * 1000000, "also while it is open"
+
+
+def test_ended_line_is_no_trouble(run):
+    one = run("printf '%0100000d\\n' 0; cat")
+    wait_until(lambda: one.json()["stdout"]["long_lines"] == 1, "the line")
+    wait_until(lambda: one.json()["stdout"]["open_line_bytes"] == 0, "its end")
+    assert one.troubles() == {}
+
+
+def test_lost_output(run):
+    one = run("echo hello; cat", log="/dev/full")
+    wait_until(lambda: one.json()["stdout"]["lost_records"] == 1, "the loss")
+    assert "6 B in 1 records" in one.troubles()["lost_output"]["text"]
+    assert "No space left on device" in one.troubles()["lost_output"]["text"]
+
+
+def test_reader_that_does_not_read(run):
+    one = run("head -c 1000000 /dev/zero; cat", stdout=subprocess.PIPE)
+    wait_until(lambda: "stalled" in one.troubles(), "the time to pass")
+    assert one.json()["stdout"]["held_us"] > 0
+
+
+def test_large_log_without_a_limit(run):
+    one, limited = run("cat"), run("cat", "--log-size-max", "1000000")
+    assert one.troubles() == {}
+    for each in (one, limited):
+        os.truncate(each.log, 2 << 30)
+    assert "2.0 GiB" in one.troubles()["unlimited_log"]["text"]
+    assert limited.troubles() == {}
+
+
+def test_crashes(run):
+    one = run("cat")
+    one.process.send_signal(signal.SIGSEGV)
+    wait_until(lambda: one.json()["crashes"] == 1, "the next image")
+    assert "1 times so far; the last time by signal 11, sent by a process" in one.troubles()["crashes"]["text"]
+
+
+def test_flood(run):
+    one = run("yes", "--log-size-max", "1000000")
+    found = {}
+
+    def seen():
+        lines = ctl("culprit", "--json", "--interval", "0.5", status=(OK, FOUND))[0].splitlines()
+        found.update({line["trouble"]: line for line in map(json.loads, lines) if line["id"] == one.id})
+        return "flood" in found
+
+    wait_until(seen, "10 MiB a second")
+
+
+def test_nobody(tmp_path):
+    assert ctl("culprit", "--state-dir", tmp_path)[0] == "Nothing is wrong with the 0 containers that are watched.\n"
+    assert "Cannot look for monitors in" in ctl("culprit", "--state-dir", tmp_path / "missing", status=FAILED)[1]
+
+
+# Files that are no pages
+
+
+def of_another_version(page):
+    return page[:8] + struct.pack("I", 77) + page[12:]
+
+
+DAMAGES = {
+    "short": (lambda page: page[: PAGE - 1], "has 8191 bytes"),
+    "long": (lambda page: page + bytes(20000), "bytes, so it is no page"),
+    "magic": (lambda page: b"X" + page[1:], "does not begin as the page of a monitor does"),
+    "version": (of_another_version, "another version of conward (77)"),
+    "text": (lambda page: b"hello\n" * 2000, "does not begin as the page of a monitor does"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+@pytest.mark.parametrize("command", ["ps", "culprit"])
+def test_file_that_is_no_page(run, tmp_path, damage, command):
+    change, words = damage
+    page = run("cat").page().read_bytes()
+    directory = tmp_path / "pages"
+    directory.mkdir()
+    (directory / "1-00000001.state").write_bytes(change(page))
+    assert words in ctl(command, "--state-dir", directory, status=FAILED)[1]
+
+
+def test_things_that_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / "1-00000001.state")
+    (tmp_path / "2-00000001.state").symlink_to("/dev/zero")
+    (tmp_path / "3-00000001.state").mkdir()
+    said = ctl("ps", "--state-dir", tmp_path, status=FAILED)[1]
+    assert said.count("is not a regular file") == 2
+    assert "2-00000001.state: Too many levels of symbolic links" in said
+
+
+def test_page_full_of_nonsense(run, tmp_path):
+    """Whatever a page says: words, and an end. Its beginning is right, and the process that it names is alive."""
+    one = run("cat")
+    page = one.page().read_bytes()
+    generator = random.Random(7)
+    for turn in range(60):
+        damaged = bytearray(page + b"name=\x1b[31m\xff\x00log=\n/\x07\x00bundle=\x00nothing")
+        for _ in range(generator.choice([1, 20, 2000])):
+            at = generator.randrange(48, len(damaged))
+            length = generator.choice([1, 4, 8])
+            damaged[at : at + length] = generator.choice([b"\xff", b"\0", generator.randbytes(1)]) * length
+        (tmp_path / "1-00000001.state").write_bytes(damaged[: PAGE + 16000])
+        for command in (["ps", "-a"], ["ps", "-a", "--json"], ["culprit", "--interval", "0"], ["stats", one.id]):
+            said = ctl(*command, "--state-dir", tmp_path, status=(OK, FOUND, FAILED))
+            assert "\x1b" not in said[0] + said[1], turn
+        if not (tmp_path / "1-00000001.state").exists():
+            continue
+
+
+def test_texts_are_escaped(run, tmp_path):
+    page = run("cat").page().read_bytes()[:PAGE]
+    (tmp_path / "1-00000001.state").write_bytes(page + b"name=a\x1b[31mb\nc\0engine=\xff\0")
+    text = ctl("ps", "--state-dir", tmp_path)[0]
+    assert "a\\x1b[31mb\\x0ac" in text and "\\xff" in text
+    (line,) = ctl("ps", "--json", "--state-dir", tmp_path)[0].splitlines()
+    assert json.loads(line)["name"] == "a\x1b[31mb\nc"
+
+
+def test_page_that_changes_all_the_time(run):
+    """What is seen is one moment: never more logged than read."""
+    one = run("yes", "--log-size-max", "1000000")
+    for _ in range(50):
+        found = one.json()["stdout"]
+        assert found["logged_bytes"] + found["lost_bytes"] <= found["read_bytes"]
+        assert found["logged_bytes"] <= found["records"] * 2
