@@ -10,7 +10,7 @@ from typing import Any, Callable
 from exec_engine import SESSION
 
 EVERYWHERE = "everywhere"  # in each scenario that has such a note of both monitors
-ANY = ...  # a value that is different every time, or too long to be told here
+ANY = ...  # a value of conmon's that is different every time
 NONE = None  # there is no such note
 
 
@@ -78,6 +78,10 @@ NO_JOURNAL = (
     "[conmon:e]: log driver journald is not supported by this version of conward: use --log-path k8s-file:PATH, or "
     "conmon for containers that log there"
 )
+NO_ROTATION = (
+    "[conmon:e]: --log-rotate is not supported by this version of conward: leave it out (--log-size-max then keeps the "
+    "newest records only), or use conmon"
+)
 CANNOT_PARSE = "[conmon:e]: unable to parse "
 NO_NUMBER = "is not a descriptor number"
 FAILED = "The runtime RUNTIME failed with exit status"
@@ -85,10 +89,19 @@ SPECIAL = (
     'a \\"quoted\\" \\\\ word / \\t tab \\u000d \\u0008 \\u000c \\u0001 \x1f \\u007f ä \\xff end\\n',
     'a \\"quoted\\" \\\\ word \\/ \\t tab \\r \\b \\f \\u0001 \\u001f \\u007f ä \N{REPLACEMENT CHARACTER} end\\n',
 )
+CID = "c0ffee0123456789"
+CREATED = [f"create {name}" for name in ("logs/ctr.log", "bundle/attach", "bundle/ctl", "bundle/winsz", "bundle/pidfile")]
+RENAMED = ["rename to persist/exit", f"rename to exits/{CID}"]
+FILES = ["bundle/conmon-pidfile", "bundle/ctl", "bundle/pidfile", "bundle/winsz", "logs/ctr.log"]
+EXEC_CREATED = [f"create bundle/{SESSION}/{name}" for name in ("attach", "ctl", "winsz", "exec_pid")]
+EXEC_FILES = [
+    f"bundle/{SESSION}/{name}" for name in ("conmon-pidfile", "ctl", "exec-process-4711", "exec_pid", "winsz")
+]
+EXEC_RESULTS = [f"persist/{CID}/exit", f"bundle/{SESSION}/exit/{CID}"]  # as they come
 NO_CONTAINER = {
     "status": (255, 1),
     "attach socket is removed": ("after", NONE),
-    "order of files": (ANY, ANY),
+    "order of files": ([*CREATED, *RENAMED], CREATED),
     "file exits/c0ffee0123456789": ("file 0644 -1", NONE),
     "file persist/exit": ("file 0644 -1", NONE),
     "log ctr.log, stderr": ("why\n", ""),
@@ -146,7 +159,7 @@ DIFFERENCES = [
     # Command lines
     *told(
         each("version", "long", "with more"),
-        {WORDS: ([["conmon version 2.1.6", "commit: unknown"], []], ANY)},
+        {WORDS: ([["conmon version 2.1.6", "commit: COMMIT"], []], [["conmon version 2.2.1", "commit: COMMIT"], []])},
         OLD,
     ),
     *told(
@@ -325,14 +338,45 @@ DIFFERENCES = [
     *told(
         each("an engine that goes away", *FAMILIES),
         {
-            "files when the exit command runs": (ANY, ANY),
+            "files when the exit command runs": (FILES, sorted([*FILES, "persist/exit", f"exits/{CID}"])),
             "status": (1, 4),
-            "order of files": (ANY, ANY),
+            "order of files": (CREATED, [*CREATED, *RENAMED]),
             "attach socket is removed": (NONE, "before"),
             "file exits/c0ffee0123456789": (NONE, "file 0644 4"),
             "file persist/exit": (NONE, "file 0644 4"),
         },
         "the container that runs is watched to its end",
+    ),
+    *told(
+        ["a fork that fails"],
+        {
+            "words": (
+                "[conmon:e]: Failed to fork the create command Resource temporarily unavailable\n",
+                "[conmon:e]: Failed to fork the monitor: Resource temporarily unavailable\n",
+            )
+        },
+        "it is the monitor that cannot be forked",
+    ),
+    *told(
+        ["a sync pipe that cannot be written"],
+        {"status": (1, 4), "exit file": (None, "4")},
+        "an engine that cannot be told is one that is gone, and the container is watched to its end",
+    ),
+    *told(
+        each("an exec whose engine has its pid", "podman", "stream"),
+        {"status": (1, 7), "attach socket is removed": (NONE, "before")},
+        OLD,
+    ),
+    *told(["an exec sync whose engine has gone"], {"status": (1, 7)}, OLD),
+    *told(
+        ["a start pipe that cannot be read"],
+        {
+            "words": (
+                "[conmon:e]: start-pipe read failed Is a directory\n",
+                "[conmon:e]: start-pipe read failed: Is a directory\n",
+            )
+        },
+        "in the form of all messages",
     ),
     *told(
         ["a pipe that is no number, SYNC"],
@@ -411,7 +455,7 @@ DIFFERENCES = [
     ),
     # What a runtime may do wrong
     *told(
-        each("a fast container", "left unreaped", "pid file"),
+        each("a fast container", "a pid", "a pid and a newline"),
         {"log ctr.log, stdout": ("fast\n", "")},
         "what is written while a container is being created is its runtime's, and the engine's to show",
         38,
@@ -495,12 +539,15 @@ DIFFERENCES = [
         on_sync_pipe(f'{{"pid": -1, "message": "{SPECIAL[0]}"}}', f'{{"pid": -1, "message": "{SPECIAL[1]}"}}'),
         VALID,
     ),
-    *told(
-        each("a failing runtime that says much", "8000", "9000"),
-        {"sync pipe": (ANY, ["4096 characters, e72c2c7b04d19c0b", ""])},
-        FITS,
-        11,
-    ),
+    *[
+        Difference(f"a failing runtime that says much, {which}", "sync pipe", [conmon, ""], [conward, ""], FITS, 11)
+        for which, conmon, conward in (
+            ("podman, 8000", "8028 characters, 7ad1a90d8ca326ed", "4096 characters, e72c2c7b04d19c0b"),
+            ("podman, 9000", "8219 characters, f8264282dc37ba5d", "4096 characters, e72c2c7b04d19c0b"),
+            ("crio, 8000", "8027 characters, e0413d068e5bfd6c", "4096 characters, f06e7e6a9fd40a98"),
+            ("crio, 9000", "8218 characters, c4d4beb63c3c72ca", "4096 characters, f06e7e6a9fd40a98"),
+        )
+    ],
     *told(
         each("a runtime without a terminal", "podman"),
         on_sync_pipe("", '{"data": -1, "message": "no terminal today\\n"}'),
@@ -541,16 +588,17 @@ DIFFERENCES = [
     *told(
         ["an exec whose runtime fails late"],
         {
-            "files when the exit command runs": (ANY, ANY),
+            "files when the exit command runs": (EXEC_FILES, sorted([*EXEC_FILES, *EXEC_RESULTS])),
             "sync pipe": ([""], ['{"data": <container>}\n', '{"data": 7}\n', ""]),
             "status": (1, 7),
-            "order of files": (ANY, ANY),
+            "order of files": (EXEC_CREATED, [*EXEC_CREATED, *(f"rename to {name}" for name in EXEC_RESULTS)]),
             "attach socket is removed": (NONE, "before"),
             f"file bundle/{SESSION}/exit/c0ffee0123456789": (NONE, "file 0644 7"),
             "file persist/c0ffee0123456789/exit": (NONE, "file 0644 7"),
         },
         OLD,
     ),
+    *told(["a container of another family"], {"watched while it lives": (False, True)}, OLD, 7),
     # The end
     *told(["a failing exit command, status"], {"status": (3, 5)}, OLD),
     *told(["a failing exit command, signal"], {"status": (3, 137)}, OLD),
@@ -574,9 +622,9 @@ DIFFERENCES = [
     *told(
         ["a result that cannot be written, persist"],
         {
-            "files when the exit command runs": (ANY, ANY),
+            "files when the exit command runs": (FILES, sorted([*FILES, f"exits/{CID}"])),
             "status": (1, 3),
-            "order of files": (ANY, ANY),
+            "order of files": (CREATED, [*CREATED, *RENAMED[1:]]),
             "attach socket is removed": (NONE, "before"),
             "file exits/c0ffee0123456789": (NONE, "file 0644 3"),
         },
@@ -598,7 +646,7 @@ DIFFERENCES = [
     ),
     *told(
         each("a rotated log", "3", "1"),
-        {"started process, words": ("conmon: option parsing failed: Unknown option --log-rotate\n", ANY)},
+        {"started process, words": ("conmon: option parsing failed: Unknown option --log-rotate\n", NO_ROTATION + "\n")},
         LATER,
     ),
     *told(

@@ -204,6 +204,8 @@ class Life:
 
     def _lines_of_attach_pipe(self):
         self.note("attach pipe", self._line("attach"))
+        self.note("files at the line on the attach pipe", names(self.thing))
+        self.note("runtime at the line on the attach pipe", "runs" if self._hold.reached() else "does not run")
 
     def runtime(self):
         """The runtime begins, is looked at, and goes on."""
@@ -276,6 +278,8 @@ class Life:
         status = self.thing.wait()
         self._rest_of_lines()
         self.note("sync pipe", self._lines)
+        if "attach" in self.thing._pipes:
+            self.note("attach pipe at the end", self._rest_of_attach_pipe())
         self.note("status", status)
         if not self.lab.noted(self.name + "started process, words"):
             self.note("words", self.thing.said())
@@ -293,6 +297,10 @@ class Life:
             return
         while not self._lines or self._lines[-1] != b"":
             self._lines.append(self._line("sync"))
+
+    def _rest_of_attach_pipe(self):
+        """What came after the one line, if anything did: b"" is the end. A fifo has none, as we hold it ourselves."""
+        return self._line("attach") if is_readable(self.thing._pipes["attach"]) else None
 
     def _line(self, pipe):
         """A line of any length: longer ones than an engine reads are to be seen, too."""

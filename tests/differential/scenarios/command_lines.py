@@ -1,5 +1,7 @@
 """Command lines, valid and not, of which nothing runs: the runtime is a directory."""
 
+import re
+
 from rows import LOG_PATHS, OPTIONS
 from scenario import add, scenario
 
@@ -10,6 +12,8 @@ LINE = ["--cid", CID, "--cuuid", CID, "--runtime", "/tmp", "--log-path", "ctr.lo
 @scenario("--version", "help and version", each={"long": ["--version"], "with more": [*LINE, "--version"]})
 def version(lab, words):
     lab.command_line(*words)
+    output, error = lab.seen.pop("standard output and error")
+    lab.note("standard output and error", [[re.sub(rb"^commit: \S.*", b"commit: COMMIT", line) for line in output], error])
 
 
 @scenario("--version", each={"unknown": ["--version", "--foo"], "incomplete": ["--version", "--timeout"]})

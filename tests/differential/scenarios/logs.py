@@ -86,7 +86,7 @@ def two_log_files(lab):
     lab.life(container).run()
 
 
-@scenario("--log-path")
+@scenario("--log-path", "a file and none")
 def a_log_beside_none(lab):
     container = lab.container("echo hello")
     container.options["--log-path"] = ["none", f"k8s-file:{container.log}", "off"]
