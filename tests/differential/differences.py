@@ -83,14 +83,14 @@ NO_ROTATION = (
     "newest records only), or use conmon"
 )
 CANNOT_PARSE = "[conmon:e]: unable to parse "
-NO_NUMBER = "is not a descriptor number"
+CANNOT_MAKE = "[conmon:e]: unable to make "
 FAILED = "The runtime RUNTIME failed with exit status"
 SPECIAL = (
     'a \\"quoted\\" \\\\ word / \\t tab \\u000d \\u0008 \\u000c \\u0001 \x1f \\u007f ä \\xff end\\n',
     'a \\"quoted\\" \\\\ word \\/ \\t tab \\r \\b \\f \\u0001 \\u001f \\u007f ä \N{REPLACEMENT CHARACTER} end\\n',
 )
 CID = "c0ffee0123456789"
-CREATED = [f"create {name}" for name in ("logs/ctr.log", "bundle/attach", "bundle/ctl", "bundle/winsz", "bundle/pidfile")]
+CREATED = ["create logs/ctr.log", *(f"create bundle/{name}" for name in ("attach", "ctl", "winsz", "pidfile"))]
 RENAMED = ["rename to persist/exit", f"rename to exits/{CID}"]
 FILES = ["bundle/conmon-pidfile", "bundle/ctl", "bundle/pidfile", "bundle/winsz", "logs/ctr.log"]
 EXEC_CREATED = [f"create bundle/{SESSION}/{name}" for name in ("attach", "ctl", "winsz", "exec_pid")]
@@ -142,6 +142,7 @@ def everywhere(note, conmon, conward, reason, weakness=None):
 
 WORDS = "standard output and error"
 FAMILIES = ("podman", "crio")
+PIPES = ("SYNC", "START", "ATTACH")
 
 DIFFERENCES = [
     everywhere("runtime, ignored signals", ["SIGPIPE"], [], "what is started finds the default", 29),
@@ -224,6 +225,24 @@ DIFFERENCES = [
             "conmon: option parsing failed: Unknown option --log-max-files",
             "conmon: option parsing failed: Integer value “2147483648” for --log-max-files out of range",
         ),
+        OLD,
+    ),
+    *told(
+        ["command line, max files without rotate"],
+        {
+            "status": (1, 0),
+            WORDS: ([[], ["conmon: option parsing failed: Unknown option --log-max-files"]], [[], []]),
+            "file ctr.log": (NONE, "file 0640"),
+        },
+        OLD,
+    ),
+    *told(
+        ["command line, allowlist without rotate"],
+        {
+            "status": (1, 0),
+            WORDS: ([[], ["conmon: option parsing failed: Unknown option --log-allowlist-dir"]], [[], []]),
+            "file ctr.log": (NONE, "file 0640"),
+        },
         OLD,
     ),
     *told(
@@ -378,36 +397,26 @@ DIFFERENCES = [
         },
         "in the form of all messages",
     ),
-    *told(
-        ["a pipe that is no number, SYNC"],
-        {"words": (f"{CANNOT_PARSE}_OCI_SYNCPIPE Success\n", f'{CANNOT_PARSE}_OCI_SYNCPIPE: "3x" {NO_NUMBER}\n')},
-        SAYS_WHY,
-    ),
-    *told(
-        ["a pipe that is no number, START"],
-        {"words": (f"{CANNOT_PARSE}_OCI_STARTPIPE Success\n", f'{CANNOT_PARSE}_OCI_STARTPIPE: "3x" {NO_NUMBER}\n')},
-        SAYS_WHY,
-    ),
-    *told(
-        ["a pipe that is not open, SYNC"],
-        {
-            "words": (
-                "[conmon:e]: unable to make _OCI_SYNCPIPE CLOEXEC Bad file descriptor\n",
-                "[conmon:e]: unable to make _OCI_SYNCPIPE CLOEXEC: descriptor 77: Bad file descriptor\n",
-            )
-        },
-        SAYS_WHY,
-    ),
-    *told(
-        ["a pipe that is not open, START"],
-        {
-            "words": (
-                "[conmon:e]: unable to make _OCI_STARTPIPE CLOEXEC Bad file descriptor\n",
-                "[conmon:e]: unable to make _OCI_STARTPIPE CLOEXEC: descriptor 77: Bad file descriptor\n",
-            )
-        },
-        SAYS_WHY,
-    ),
+    *[
+        Difference(
+            f"a pipe that is no number, {name}",
+            "words",
+            f"{CANNOT_PARSE}_OCI_{name}PIPE Success\n",
+            f'{CANNOT_PARSE}_OCI_{name}PIPE: "3x" is not a descriptor number\n',
+            SAYS_WHY,
+        )
+        for name in PIPES
+    ],
+    *[
+        Difference(
+            f"a pipe that is not open, {name}",
+            "words",
+            f"{CANNOT_MAKE}_OCI_{name}PIPE CLOEXEC Bad file descriptor\n",
+            f"{CANNOT_MAKE}_OCI_{name}PIPE CLOEXEC: descriptor 77: Bad file descriptor\n",
+            SAYS_WHY,
+        )
+        for name in PIPES
+    ],
     *told(
         ["no attach pipe"],
         {
@@ -646,7 +655,12 @@ DIFFERENCES = [
     ),
     *told(
         each("a rotated log", "3", "1"),
-        {"started process, words": ("conmon: option parsing failed: Unknown option --log-rotate\n", NO_ROTATION + "\n")},
+        {
+            "started process, words": (
+                "conmon: option parsing failed: Unknown option --log-rotate\n",
+                NO_ROTATION + "\n",
+            )
+        },
         LATER,
     ),
     *told(

@@ -258,6 +258,8 @@ class Life:
         if self.clients:
             wait_until(lambda: accepted(self.thing.monitor) >= len(self.clients), "the clients to be accepted")
         if self.thing._start is not None:
+            if "sync" in self.thing._pipes:
+                self.note("sync pipe at the start", "readable" if is_readable(self.thing.sync) else "open and silent")
             self.thing.start()
 
     def finish(self):
@@ -309,7 +311,9 @@ class Life:
         fd = self.thing._pipes[pipe]
         wait_readable(fd, f"a line on the {pipe} pipe")
         with socket.socket(fileno=os.dup(fd)) as packets:
-            return packets.recv(PACKET)
+            line = packets.recv(PACKET)
+        assert line or _hung_up(fd), f"an empty packet on the {pipe} pipe, which an engine takes for the end"
+        return line
 
     def _note_files(self):
         events = order(self._watch.take(), self.thing)
@@ -365,6 +369,12 @@ class Life:
             return
         for stream in ("stdout", "stderr"):
             self.note(f"log {name}, {stream}", k8slog.output(records, stream))
+
+
+def _hung_up(fd):
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
 
 
 def _serve(clients):

@@ -1,5 +1,5 @@
-"""What conmon's callers can ask for and see, one row each. Every row has a scenario that covers it: a test sees to that,
-and `tests/differential/coverage` shows it."""
+"""What conmon's callers can ask for and see, one row each. Every row has a scenario that covers it: a test sees to
+that, and `tests/differential/coverage` shows it."""
 
 OPTIONS = [
     *("--api-version", "--bundle", "--cid", "--cuuid", "--name", "--runtime", "--runtime-arg", "--runtime-opt"),
@@ -46,6 +46,7 @@ PROTOCOLS = [
     "sync pipe: nobody reads the first line",
     "sync pipe: nobody reads the second line",
     "sync pipe: cannot be written",
+    "sync pipe: open until the end",
     "sync pipe: nobody else holds it",
     "pipes: the variable is no number",
     "pipes: the descriptor is not open",

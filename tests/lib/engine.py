@@ -408,6 +408,19 @@ class Watched:
             return b""
         return self.wait_first(status)
 
+    def first_gate(self):
+        """The started process, when it waits for the engine's first word."""
+        first = procfs.Process(self._first)
+        wait_until(lambda: self.reads_start_pipe(first), "the read of the start pipe's first word")
+        return first
+
+    def reads_start_pipe(self, process):
+        waiting = ["0", hex(int(self.environment["_OCI_STARTPIPE"]))]  # in read(2) of that descriptor
+        try:
+            return (process.path / "syscall").read_text().split()[:2] == waiting
+        except OSError:
+            return False
+
     def said(self):
         """What was written to the standard output and error that the monitor was started with, until nobody holds them
         any more."""

@@ -13,7 +13,8 @@ LINE = ["--cid", CID, "--cuuid", CID, "--runtime", "/tmp", "--log-path", "ctr.lo
 def version(lab, words):
     lab.command_line(*words)
     output, error = lab.seen.pop("standard output and error")
-    lab.note("standard output and error", [[re.sub(rb"^commit: \S.*", b"commit: COMMIT", line) for line in output], error])
+    output = [re.sub(rb"^commit: \S.*", b"commit: COMMIT", line) for line in output]
+    lab.note("standard output and error", [output, error])
 
 
 @scenario("--version", each={"unknown": ["--version", "--foo"], "incomplete": ["--version", "--timeout"]})
@@ -78,6 +79,8 @@ PARSED = {
     "attach without a bundle": [*LINE, "--exec", "--exec-attach", "--api-version", "--exec-process-spec", "x"],
     "max files": [*LINE, "--log-max-files", "-1"],
     "max files out of range": [*LINE, "--log-max-files", "2147483648"],
+    "max files without rotate": [*LINE, "--log-max-files", "3"],
+    "allowlist without rotate": [*LINE, "--log-allowlist-dir", "/tmp", "--log-allowlist-dir", "/var"],
     "max files with rotate": [*LINE, "--log-rotate", "--log-max-files", "0"],
     "tag with a file": [*LINE, "--log-tag", "x"],
     "label with a file": [*LINE, "--log-label", "A=b"],
@@ -93,6 +96,8 @@ OPTIONS_OF = {
     "negative delay": "--exit-delay",
     "partial message option without a journal": "--no-container-partial-message",
     "max files": "--log-max-files",
+    "max files without rotate": "--log-max-files",
+    "allowlist without rotate": "--log-allowlist-dir",
 }
 for _name, _words in PARSED.items():
     add(

@@ -17,8 +17,8 @@ STREAM = {"podman": PODMAN, "crio": CRIO}  # the two kinds of sockets, and the t
 @scenario(
     *("--api-version", "--bundle", "--cid", "--cuuid", "--name", "--runtime", "--runtime-arg", "--conmon-pidfile"),
     *("--container-pidfile", "--log-path", "--log-level", "--exit-dir", "--exit-command", "--exit-command-arg"),
-    *("sync pipe: nobody else holds it", "descriptors: standard streams are let go", "pid file: the pid"),
-    *("the started process after the fork", "the container's status", "exit status"),
+    *("sync pipe: open until the end", "sync pipe: nobody else holds it", "pid file: the pid", "exit status"),
+    *("descriptors: standard streams are let go", "the started process after the fork", "the container's status"),
     each=FAMILIES,
     of={
         "podman": ("--full-attach", "--persist-dir", "sync pipe: create, version 1", "pipes: SEQPACKET"),
@@ -46,8 +46,7 @@ def before_the_first_message(lab, family):
     container = lab.container(family=family)
     hold = container.hold_runtime()
     container.launch()
-    first = procfs.Process(container._first)
-    wait_until(lambda: container.log.exists() and first.stat()[0] == "S", "the read of the start pipe")
+    first = container.first_gate()
     lab.note("children", procfs.children(first.pid))
     lab.note("runtime", hold.reached())
     lab.note("files", _names(container))
@@ -438,8 +437,7 @@ def an_engine_that_goes_away(lab, family):
 def a_signal_before_the_first_message(lab, sig):
     container = lab.container()
     container.launch()
-    first = procfs.Process(container._first)
-    wait_until(lambda: container.log.exists() and first.stat()[0] == "S", "the read of the start pipe")
+    first = container.first_gate()
     os.kill(first.pid, sig)
     if sig is signal.SIGPIPE:
         container.let_go()

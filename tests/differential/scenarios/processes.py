@@ -102,7 +102,12 @@ def no_attach_pipe(lab):
 
 @scenario(
     *("exec with a status other than 0", "sync pipe: exec fails, version 1"),
-    each={"plain": b"exec failed: no such file\n", "special": b'a "b" \\ \n\x01\xff', "long": b"x" * 5000, "silent": b""},
+    each={
+        "plain": b"exec failed: no such file\n",
+        "special": b'a "b" \\ \n\x01\xff',
+        "long": b"x" * 5000,
+        "silent": b"",
+    },
 )
 def a_runtime_that_cannot_exec(lab, words):
     process = lab.exec()
@@ -114,7 +119,10 @@ def a_runtime_that_cannot_exec(lab, words):
 @scenario(
     *("exec with a status other than 0", "sync pipe: exec fails, version 0"),
     each={"pid file is there": True, "pid file is not there": False},
-    of={"pid file is there": ["pid file: empty, made by the engine"], "pid file is not there": ["pid file: none, and words"]},
+    of={
+        "pid file is there": ["pid file: empty, made by the engine"],
+        "pid file is not there": ["pid file: none, and words"],
+    },
 )
 def a_runtime_that_cannot_exec_for_crio(lab, there):
     process = lab.exec_sync()

@@ -130,18 +130,21 @@ def a_result_that_cannot_be_written(lab, name):
     life.finish()
 
 
-@scenario("pipes: the variable is no number", each={"SYNC": "SYNC", "START": "START"})
+PIPES = {name: name for name in ("SYNC", "START", "ATTACH")}
+
+
+@scenario("pipes: the variable is no number", each=PIPES)
 def a_pipe_that_is_no_number(lab, name):
     _broken_pipe(lab, name, "3x")
 
 
-@scenario("pipes: the descriptor is not open", each={"SYNC": "SYNC", "START": "START"})
+@scenario("pipes: the descriptor is not open", each=PIPES)
 def a_pipe_that_is_not_open(lab, name):
     _broken_pipe(lab, name, "77")
 
 
 def _broken_pipe(lab, name, number):
-    container = lab.container()
+    container = lab.exec() if name == "ATTACH" else lab.container()
     container.options["--sync"] = True
     container.launch(prepare=lambda: container.environment.update({f"_OCI_{name}PIPE": number}))
     os.write(container._start_pipe, b"\0")
