@@ -258,7 +258,7 @@ class Life:
         if self.clients:
             wait_until(lambda: accepted(self.thing.monitor) >= len(self.clients), "the clients to be accepted")
         if self.thing._start is not None:
-            if "sync" in self.thing._pipes:
+            if self.thing.pid is not None and "sync" in self.thing._pipes:  # it has been reported
                 self.note("sync pipe at the start", "readable" if is_readable(self.thing.sync) else "open and silent")
             self.thing.start()
 
