@@ -1,5 +1,5 @@
-"""Looking at one monitor: everything that an engine, a runtime, a container, an attach client or an exit command can see
-of it is noted under a name, in words that do not depend on pids, directories and clocks. The same scenario with the
+"""Looking at one monitor: everything that an engine, a runtime, a container, an attach client or an exit command can
+see of it is noted under a name, in words that do not depend on pids, directories and clocks. The same scenario with the
 other monitor then gives notes that can be compared."""
 
 import hashlib
@@ -85,7 +85,8 @@ class Lab:
         return value
 
     def notes(self):
-        return {self._plain(name, self._replacements): self._plain_note(name, value) for name, value in self.seen.items()}
+        names = {name: self._plain(name, self._replacements) for name in self.seen}
+        return {names[name]: self._plain_note(name, value) for name, value in self.seen.items()}
 
     def _plain_note(self, name, value):
         has_pids = re.search("pid|PID|sync pipe", name)
@@ -378,8 +379,8 @@ def _hung_up(fd):
 
 
 def _serve(clients):
-    """Takes everything up to the ends, of all clients at once, and returns {client: how it ended}. An end may be hard: a
-    client that nobody has accepted is disconnected."""
+    """Takes everything up to the ends, of all clients at once, and returns {client: how it ended}. An end may be hard:
+    a client that nobody has accepted is disconnected."""
     ends = {client: "closed" for client in clients if client.at_end}
     while len(ends) < len(clients):
         waiting = {client.socket.fileno(): client for client in clients if client not in ends}

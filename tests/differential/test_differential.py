@@ -1,4 +1,4 @@
-"""Every scenario with both monitors: what differs is in the table of differences.py, and nothing there is superfluous."""
+"""Every scenario with both monitors: what differs is in the table of differences.py, and nothing else is there."""
 
 import pytest
 import rows
