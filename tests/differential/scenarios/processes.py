@@ -1,10 +1,10 @@
 """Further processes in containers: Podman's exec, and CRI-O's synchronous one."""
 
-import os
 import signal
 
 from engine import PODMAN, Family
 from exec_engine import BATS_EXEC
+from lab import say_go
 from scenario import scenario
 from waiting import is_readable
 
@@ -94,7 +94,7 @@ def no_attach_pipe(lab):
     process = lab.exec()
     process.options["--sync"] = True
     process.launch(prepare=lambda: process.environment.pop("_OCI_ATTACHPIPE"))
-    os.write(process._start_pipe, b"\0")
+    say_go(process)
     status, said = process.end_of_first(), process.said()
     lab.note("status", status)
     lab.note("words", said)
