@@ -31,8 +31,7 @@ def test_nothing_happens_before_the_start_message(new_container, family):
     container = new_container(command="exit 0", family=family)
     hold = container.hold_runtime()
     container.launch()
-    first = procfs.Process(container._first)
-    wait_until(lambda: container.log.exists() and first.stat()[0] == "S", "the read of the start pipe")
+    first = container.first_gate()
     assert procfs.children(first.pid) == []
     assert not container.monitor_pidfile.exists()
     assert not hold.reached()

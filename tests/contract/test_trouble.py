@@ -220,8 +220,7 @@ def test_signal_that_the_caller_of_run_ignores(new_run):
 def test_signal_before_the_runtime(new_container):
     container = new_container()
     container.launch()
-    first = procfs.Process(container._first)
-    wait_until(lambda: container.log.exists() and first.stat()[0] == "S", "the read of the start pipe")
+    first = container.first_gate()
     os.kill(first.pid, signal.SIGTERM)
     assert container.wait_first(status=1) == b""
 

@@ -10,7 +10,7 @@ from typing import Any, Callable
 from exec_engine import SESSION
 
 EVERYWHERE = "everywhere"  # in each scenario that has such a note of both monitors
-ANY = ...  # a value that is different every time, or too long to be told here
+ANY = ...  # a value of conmon's that is different every time
 NONE = None  # there is no such note
 
 
@@ -78,17 +78,30 @@ NO_JOURNAL = (
     "[conmon:e]: log driver journald is not supported by this version of conward: use --log-path k8s-file:PATH, or "
     "conmon for containers that log there"
 )
+NO_ROTATION = (
+    "[conmon:e]: --log-rotate is not supported by this version of conward: leave it out (--log-size-max then keeps the "
+    "newest records only), or use conmon"
+)
 CANNOT_PARSE = "[conmon:e]: unable to parse "
-NO_NUMBER = "is not a descriptor number"
+CANNOT_MAKE = "[conmon:e]: unable to make "
 FAILED = "The runtime RUNTIME failed with exit status"
 SPECIAL = (
     'a \\"quoted\\" \\\\ word / \\t tab \\u000d \\u0008 \\u000c \\u0001 \x1f \\u007f ä \\xff end\\n',
     'a \\"quoted\\" \\\\ word \\/ \\t tab \\r \\b \\f \\u0001 \\u001f \\u007f ä \N{REPLACEMENT CHARACTER} end\\n',
 )
+CID = "c0ffee0123456789"
+CREATED = ["create logs/ctr.log", *(f"create bundle/{name}" for name in ("attach", "ctl", "winsz", "pidfile"))]
+RENAMED = ["rename to persist/exit", f"rename to exits/{CID}"]
+FILES = ["bundle/conmon-pidfile", "bundle/ctl", "bundle/pidfile", "bundle/winsz", "logs/ctr.log"]
+EXEC_CREATED = [f"create bundle/{SESSION}/{name}" for name in ("attach", "ctl", "winsz", "exec_pid")]
+EXEC_FILES = [
+    f"bundle/{SESSION}/{name}" for name in ("conmon-pidfile", "ctl", "exec-process-4711", "exec_pid", "winsz")
+]
+EXEC_RESULTS = [f"persist/{CID}/exit", f"bundle/{SESSION}/exit/{CID}"]  # as they come
 NO_CONTAINER = {
     "status": (255, 1),
     "attach socket is removed": ("after", NONE),
-    "order of files": (ANY, ANY),
+    "order of files": ([*CREATED, *RENAMED], CREATED),
     "file exits/c0ffee0123456789": ("file 0644 -1", NONE),
     "file persist/exit": ("file 0644 -1", NONE),
     "log ctr.log, stderr": ("why\n", ""),
@@ -129,6 +142,7 @@ def everywhere(note, conmon, conward, reason, weakness=None):
 
 WORDS = "standard output and error"
 FAMILIES = ("podman", "crio")
+PIPES = ("SYNC", "START", "ATTACH")
 
 DIFFERENCES = [
     everywhere("runtime, ignored signals", ["SIGPIPE"], [], "what is started finds the default", 29),
@@ -146,7 +160,7 @@ DIFFERENCES = [
     # Command lines
     *told(
         each("version", "long", "with more"),
-        {WORDS: ([["conmon version 2.1.6", "commit: unknown"], []], ANY)},
+        {WORDS: ([["conmon version 2.1.6", "commit: COMMIT"], []], [["conmon version 2.2.1", "commit: COMMIT"], []])},
         OLD,
     ),
     *told(
@@ -211,6 +225,24 @@ DIFFERENCES = [
             "conmon: option parsing failed: Unknown option --log-max-files",
             "conmon: option parsing failed: Integer value “2147483648” for --log-max-files out of range",
         ),
+        OLD,
+    ),
+    *told(
+        ["command line, max files without rotate"],
+        {
+            "status": (1, 0),
+            WORDS: ([[], ["conmon: option parsing failed: Unknown option --log-max-files"]], [[], []]),
+            "file ctr.log": (NONE, "file 0640"),
+        },
+        OLD,
+    ),
+    *told(
+        ["command line, allowlist without rotate"],
+        {
+            "status": (1, 0),
+            WORDS: ([[], ["conmon: option parsing failed: Unknown option --log-allowlist-dir"]], [[], []]),
+            "file ctr.log": (NONE, "file 0640"),
+        },
         OLD,
     ),
     *told(
@@ -325,9 +357,9 @@ DIFFERENCES = [
     *told(
         each("an engine that goes away", *FAMILIES),
         {
-            "files when the exit command runs": (ANY, ANY),
+            "files when the exit command runs": (FILES, sorted([*FILES, "persist/exit", f"exits/{CID}"])),
             "status": (1, 4),
-            "order of files": (ANY, ANY),
+            "order of files": (CREATED, [*CREATED, *RENAMED]),
             "attach socket is removed": (NONE, "before"),
             "file exits/c0ffee0123456789": (NONE, "file 0644 4"),
             "file persist/exit": (NONE, "file 0644 4"),
@@ -335,35 +367,56 @@ DIFFERENCES = [
         "the container that runs is watched to its end",
     ),
     *told(
-        ["a pipe that is no number, SYNC"],
-        {"words": (f"{CANNOT_PARSE}_OCI_SYNCPIPE Success\n", f'{CANNOT_PARSE}_OCI_SYNCPIPE: "3x" {NO_NUMBER}\n')},
-        SAYS_WHY,
-    ),
-    *told(
-        ["a pipe that is no number, START"],
-        {"words": (f"{CANNOT_PARSE}_OCI_STARTPIPE Success\n", f'{CANNOT_PARSE}_OCI_STARTPIPE: "3x" {NO_NUMBER}\n')},
-        SAYS_WHY,
-    ),
-    *told(
-        ["a pipe that is not open, SYNC"],
+        ["a fork that fails"],
         {
             "words": (
-                "[conmon:e]: unable to make _OCI_SYNCPIPE CLOEXEC Bad file descriptor\n",
-                "[conmon:e]: unable to make _OCI_SYNCPIPE CLOEXEC: descriptor 77: Bad file descriptor\n",
+                "[conmon:e]: Failed to fork the create command Resource temporarily unavailable\n",
+                "[conmon:e]: Failed to fork the monitor: Resource temporarily unavailable\n",
             )
         },
-        SAYS_WHY,
+        "it is the monitor that cannot be forked",
     ),
     *told(
-        ["a pipe that is not open, START"],
+        ["a sync pipe that cannot be written"],
+        {"status": (1, 4), "exit file": (None, "4")},
+        "an engine that cannot be told is one that is gone, and the container is watched to its end",
+    ),
+    *told(
+        each("an exec whose engine has its pid", "podman", "stream"),
+        {"status": (1, 7), "attach socket is removed": (NONE, "before")},
+        OLD,
+    ),
+    *told(["an exec sync whose engine has gone"], {"status": (1, 7)}, OLD),
+    *told(
+        ["a start pipe that cannot be read"],
         {
             "words": (
-                "[conmon:e]: unable to make _OCI_STARTPIPE CLOEXEC Bad file descriptor\n",
-                "[conmon:e]: unable to make _OCI_STARTPIPE CLOEXEC: descriptor 77: Bad file descriptor\n",
+                "[conmon:e]: start-pipe read failed Is a directory\n",
+                "[conmon:e]: start-pipe read failed: Is a directory\n",
             )
         },
-        SAYS_WHY,
+        "in the form of all messages",
     ),
+    *[
+        Difference(
+            f"a pipe that is no number, {name}",
+            "words",
+            f"{CANNOT_PARSE}_OCI_{name}PIPE Success\n",
+            f'{CANNOT_PARSE}_OCI_{name}PIPE: "3x" is not a descriptor number\n',
+            SAYS_WHY,
+        )
+        for name in PIPES
+    ],
+    *[
+        Difference(
+            f"a pipe that is not open, {name}",
+            "words",
+            f"{CANNOT_MAKE}_OCI_{name}PIPE CLOEXEC Bad file descriptor\n",
+            f"{CANNOT_MAKE}_OCI_{name}PIPE CLOEXEC: descriptor 77: Bad file descriptor\n",
+            SAYS_WHY,
+        )
+        for name in PIPES
+    ],
     *told(
         ["no attach pipe"],
         {
@@ -411,7 +464,7 @@ DIFFERENCES = [
     ),
     # What a runtime may do wrong
     *told(
-        each("a fast container", "left unreaped", "pid file"),
+        each("a fast container", "a pid", "a pid and a newline"),
         {"log ctr.log, stdout": ("fast\n", "")},
         "what is written while a container is being created is its runtime's, and the engine's to show",
         38,
@@ -495,12 +548,15 @@ DIFFERENCES = [
         on_sync_pipe(f'{{"pid": -1, "message": "{SPECIAL[0]}"}}', f'{{"pid": -1, "message": "{SPECIAL[1]}"}}'),
         VALID,
     ),
-    *told(
-        each("a failing runtime that says much", "8000", "9000"),
-        {"sync pipe": (ANY, ["4096 characters, e72c2c7b04d19c0b", ""])},
-        FITS,
-        11,
-    ),
+    *[
+        Difference(f"a failing runtime that says much, {which}", "sync pipe", [conmon, ""], [conward, ""], FITS, 11)
+        for which, conmon, conward in (
+            ("podman, 8000", "8028 characters, 7ad1a90d8ca326ed", "4096 characters, e72c2c7b04d19c0b"),
+            ("podman, 9000", "8219 characters, f8264282dc37ba5d", "4096 characters, e72c2c7b04d19c0b"),
+            ("crio, 8000", "8027 characters, e0413d068e5bfd6c", "4096 characters, f06e7e6a9fd40a98"),
+            ("crio, 9000", "8218 characters, c4d4beb63c3c72ca", "4096 characters, f06e7e6a9fd40a98"),
+        )
+    ],
     *told(
         each("a runtime without a terminal", "podman"),
         on_sync_pipe("", '{"data": -1, "message": "no terminal today\\n"}'),
@@ -541,16 +597,17 @@ DIFFERENCES = [
     *told(
         ["an exec whose runtime fails late"],
         {
-            "files when the exit command runs": (ANY, ANY),
+            "files when the exit command runs": (EXEC_FILES, sorted([*EXEC_FILES, *EXEC_RESULTS])),
             "sync pipe": ([""], ['{"data": <container>}\n', '{"data": 7}\n', ""]),
             "status": (1, 7),
-            "order of files": (ANY, ANY),
+            "order of files": (EXEC_CREATED, [*EXEC_CREATED, *(f"rename to {name}" for name in EXEC_RESULTS)]),
             "attach socket is removed": (NONE, "before"),
             f"file bundle/{SESSION}/exit/c0ffee0123456789": (NONE, "file 0644 7"),
             "file persist/c0ffee0123456789/exit": (NONE, "file 0644 7"),
         },
         OLD,
     ),
+    *told(["a container of another family"], {"watched while it lives": (False, True)}, OLD, 7),
     # The end
     *told(["a failing exit command, status"], {"status": (3, 5)}, OLD),
     *told(["a failing exit command, signal"], {"status": (3, 137)}, OLD),
@@ -574,9 +631,9 @@ DIFFERENCES = [
     *told(
         ["a result that cannot be written, persist"],
         {
-            "files when the exit command runs": (ANY, ANY),
+            "files when the exit command runs": (FILES, sorted([*FILES, f"exits/{CID}"])),
             "status": (1, 3),
-            "order of files": (ANY, ANY),
+            "order of files": (CREATED, [*CREATED, *RENAMED[1:]]),
             "attach socket is removed": (NONE, "before"),
             "file exits/c0ffee0123456789": (NONE, "file 0644 3"),
         },
@@ -598,7 +655,12 @@ DIFFERENCES = [
     ),
     *told(
         each("a rotated log", "3", "1"),
-        {"started process, words": ("conmon: option parsing failed: Unknown option --log-rotate\n", ANY)},
+        {
+            "started process, words": (
+                "conmon: option parsing failed: Unknown option --log-rotate\n",
+                NO_ROTATION + "\n",
+            )
+        },
         LATER,
     ),
     *told(

@@ -1,7 +1,8 @@
-"""Looking at one monitor: everything that an engine, a runtime, a container, an attach client or an exit command can see
-of it is noted under a name, in words that do not depend on pids, directories and clocks. The same scenario with the
+"""Looking at one monitor: everything that an engine, a runtime, a container, an attach client or an exit command can
+see of it is noted under a name, in words that do not depend on pids, directories and clocks. The same scenario with the
 other monitor then gives notes that can be compared."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -85,7 +86,8 @@ class Lab:
         return value
 
     def notes(self):
-        return {self._plain(name, self._replacements): self._plain_note(name, value) for name, value in self.seen.items()}
+        names = {name: self._plain(name, self._replacements) for name in self.seen}
+        return {names[name]: self._plain_note(name, value) for name, value in self.seen.items()}
 
     def _plain_note(self, name, value):
         has_pids = re.search("pid|PID|sync pipe", name)
@@ -204,6 +206,8 @@ class Life:
 
     def _lines_of_attach_pipe(self):
         self.note("attach pipe", self._line("attach"))
+        self.note("files at the line on the attach pipe", names(self.thing))
+        self.note("runtime at the line on the attach pipe", "runs" if self._hold.reached() else "does not run")
 
     def runtime(self):
         """The runtime begins, is looked at, and goes on."""
@@ -256,6 +260,8 @@ class Life:
         if self.clients:
             wait_until(lambda: accepted(self.thing.monitor) >= len(self.clients), "the clients to be accepted")
         if self.thing._start is not None:
+            if self.thing.pid is not None and "sync" in self.thing._pipes:  # it has been reported
+                self.note("sync pipe at the start", "readable" if is_readable(self.thing.sync) else "open and silent")
             self.thing.start()
 
     def finish(self):
@@ -276,6 +282,8 @@ class Life:
         status = self.thing.wait()
         self._rest_of_lines()
         self.note("sync pipe", self._lines)
+        if "attach" in self.thing._pipes:
+            self.note("attach pipe at the end", self._rest_of_attach_pipe())
         self.note("status", status)
         if not self.lab.noted(self.name + "started process, words"):
             self.note("words", self.thing.said())
@@ -294,6 +302,10 @@ class Life:
         while not self._lines or self._lines[-1] != b"":
             self._lines.append(self._line("sync"))
 
+    def _rest_of_attach_pipe(self):
+        """What came after the one line, if anything did: b"" is the end. A fifo has none, as we hold it ourselves."""
+        return self._line("attach") if is_readable(self.thing._pipes["attach"]) else None
+
     def _line(self, pipe):
         """A line of any length: longer ones than an engine reads are to be seen, too."""
         if self.thing.family.pipes != "seqpacket":
@@ -301,7 +313,9 @@ class Life:
         fd = self.thing._pipes[pipe]
         wait_readable(fd, f"a line on the {pipe} pipe")
         with socket.socket(fileno=os.dup(fd)) as packets:
-            return packets.recv(PACKET)
+            line = packets.recv(PACKET)
+        assert line or _hung_up(fd), f"an empty packet on the {pipe} pipe, which an engine takes for the end"
+        return line
 
     def _note_files(self):
         events = order(self._watch.take(), self.thing)
@@ -359,9 +373,15 @@ class Life:
             self.note(f"log {name}, {stream}", k8slog.output(records, stream))
 
 
+def _hung_up(fd):
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
+
+
 def _serve(clients):
-    """Takes everything up to the ends, of all clients at once, and returns {client: how it ended}. An end may be hard: a
-    client that nobody has accepted is disconnected."""
+    """Takes everything up to the ends, of all clients at once, and returns {client: how it ended}. An end may be hard:
+    a client that nobody has accepted is disconnected."""
     ends = {client: "closed" for client in clients if client.at_end}
     while len(ends) < len(clients):
         waiting = {client.socket.fileno(): client for client in clients if client not in ends}
@@ -475,6 +495,12 @@ def accepted(process):
         words[6] in inodes and words[3] == "00000000" and len(words) > 7 and words[7].endswith("attach")
         for words in lines
     )
+
+
+def say_go(thing):
+    """The engine's first word, to a monitor that may have refused its command line before it came."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(thing._start_pipe, thing.family.start_message)
 
 
 def settle(thing):

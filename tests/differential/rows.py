@@ -1,5 +1,5 @@
-"""What conmon's callers can ask for and see, one row each. Every row has a scenario that covers it; the test
-test_rows.py and `tests/differential/coverage` see to that."""
+"""What conmon's callers can ask for and see, one row each. Every row has a scenario that covers it: a test sees to
+that, and `tests/differential/coverage` shows it."""
 
 OPTIONS = [
     *("--api-version", "--bundle", "--cid", "--cuuid", "--name", "--runtime", "--runtime-arg", "--runtime-opt"),
@@ -15,25 +15,38 @@ OPTIONS = [
 PROTOCOLS = [
     "start pipe: nothing happens before the first message",
     "start pipe: the whole first message is read",
+    "start pipe: let go after the first message",
     "start pipe: its end",
+    "start pipe: cannot be read",
     "start pipe: the second message, of --exec-attach",
+    "start pipe: held until the second message",
     "start pipe: the end in place of the second message",
-    "attach pipe: ready",
+    "attach pipe: one line, when everybody can connect and nothing runs",
+    "attach pipe: SEQPACKET",
+    "attach pipe: STREAM",
+    "attach pipe: a fifo",
     "attach pipe: missing",
     "sync pipe: create, version 1",
     "sync pipe: create, version 0",
-    "sync pipe: restore",
+    "sync pipe: restore, version 1",
+    "sync pipe: restore, version 0",
     "sync pipe: exec, version 1",
     "sync pipe: exec, version 0",
     "sync pipe: create fails, version 1",
     "sync pipe: create fails, version 0",
+    "sync pipe: restore fails, version 1",
+    "sync pipe: restore fails, version 0",
     "sync pipe: exec fails, version 1",
     "sync pipe: exec fails, version 0",
     "sync pipe: command timed out",
     "sync pipe: special characters",
     "sync pipe: no message",
     "sync pipe: longer than a packet",
-    "sync pipe: nobody reads it",
+    "sync pipe: everything is ready before the first line",
+    "sync pipe: nobody reads the first line",
+    "sync pipe: nobody reads the second line",
+    "sync pipe: cannot be written",
+    "sync pipe: open until the end",
     "sync pipe: nobody else holds it",
     "pipes: the variable is no number",
     "pipes: the descriptor is not open",
@@ -41,6 +54,7 @@ PROTOCOLS = [
     "pipes: SEQPACKET",
     "pipes: STREAM",
     "pipes: fifos",
+    "pipes: a pipe",
     "descriptors: of the user",
     "descriptors: behind the pipes",
     "descriptors: standard streams are let go",
@@ -51,10 +65,15 @@ PROTOCOLS = [
 
 RUNTIME_RETURNS = [
     "create with a status other than 0",
+    "restore with a status other than 0",
+    "a create that fails: the exit command runs, and there are no results",
     "exec with a status other than 0",
     "terminal: none came",
-    "pid file: none",
+    "pid file: none, and no words",
+    "pid file: none, and words",
     "pid file: empty",
+    "pid file: empty, made by the engine",
+    "pid file: no number",
     "pid file: the pid",
     "words of a runtime that succeeds",
 ]
@@ -66,12 +85,15 @@ EXIT_STATUS = [
     "status of a timeout",
     "status of exec is the process', not the runtime's",
     "end before the pid is known",
-    "no child of the monitor",
+    "no child of the monitor, and gone",
+    "no child of the monitor, and alive",
+    "the child of another process that ends",
 ]
 
 OWN_STATUS = [
     "help and version",
     "an error in the command line",
+    "a fork that fails",
     "the conmon pidfile cannot be written",
     "the started process after the fork",
     "SIGTERM before the runtime runs",
@@ -95,7 +117,7 @@ LOG_PATHS = {
     "a colon in the path": ["k8s-file:/TOP/a:b", "k8s-file:/TOP/a:", "k8s-file::/TOP/a"],
 }
 
-LOG_PATH_LISTS = ["the last file counts", "a file and journald", "a bad one among good ones"]
+LOG_PATH_LISTS = ["the last file counts", "a file and none", "a file and journald", "a bad one among good ones"]
 
 TABLES = {
     "options": OPTIONS,

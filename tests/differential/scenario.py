@@ -20,9 +20,11 @@ def add(name, covers, play):
     ALL[name] = Scenario(name, tuple(covers), play)
 
 
-def scenario(*covers, each=None):
+def scenario(*covers, each=None, of=None):
     """Makes a function of a lab a scenario under its name, or one for each of some {name: value}, with the value as a
-    second argument."""
+    second argument; `of` is {name: the rows that only this one covers}."""
+    of = of or {}
+    assert set(of) <= set(each or ()), f"rows of no scenario: {set(of) - set(each or ())}"
 
     def register(function):
         name = function.__name__.replace("_", " ")
@@ -30,7 +32,7 @@ def scenario(*covers, each=None):
             add(name, covers, function)
         else:
             for one, value in each.items():
-                add(f"{name}, {one}", covers, functools.partial(_play, function, value))
+                add(f"{name}, {one}", (*covers, *of.get(one, ())), functools.partial(_play, function, value))
         return function
 
     return register

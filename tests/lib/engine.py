@@ -37,6 +37,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_CAPBSET_DROP = 24
 _CAP_DAC_OVERRIDE = 1
 _CAP_DAC_READ_SEARCH = 2
+_CAP_SYS_ADMIN = 21
+_CAP_SYS_RESOURCE = 24
+_NOBODYS_USER = 3141592  # who runs nothing else
 
 
 def conward():
@@ -59,6 +62,15 @@ def obey_file_modes():
     """For a child that is about to execute the monitor: root loses its right to ignore the modes of files."""
     for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
         _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def allow_no_process():
+    """The same, so that it cannot fork: root is above that limit, and so are these two capabilities, but a real user of
+    its own is not."""
+    for capability in (_CAP_SYS_ADMIN, _CAP_SYS_RESOURCE):
+        _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+    os.setresuid(_NOBODYS_USER, os.geteuid(), os.geteuid())
 
 
 def limit_file_size(size):
@@ -395,6 +407,19 @@ class Watched:
             self._know_monitor(self._first)
             return b""
         return self.wait_first(status)
+
+    def first_gate(self):
+        """The started process, when it waits for the engine's first word."""
+        first = procfs.Process(self._first)
+        wait_until(lambda: self.reads_start_pipe(first), "the read of the start pipe's first word")
+        return first
+
+    def reads_start_pipe(self, process):
+        waiting = ["0", hex(int(self.environment["_OCI_STARTPIPE"]))]  # in read(2) of that descriptor
+        try:
+            return (process.path / "syscall").read_text().split()[:2] == waiting
+        except OSError:
+            return False
 
     def said(self):
         """What was written to the standard output and error that the monitor was started with, until nobody holds them

@@ -92,17 +92,10 @@ class Exec(_Process):
 
     def gate(self):
         """The monitor's child, when it waits for the engine's second word."""
-        waiting = ["0", hex(int(self.environment["_OCI_STARTPIPE"]))]  # in read(2) of that descriptor
 
         def child():
-            for pid, _ in procfs.children(self.monitor.pid):
-                process = procfs.Process(pid)
-                try:
-                    if (process.path / "syscall").read_text().split()[:2] == waiting:
-                        return process
-                except OSError:
-                    pass
-            return None
+            children = [procfs.Process(pid) for pid, _ in procfs.children(self.monitor.pid)]
+            return next((process for process in children if self.reads_start_pipe(process)), None)
 
         return wait_until(child, "the read of the start pipe's second word")
 

@@ -1,5 +1,7 @@
 """Command lines, valid and not, of which nothing runs: the runtime is a directory."""
 
+import re
+
 from rows import LOG_PATHS, OPTIONS
 from scenario import add, scenario
 
@@ -10,6 +12,9 @@ LINE = ["--cid", CID, "--cuuid", CID, "--runtime", "/tmp", "--log-path", "ctr.lo
 @scenario("--version", "help and version", each={"long": ["--version"], "with more": [*LINE, "--version"]})
 def version(lab, words):
     lab.command_line(*words)
+    output, error = lab.seen.pop("standard output and error")
+    output = [re.sub(rb"^commit: \S.*", b"commit: COMMIT", line) for line in output]
+    lab.note("standard output and error", [output, error])
 
 
 @scenario("--version", each={"unknown": ["--version", "--foo"], "incomplete": ["--version", "--timeout"]})
@@ -74,6 +79,8 @@ PARSED = {
     "attach without a bundle": [*LINE, "--exec", "--exec-attach", "--api-version", "--exec-process-spec", "x"],
     "max files": [*LINE, "--log-max-files", "-1"],
     "max files out of range": [*LINE, "--log-max-files", "2147483648"],
+    "max files without rotate": [*LINE, "--log-max-files", "3"],
+    "allowlist without rotate": [*LINE, "--log-allowlist-dir", "/tmp", "--log-allowlist-dir", "/var"],
     "max files with rotate": [*LINE, "--log-rotate", "--log-max-files", "0"],
     "tag with a file": [*LINE, "--log-tag", "x"],
     "label with a file": [*LINE, "--log-label", "A=b"],
@@ -89,6 +96,8 @@ OPTIONS_OF = {
     "negative delay": "--exit-delay",
     "partial message option without a journal": "--no-container-partial-message",
     "max files": "--log-max-files",
+    "max files without rotate": "--log-max-files",
+    "allowlist without rotate": "--log-allowlist-dir",
 }
 for _name, _words in PARSED.items():
     add(

@@ -1,5 +1,6 @@
 """Containers that are created, restored, started and end."""
 
+import errno
 import os
 import signal
 
@@ -15,12 +16,15 @@ STREAM = {"podman": PODMAN, "crio": CRIO}  # the two kinds of sockets, and the t
 
 @scenario(
     *("--api-version", "--bundle", "--cid", "--cuuid", "--name", "--runtime", "--runtime-arg", "--conmon-pidfile"),
-    *("--container-pidfile", "--log-path", "--log-level", "--exit-dir", "--persist-dir", "--full-attach"),
-    *("--socket-dir-path", "--exit-command", "--exit-command-arg"),
-    *("sync pipe: create, version 1", "sync pipe: create, version 0", "sync pipe: nobody else holds it"),
-    *("pipes: SEQPACKET", "pipes: STREAM", "pipes: fifos", "descriptors: standard streams are let go"),
-    *("pid file: the pid", "the started process after the fork", "the container's status", "exit status"),
+    *("--container-pidfile", "--log-path", "--log-level", "--exit-dir", "--exit-command", "--exit-command-arg"),
+    *("sync pipe: open until the end", "sync pipe: nobody else holds it", "pid file: the pid", "exit status"),
+    *("descriptors: standard streams are let go", "the started process after the fork", "the container's status"),
     each=FAMILIES,
+    of={
+        "podman": ("--full-attach", "--persist-dir", "sync pipe: create, version 1", "pipes: SEQPACKET"),
+        "crio": ("--socket-dir-path", "--persist-dir", "sync pipe: create, version 0", "pipes: STREAM"),
+        "bats": ("sync pipe: create, version 0", "pipes: fifos"),
+    },
 )
 def a_container(lab, family):
     lab.life(lab.container("echo out; echo err >&2; exit 7", family=family), clients=2).run()
@@ -42,8 +46,7 @@ def before_the_first_message(lab, family):
     container = lab.container(family=family)
     hold = container.hold_runtime()
     container.launch()
-    first = procfs.Process(container._first)
-    wait_until(lambda: container.log.exists() and first.stat()[0] == "S", "the read of the start pipe")
+    first = container.first_gate()
     lab.note("children", procfs.children(first.pid))
     lab.note("runtime", hold.reached())
     lab.note("files", _names(container))
@@ -66,6 +69,32 @@ def a_long_first_message(lab, family):
     lab.note("left in the pipe", is_readable(container._start_pipe))
 
 
+@scenario("start pipe: let go after the first message", each=STREAM)
+def the_start_pipe_after_its_message(lab, family):
+    container = lab.container(family=family)
+    container.create()
+    lab.note("held", not is_readable(container._start_pipe))
+
+
+@scenario("sync pipe: everything is ready before the first line", each=FAMILIES)
+def what_is_ready_at_the_report(lab, family):
+    container = lab.container(family=family)
+    container.create()
+    lab.note("conmon pidfile", container.monitor_pidfile.read_bytes() == b"%d" % container.monitor.pid)
+    lab.note("pid", container.pid == int(container.pidfile.read_bytes()))
+    for name in ("ctl", "winsz"):
+        lab.note(f"{name} has a reader", _has_a_reader(container.bundle / name))
+    container.attach()
+
+
+def _has_a_reader(fifo):
+    try:
+        os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return True
+
+
 @scenario("start pipe: its end", each=STREAM)
 def the_end_in_place_of_the_first_message(lab, family):
     """The engine has died."""
@@ -85,7 +114,11 @@ def in_the_foreground(lab, family):
     lab.life(container).run()
 
 
-@scenario("--restore", "sync pipe: restore", "--restore-arg", "--runtime-opt", each=STREAM)
+@scenario(
+    *("--restore", "--runtime-opt"),
+    each=STREAM,
+    of={"podman": ["sync pipe: restore, version 1"], "crio": ["sync pipe: restore, version 0"]},
+)
 def a_restored_container(lab, family):
     container = lab.container("read word < go; echo restored; exit 8", family=family, waits=False)
     container.options["--restore"] = str(container.top / "checkpoint")
@@ -115,6 +148,21 @@ def the_old_name_of_runtime_options(lab):
     life.create()
     os.write(go, b"\n")
     life.finish()
+
+
+SHORT = {
+    **{"--bundle": "-b", "--cid": "-c", "--cuuid": "-u", "--name": "-n", "--runtime": "-r", "--log-path": "-l"},
+    **{"--container-pidfile": "-p", "--conmon-pidfile": "-P", "--persist-dir": "-0"},
+}
+
+
+@scenario(*SHORT)
+def short_options(lab):
+    """Each comes with its value in the next word. The flags among them are in the command lines."""
+    container = lab.container("echo hello; exit 3")
+    container.options = {SHORT.get(option, option): value for option, value in container.options.items()}
+    container.options["-T"] = "100"
+    lab.life(container).run()
 
 
 FLAGS = ("--systemd-cgroup", "--no-pivot", "--no-new-keyring")
@@ -268,10 +316,11 @@ def without_pipes(lab, family):
     lab.note("exit file", container.exit_file.read_bytes())
 
 
-@scenario("end before the pid is known", "pid file: the pid", each={"left unreaped": "fast", "pid file": "newline"})
-def a_fast_container(lab, how):
+@scenario("end before the pid is known", "pid file: the pid", each={"a pid": (), "a pid and a newline": ("newline",)})
+def a_fast_container(lab, plan):
     container = lab.container("echo fast; exit 6", waits=False)
-    container.stub(how)
+    for name in ("fast", *plan):
+        container.stub(name)
     lab.life(container, clients=0).run()
 
 
@@ -371,7 +420,7 @@ def _passed_on(container, host, datagrams):
     return got
 
 
-@scenario("sync pipe: nobody reads it", each=STREAM)
+@scenario("sync pipe: nobody reads the first line", each=STREAM)
 def an_engine_that_goes_away(lab, family):
     container = lab.container("exit 4", family=family)
     life = lab.life(container)
@@ -388,8 +437,7 @@ def an_engine_that_goes_away(lab, family):
 def a_signal_before_the_first_message(lab, sig):
     container = lab.container()
     container.launch()
-    first = procfs.Process(container._first)
-    wait_until(lambda: container.log.exists() and first.stat()[0] == "S", "the read of the start pipe")
+    first = container.first_gate()
     os.kill(first.pid, sig)
     if sig is signal.SIGPIPE:
         container.let_go()

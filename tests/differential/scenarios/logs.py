@@ -3,6 +3,7 @@
 import os
 
 from engine import CRIO, PODMAN
+from lab import say_go
 from scenario import scenario
 from waiting import wait_until
 
@@ -86,7 +87,7 @@ def two_log_files(lab):
     lab.life(container).run()
 
 
-@scenario("--log-path")
+@scenario("--log-path", "a file and none")
 def a_log_beside_none(lab):
     container = lab.container("echo hello")
     container.options["--log-path"] = ["none", f"k8s-file:{container.log}", "off"]
@@ -141,10 +142,7 @@ def a_container_with_a_journal(lab):
 
 
 def _refused(lab, container):
-    try:
-        os.write(container._start_pipe, b"\0")
-    except BrokenPipeError:
-        pass  # it has been refused
+    say_go(container)
     status, said = container.end_of_first(), container.said()
     lab.note("started process, status", status)
     lab.note("started process, words", said)

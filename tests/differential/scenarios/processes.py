@@ -1,19 +1,29 @@
 """Further processes in containers: Podman's exec, and CRI-O's synchronous one."""
 
-import os
 import signal
 
-from engine import PODMAN
+from engine import PODMAN, Family
 from exec_engine import BATS_EXEC
+from lab import say_go
 from scenario import scenario
+from waiting import is_readable
 
-FAMILIES = {"podman": PODMAN, "bats": BATS_EXEC}
+# Sockets without packets, as CRI-O has them for containers: nobody runs an exec so, but a monitor cannot know.
+STREAM_EXEC = Family("stream", 1, "stream", 3, 4, b"\0", 5)
+SOCKETS = {"podman": PODMAN, "stream": STREAM_EXEC}
+FAMILIES = {**SOCKETS, "bats": BATS_EXEC}
 
 
 @scenario(
-    *("--exec", "--exec-process-spec", "--exec-attach", "sync pipe: exec, version 1", "attach pipe: ready"),
-    *("start pipe: the second message, of --exec-attach", "pipes: fifos", "pipes: SEQPACKET"),
+    *("--exec", "--exec-process-spec", "--exec-attach", "sync pipe: exec, version 1"),
+    *("attach pipe: one line, when everybody can connect and nothing runs",),
+    *("start pipe: the second message, of --exec-attach",),
     each=FAMILIES,
+    of={
+        "podman": ["pipes: SEQPACKET", "attach pipe: SEQPACKET"],
+        "stream": ["pipes: STREAM", "attach pipe: STREAM"],
+        "bats": ["pipes: fifos", "attach pipe: a fifo"],
+    },
 )
 def an_exec(lab, family):
     lab.life(lab.exec("echo out; echo err >&2; exit 7", family=family), clients=2).run()
@@ -50,6 +60,25 @@ def an_exec_as_podman_words_it(lab):
     lab.life(process).run()
 
 
+@scenario("start pipe: held until the second message", each=SOCKETS)
+def the_start_pipe_before_the_second_message(lab, family):
+    process = lab.exec(family=family)
+    process.begin()
+    process.gate()
+    lab.note("held", not is_readable(process._start_pipe))
+
+
+@scenario("sync pipe: nobody reads the second line", "sync pipe: exec, version 1", each=SOCKETS)
+def an_exec_whose_engine_has_its_pid(lab, family):
+    """Podman closes its end then."""
+    process = lab.exec("exit 7", family=family)
+    life = lab.life(process)
+    life.create()
+    process.close_sync()
+    life.start()
+    life.finish()
+
+
 @scenario("start pipe: the end in place of the second message")
 def an_engine_that_dies_before_the_second_message(lab):
     process = lab.exec("touch ran; exit 7", waits=False)
@@ -65,7 +94,7 @@ def no_attach_pipe(lab):
     process = lab.exec()
     process.options["--sync"] = True
     process.launch(prepare=lambda: process.environment.pop("_OCI_ATTACHPIPE"))
-    os.write(process._start_pipe, b"\0")
+    say_go(process)
     status, said = process.end_of_first(), process.said()
     lab.note("status", status)
     lab.note("words", said)
@@ -73,7 +102,12 @@ def no_attach_pipe(lab):
 
 @scenario(
     *("exec with a status other than 0", "sync pipe: exec fails, version 1"),
-    each={"plain": b"exec failed: no such file\n", "special": b'a "b" \\ \n\x01\xff', "long": b"x" * 5000, "silent": b""},
+    each={
+        "plain": b"exec failed: no such file\n",
+        "special": b'a "b" \\ \n\x01\xff',
+        "long": b"x" * 5000,
+        "silent": b"",
+    },
 )
 def a_runtime_that_cannot_exec(lab, words):
     process = lab.exec()
@@ -83,8 +117,12 @@ def a_runtime_that_cannot_exec(lab, words):
 
 
 @scenario(
-    *("exec with a status other than 0", "sync pipe: exec fails, version 0", "pid file: empty"),
+    *("exec with a status other than 0", "sync pipe: exec fails, version 0"),
     each={"pid file is there": True, "pid file is not there": False},
+    of={
+        "pid file is there": ["pid file: empty, made by the engine"],
+        "pid file is not there": ["pid file: none, and words"],
+    },
 )
 def a_runtime_that_cannot_exec_for_crio(lab, there):
     process = lab.exec_sync()
@@ -128,7 +166,7 @@ def a_fast_exec(lab):
 
 @scenario(
     *("--exec", "--sync", "--log-global-size-max", "--socket-dir-path", "sync pipe: exec, version 0"),
-    *("the container's status", "pipes: STREAM"),
+    *("the container's status", "pipes: a pipe"),
 )
 def an_exec_sync(lab):
     process = lab.exec_sync("echo out; echo err >&2; printf unfinished; exit 7")
@@ -146,6 +184,16 @@ def an_exec_sync_in_the_background(lab):
 @scenario("death by a signal", "sync pipe: exec, version 0")
 def an_exec_sync_that_is_killed(lab):
     lab.life(lab.exec_sync("kill -9 $$; sleep 100"), exit_command=False).run()
+
+
+@scenario("sync pipe: nobody reads the first line", "sync pipe: exec, version 0")
+def an_exec_sync_whose_engine_has_gone(lab):
+    process = lab.exec_sync("exit 7", waits=True)
+    life = lab.life(process, exit_command=False)
+    life.create()
+    process.close_sync()
+    life.start()
+    life.finish()
 
 
 @scenario("--timeout", "sync pipe: command timed out", "status of a timeout")

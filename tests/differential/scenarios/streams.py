@@ -8,7 +8,6 @@ import termios
 from engine import CRIO, PODMAN
 from lab import attach, settle
 from scenario import scenario
-from waiting import wait_until
 
 STREAM = {"podman": PODMAN, "crio": CRIO}
 
