@@ -51,8 +51,8 @@ static char *end_command(const Snapshot *monitor)
     if (monitor->page.kind == SNAPSHOT_RUN)
         return g_strdup_printf("kill %d", monitor->page.container_pid);
     if (strcmp(engine, "crio") == 0)
-        return g_strdup_printf("crictl stop %s", snapshot_id(monitor));
-    return g_strdup_printf("podman stop %s", snapshot_id(monitor));
+        return g_strdup_printf("crictl stop %.12s", snapshot_id(monitor));
+    return g_strdup_printf("podman stop %.12s", snapshot_id(monitor));
 }
 
 /* Takes over the texts. */
@@ -121,7 +121,7 @@ static void look_at_line(GPtrArray *troubles, const Snapshot *now, StreamId stre
             text_duration(since > 0 ? MAX(snapshot_wall_now() - since, 0) : 0, duration)),
         g_strdup_printf(
             "nothing is in danger, it is logged in records of at most %u bytes; to read "
-            "it: conwardctl logs %s | tail -c 1000; to end it: %s",
+            "it: conwardctl logs %.12s | tail -c 1000; to end it: %s",
             now->page.settings.log_line_max, snapshot_id(now), end));
 }
 
@@ -142,7 +142,7 @@ static void look_at_rate(GPtrArray *troubles, const Snapshot *before, const Snap
     end = end_command(now);
     add(troubles, TROUBLE_FLOOD, now, rate,
         g_strdup_printf("writes very much: %s a second", text_amount(rate, amount)),
-        g_strdup_printf("to see what: conwardctl logs --tail 10 %s; to end it: %s",
+        g_strdup_printf("to see what: conwardctl logs --tail 10 %.12s; to end it: %s",
                         snapshot_id(now), end));
 }
 

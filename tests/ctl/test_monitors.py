@@ -361,3 +361,29 @@ def test_page_that_changes_all_the_time(run):
         found = one.json()["stdout"]
         assert found["logged_bytes"] + found["lost_bytes"] <= found["read_bytes"]
         assert found["logged_bytes"] <= found["records"] * 2
+
+
+# Completion
+
+
+def complete(*words):
+    script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _conwardctl; printf "%s\\n" "${COMPREPLY[@]}"'
+    path = os.path.dirname(program("CONWARDCTL", "conwardctl")) + ":" + os.environ["PATH"]
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", TOP / "contrib/completions/conwardctl.bash", "conwardctl", *words],
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+def test_bash_completion(run):
+    one = run("cat", "--name", "completed-by-bash")
+    assert complete("st") == ["stats"]
+    assert complete("culprit", "--w") == ["--watch"]
+    assert complete("stats", "completed-by") == ["completed-by-bash"]
+    assert complete("set", one.id[:-1]) == [one.id]
+    listed = {line.split()[0] for line in ctl("--help")[0].splitlines() if line.startswith("  ")}
+    assert listed <= set(complete(""))
