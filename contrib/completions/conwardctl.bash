@@ -6,7 +6,7 @@ _conwardctl_monitors() {
 
 _conwardctl() {
 	local word=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} words=
-	local commands="culprit doctor logs metrics ps reopen set stats top --help --version"
+	local commands="culprit doctor logs metrics ps reopen set stats support top --help --version"
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
 		words=$commands

@@ -5,7 +5,7 @@ function __conwardctl_monitors
 end
 
 complete -c conwardctl -f
-complete -c conwardctl -n __fish_use_subcommand -a 'culprit doctor logs metrics ps reopen set stats top'
+complete -c conwardctl -n __fish_use_subcommand -a 'culprit doctor logs metrics ps reopen set stats support top'
 complete -c conwardctl -n '__fish_seen_subcommand_from stats reopen set logs' -a '(__conwardctl_monitors)'
 complete -c conwardctl -n '__fish_seen_subcommand_from set' -a 'log-line-max log-partial-flush'
 complete -c conwardctl -n '__fish_seen_subcommand_from logs' -F

@@ -16,13 +16,6 @@ static const char ABOUT[] =
     "waits for who reads its output, a large log that nothing limits, a monitor that has survived "
     "crashes. The exit status is 0 if there is nothing, 1 if there is something.";
 
-enum {
-    FLOOD = 10 << 20,
-    LARGE_LOG = 1 << 30,
-    BLOCKED_AFTER = 1000000,
-    STALLED_AFTER = 5000000,
-};
-
 typedef struct Options {
     gboolean json;
     gboolean watch;
@@ -44,7 +37,7 @@ static const Snapshot *same_monitor(const Monitors *monitors, const Snapshot *as
 /* Everything that is wrong now. The troubles refer to `now`. */
 static GPtrArray *find(const Monitors *before, const Monitors *now, int64_t elapsed)
 {
-    const TroubleLimits limits = {FLOOD, LARGE_LOG, BLOCKED_AFTER, STALLED_AFTER};
+    const TroubleLimits limits = TROUBLE_LIMITS;
     GPtrArray *troubles = troubles_new();
 
     for (guint i = 0; i < now->list->len; i++) {

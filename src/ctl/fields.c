@@ -1,5 +1,7 @@
 #include "ctl/fields.h"
 
+#include "ctl/json.h"
+
 #define COUNTER(field)                                               \
     static uint64_t field(const Snapshot *snapshot, StreamId stream) \
     {                                                                \
@@ -101,3 +103,25 @@ const Field MONITOR_FIELDS[] = {
 };
 
 const char *const STREAM_NAMES[STREAMS] = {"stdout", "stderr"};
+
+static void add_fields(GString *line, const Snapshot *monitor, const Field *fields, StreamId stream)
+{
+    static const char *const UNITS[] = {"", "_bytes", "_us", "_us"};
+
+    for (; fields->name != NULL; fields++) {
+        g_autofree char *name = g_strconcat(fields->name, UNITS[fields->unit], NULL);
+
+        json_number(line, name, fields->value(monitor, stream));
+    }
+}
+
+void fields_json(GString *line, const Snapshot *monitor)
+{
+    json_signed(line, "log_partial_flush_ms", monitor->page.settings.log_partial_flush);
+    add_fields(line, monitor, MONITOR_FIELDS, STREAM_STDOUT);
+    for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++) {
+        json_object(line, STREAM_NAMES[stream]);
+        add_fields(line, monitor, STREAM_FIELDS, stream);
+        json_end_object(line);
+    }
+}

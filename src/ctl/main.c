@@ -4,6 +4,7 @@
 #include "ctl/logs.h"
 #include "ctl/ps.h"
 #include "ctl/set.h"
+#include "ctl/support.h"
 #include "ctl/text.h"
 #include "util/fd.h"
 
@@ -20,6 +21,7 @@ static const Command COMMANDS[] = {
     {"doctor", "looks for settings that let one container take this node down", doctor_run},
     {"logs", "shows what a container wrote, from its log", logs_run},
     {"set", "changes a setting of running monitors", set_run},
+    {"support", "prints what a report of a fault should come with", support_run},
     {"reopen", "makes monitors replace their log files", reopen_run},
 };
 

@@ -86,31 +86,13 @@ static void add_identity(GString *line, const Snapshot *monitor)
     json_text(line, "log_driver", page->has_log ? "k8s-file" : "none");
 }
 
-/* Every figure; times and durations are in microseconds, as the names say. */
-static void add_fields(GString *line, const Snapshot *monitor, const Field *fields, StreamId stream)
-{
-    static const char *const UNITS[] = {"", "_bytes", "_us", "_us"};
-
-    for (; fields->name != NULL; fields++) {
-        g_autofree char *name = g_strconcat(fields->name, UNITS[fields->unit], NULL);
-
-        json_number(line, name, fields->value(monitor, stream));
-    }
-}
-
 static void print_json(const Snapshot *monitor)
 {
     g_autoptr(GString) line = g_string_new(NULL);
 
     json_begin(line);
     add_identity(line, monitor);
-    json_signed(line, "log_partial_flush_ms", monitor->page.settings.log_partial_flush);
-    add_fields(line, monitor, MONITOR_FIELDS, STREAM_STDOUT);
-    for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++) {
-        json_object(line, STREAM_NAMES[stream]);
-        add_fields(line, monitor, STREAM_FIELDS, stream);
-        json_end_object(line);
-    }
+    fields_json(line, monitor);
     json_end(line);
 }
 

@@ -30,6 +30,12 @@ typedef struct TroubleLimits {
     int64_t stalled_after; /* microseconds that a container may wait */
 } TroubleLimits;
 
+#define TROUBLE_LIMITS                                                     \
+    {                                                                      \
+        .flood = 10 << 20, .large_log = 1 << 30, .blocked_after = 1000000, \
+        .stalled_after = 5000000                                           \
+    }
+
 /* A name for machines, such as "endless_line". */
 const char *trouble_name(TroubleKind kind);
 

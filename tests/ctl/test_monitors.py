@@ -290,6 +290,21 @@ def test_nobody(tmp_path):
     assert "Cannot look for monitors in" in ctl("culprit", "--state-dir", tmp_path / "missing", status=FAILED)[1]
 
 
+def test_support_tells_no_secrets(run):
+    one = run("echo whispered; cat", "--name", "hush-hush")
+    one.process.send_signal(signal.SIGSEGV)
+    wait_until(lambda: one.json()["crashes"] == 1 and one.json()["stdout"]["records"] == 1, "the crash and the line")
+    text = ctl("support")[0]
+    for secret in (one.id, "hush-hush", "whispered", str(one.log.parent)):
+        assert secret not in text
+    sections = [line.split()[1].rstrip(":") for line in text.splitlines() if line.startswith("== ")]
+    assert sections == ["machine", "monitors", "troubles", "doctor"]
+    monitors = [json.loads(line) for line in text.splitlines() if line.startswith('{"monitor"')]
+    (ours,) = (found for found in monitors if found["start_time_us"] == one.json()["start_time_us"])
+    assert ours["crashes"] == 1 and ours["crash_signal"] == 11
+    assert f"monitor {ours['monitor']}: crashes\n" in text
+
+
 # Files that are no pages
 
 
