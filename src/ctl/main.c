@@ -1,4 +1,5 @@
 #include "ctl/command.h"
+#include "ctl/culprit.h"
 #include "ctl/doctor.h"
 #include "ctl/text.h"
 #include "util/fd.h"
@@ -10,6 +11,7 @@
 #include <string.h>
 
 static const Command COMMANDS[] = {
+    {"culprit", "names the container that makes trouble", culprit_run},
     {"doctor", "looks for settings that let one container take this node down", doctor_run},
 };
 
