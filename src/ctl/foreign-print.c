@@ -63,7 +63,7 @@ static void say_what(GString *to, const Suspect *suspect, const Judgement *judge
     case SUSPECT_UNLOGGED:
         append_container(to, account->container);
         g_string_append(to, " writes ");
-        append_rate(to, account->written, judgement);
+        append_rate(to, account->output, judgement);
         g_string_append(to, " and its log does not grow: a line is kept in memory until it ends, "
                             "or its output is lost, or it goes elsewhere");
         break;
@@ -75,7 +75,7 @@ static void say_what(GString *to, const Suspect *suspect, const Judgement *judge
     case SUSPECT_ROTATED:
         append_container(to, account->container);
         g_string_append(to, " writes ");
-        append_rate(to, account->written, judgement);
+        append_rate(to, account->output, judgement);
         g_string_append(to, ", but its log was rotated meanwhile: nobody can tell whether it is "
                             "logged");
     }
@@ -115,7 +115,7 @@ static void say_evidence(GString *to, const Suspect *suspect, const Judgement *j
         g_string_append_printf(to, "no line ends in the last %s of it",
                                text_amount(LOG_TAIL, amount));
     if (account != NULL) {
-        g_string_append_printf(to, "%sthe container wrote %s", to->len > 0 ? "; " : "",
+        g_string_append_printf(to, "%sthe container's processes wrote %s", to->len > 0 ? "; " : "",
                                text_amount(account->written, amount));
         if (account->writer != NULL) {
             g_string_append_printf(to, ", %s of it by ", text_amount(account->most, more));
@@ -194,7 +194,8 @@ static void append_json_account(GString *json, const Account *account)
     append_member(json, "name", account->container->name);
     append_member(json, "engine", ENGINES[account->container->owner.engine]);
     append_member(json, "log", account->container->log.path);
-    g_string_append_printf(json, ",\"written\":%" PRIu64, account->written);
+    g_string_append_printf(json, ",\"written\":%" PRIu64 ",\"output\":%" PRIu64, account->written,
+                           account->output);
     if (account->growth == GROWTH_KNOWN)
         g_string_append_printf(json, ",\"logged\":%" PRIu64, account->logged);
     if (account->writer != NULL) {

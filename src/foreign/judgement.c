@@ -77,6 +77,24 @@ static void add_written(Judgement *judgement, const Look *before, const Look *af
     }
 }
 
+/* A database writes much, but not to its output. */
+static void limit_to_taken(Judgement *judgement, const Look *before)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, judgement->accounts);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        Account *account = value;
+        const Task *now = account->reader;
+        const Task *earlier = now != NULL ? look_same(before, now) : NULL;
+
+        account->output = account->written;
+        if (earlier != NULL && earlier->taken != TAKEN_UNKNOWN && now->taken != TAKEN_UNKNOWN)
+            account->output = MIN(account->written, now->taken - earlier->taken);
+    }
+}
+
 static void add_logged(Judgement *judgement, const Look *before, const Look *after,
                        const Node *node)
 {
@@ -102,7 +120,7 @@ static void accuse(Judgement *judgement, const Suspect *suspect)
 
 static bool is_unlogged(const Account *account)
 {
-    return account->growth == GROWTH_KNOWN && account->logged < account->written / LOGGED_PART;
+    return account->growth == GROWTH_KNOWN && account->logged < account->output / LOGGED_PART;
 }
 
 /* Whether what a container writes can be what a logger keeps. A shim keeps nothing, it hands on; of
@@ -128,7 +146,7 @@ static void find_why(Judgement *judgement, Suspect *suspect, uint64_t much)
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         Account *account = value;
 
-        if (account->written < much || !can_be_why(account, suspect->logger))
+        if (account->output < much || !can_be_why(account, suspect->logger))
             continue;
         if (is_unlogged(account)) {
             unlogged = account;
@@ -195,7 +213,7 @@ static void accuse_containers(Judgement *judgement, const Node *node, uint64_t m
             suspect.kind = SUSPECT_ENDLESS;
             accuse(judgement, &suspect);
         }
-        if (account->written < much || account->accused)
+        if (account->output < much || account->accused)
             continue;
         suspect.kind = account->growth == GROWTH_ROTATED ? SUSPECT_ROTATED : SUSPECT_UNLOGGED;
         if (suspect.kind == SUSPECT_ROTATED || is_unlogged(account))
@@ -205,7 +223,7 @@ static void accuse_containers(Judgement *judgement, const Node *node, uint64_t m
 
 static uint64_t amount(const Suspect *suspect)
 {
-    return suspect->kind == SUSPECT_MEMORY ? suspect->grown : suspect->account->written;
+    return suspect->kind == SUSPECT_MEMORY ? suspect->grown : suspect->account->output;
 }
 
 /* By kind, then the most bytes first. */
@@ -231,6 +249,7 @@ void judgement_init(Judgement *judgement, const Look *before, const Look *after,
     };
     much = MAX((uint64_t)((double)least * judgement->seconds), 1);
     add_written(judgement, before, after, readers);
+    limit_to_taken(judgement, before);
     add_logged(judgement, before, after, node);
     accuse_loggers(judgement, before, after, readers, much);
     accuse_containers(judgement, node, much);

@@ -6,6 +6,7 @@
 typedef struct Account {
     const Container *container;
     uint64_t written;   /* bytes, by processes whose output leads to a logger */
+    uint64_t output;    /* as much of it as can be output: its reader has read no more */
     const Task *writer; /* the process that wrote most, or NULL */
     uint64_t most;      /* bytes, by that process */
     const Task *reader; /* who reads its output, or NULL: not known */

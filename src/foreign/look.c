@@ -69,7 +69,8 @@ static bool read_written(const Node *node, Task *task)
     return true;
 }
 
-/* Memory of its own that a process of the host has. Kernel threads have none. */
+/* Memory of its own that a process of the host has, and what it has read. Kernel threads have no
+ * memory. */
 static bool read_memory(const Node *node, Task *task)
 {
     char text[TEXT_MAX];
@@ -78,6 +79,9 @@ static bool read_memory(const Node *node, Task *task)
         !parse_number(text, "RssAnon", &task->amount))
         return false;
     task->amount *= 1024;
+    if (node_read(node, task->pid, "io", text, sizeof(text)) < 0 ||
+        !parse_number(text, "rchar", &task->taken))
+        task->taken = TAKEN_UNKNOWN;
     return true;
 }
 

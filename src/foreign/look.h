@@ -25,11 +25,14 @@ typedef struct Output {
     bool unsure;   /* a terminal, or not known: it may lead to a log */
 } Output;
 
+#define TAKEN_UNKNOWN UINT64_MAX
+
 /* One process at one time. */
 typedef struct Task {
     pid_t pid;
     uint64_t start;       /* clock ticks since boot */
     uint64_t amount;      /* bytes: written so far if in a container, else anonymous memory */
+    uint64_t taken;       /* bytes that a process of the host has read so far, or TAKEN_UNKNOWN */
     Container *container; /* NULL: the host's own */
     Output outputs[LOOK_OUTPUTS];
     char comm[COMM_LENGTH + 1];
