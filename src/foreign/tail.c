@@ -9,7 +9,7 @@ enum {
     STDERR,
     STREAMS,
     /* A stream that wrote only this much of the tail may have a prompt or a progress bar open. */
-    PARTIAL_MIN = 32768,
+    PARTIAL_MIN = 16384,
 };
 
 static const char *const NAMES[STREAMS] = {"stdout", "stderr"};

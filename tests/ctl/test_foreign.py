@@ -17,8 +17,10 @@ from waiting import wait_until  # noqa: E402
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 CONWARDCTL = pathlib.Path(os.environ.get("CONWARDCTL", TOP / "build/src/conwardctl")).resolve()
 LOGGER = CONWARDCTL.parent.parent / "tests/buffering-logger"
-# What is much here: the machine may be busy. Writers write a hundred times as much where they can.
+# What is much here: the machine may be busy. Writers write fifty times as much where they can.
 MIN = 65536
+
+LINE = "a line as it comes from an ordinary program: a time, a few words, and where in the source it was said" + "\n"
 
 # Enters the cgroup, writes what it is told to where it is told to in small pieces, and ends after a while even if
 # nobody ends it.
@@ -26,14 +28,14 @@ WRITER = """
 import os, sys, time
 cgroup, piece, where = sys.argv[1:]
 open(cgroup + "/cgroup.procs", "w").write(str(os.getpid()))
-piece = piece.encode()
+piece = piece.encode() * (65536 // len(piece))
 fd = 1 if where == "-" else os.open(where, os.O_WRONLY | os.O_CREAT, 0o600)
-for _ in range(10000):
-    if os.write(fd, piece * 16384) == 0:
+for _ in range(5000):
+    if os.write(fd, piece) == 0:
         break
     if fd != 1:
         os.lseek(fd, 0, 0)
-    time.sleep(0.01)
+    time.sleep(0.02)
 """
 
 
@@ -86,6 +88,8 @@ class Containers:
             process.kill()
         for process in self.processes:
             process.wait()
+        for log in self.tmp.glob("*.log"):
+            log.unlink()
         for cgroup in self.cgroups:
             wait_until(lambda: not (cgroup / "cgroup.procs").read_text(), "the cgroup to be empty")
             cgroup.rmdir()
@@ -125,8 +129,8 @@ def found_when(wanted):
 
 
 def test_who_makes_a_logger_grow(containers):
-    containers.start(1, "a line\n")
-    containers.start(2, "a line\n")
+    containers.start(1, LINE)
+    containers.start(2, LINE)
     culprit = containers.start(3, "x", name="endless")
     found = found_when(("memory", culprit))
     assert set(found) == {("memory", culprit)}
@@ -138,7 +142,7 @@ def test_who_makes_a_logger_grow(containers):
 
 
 def test_a_logger_that_nobody_knows(containers):
-    containers.start(1, "a line\n", program="logger")
+    containers.start(1, LINE, program="logger")
     culprit = containers.start(2, "x", program="logger")
     found = found_when(("memory", culprit))
     assert set(found) == {("memory", culprit)}
@@ -146,7 +150,7 @@ def test_a_logger_that_nobody_knows(containers):
 
 
 def test_output_that_is_lost(containers):
-    containers.start(1, "a line\n")
+    containers.start(1, LINE)
     culprit = containers.start(2, "x", discard=True)
     found = found_when(("unlogged", culprit))
     assert set(found) == {("unlogged", culprit)}
@@ -160,7 +164,7 @@ def test_what_is_written_elsewhere_accuses_nobody(containers, tmp_path):
 
 
 def test_a_log_without_a_newline(containers):
-    identity = containers.start(1, "a line\n", discard=True, where="/dev/null")
+    identity = containers.start(1, LINE, discard=True, where="/dev/null")
     (containers.tmp / "1.log").write_text("x" * 65536)
     found = found_when(("endless", identity))
     assert set(found) == {("endless", identity)}
