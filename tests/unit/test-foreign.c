@@ -335,6 +335,30 @@ START_TEST(nobody_is_named_where_two_can_be_why)
 }
 END_TEST
 
+/* A shim that keeps the output itself: of the two containers, only the one it reads can be why. */
+START_TEST(a_logger_grows_because_of_who_it_reads)
+{
+    FakeNode fake;
+    Looks looks;
+
+    fake_init(&fake);
+    ck_assert_int_eq(look_init(&looks.before, &fake.node), 0);
+    put_figures(&fake, 11, 0, 10 * MIB, 0);
+    put_figures(&fake, 3, 10 * MIB, 0, 100 + 10 * 1024);
+    put_figures(&fake, 12, 0, 20 * MIB, 0);
+    put_figures(&fake, 4, 20 * MIB, 0, 100);
+    judge(&looks, &fake);
+    ck_assert_uint_eq(looks.judgement.suspects->len, 2);
+    ck_assert_int_eq(suspect_at(&looks, 0)->logger->pid, 3);
+    ck_assert_ptr_nonnull(suspect_at(&looks, 0)->account);
+    ck_assert_str_eq(suspect_at(&looks, 0)->account->container->owner.id, ID);
+    ck_assert_int_eq(suspect_at(&looks, 1)->kind, SUSPECT_UNLOGGED);
+    ck_assert_str_eq(suspect_at(&looks, 1)->account->container->owner.id, OTHER);
+    looks_deinit(&looks);
+    fake_deinit(&fake);
+}
+END_TEST
+
 static void check_rotation(bool replace)
 {
     FakeNode fake;
@@ -389,5 +413,5 @@ END_TEST
 
 SUITE("foreign", cgroups_name_containers, figures_of_processes, command_lines_of_monitors,
       tails_of_logs, containerd_grows_because_of_one_container,
-      nobody_is_named_where_two_can_be_why, what_is_not_known_accuses_nobody,
-      a_pid_that_is_used_again_is_another_process)
+      nobody_is_named_where_two_can_be_why, a_logger_grows_because_of_who_it_reads,
+      what_is_not_known_accuses_nobody, a_pid_that_is_used_again_is_another_process)
