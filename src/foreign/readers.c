@@ -10,8 +10,8 @@
 
 bool is_logger(const char *comm)
 {
-    static const char *const NAMES[] = {"conmon", "conmonrs", "conward", "containerd",
-                                        "crio",   "dockerd",  "podman"};
+    static const char *const NAMES[] = {"conmon",     "conmonrs", "conward",
+                                        "containerd", "crio",     "dockerd"};
 
     for (size_t i = 0; i < G_N_ELEMENTS(NAMES); i++)
         if (strcmp(comm, NAMES[i]) == 0)
