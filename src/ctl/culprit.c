@@ -1,6 +1,7 @@
 #include "ctl/culprit.h"
 
 #include "ctl/command.h"
+#include "ctl/foreign.h"
 #include "ctl/troubles.h"
 #include "ctl/json.h"
 #include "ctl/monitors.h"
@@ -14,12 +15,16 @@ static const char ABOUT[] =
     "Names the containers that make trouble on this machine now, the worst first, with what to do "
     "about each: a hanging log disk, lost output, a line without an end, a flood, a container that "
     "waits for who reads its output, a large log that nothing limits, a monitor that has survived "
-    "crashes. The exit status is 0 if there is nothing, 1 if there is something.";
+    "crashes. With --foreign it looks at containers of any engine, which conward need not watch: "
+    "twice, and says who writes what does not reach its log, who writes a line without an end, and "
+    "whose logger grows. The exit status is 0 if there is nothing, 1 if there is something.";
 
 typedef struct Options {
     gboolean json;
     gboolean watch;
-    double interval; /* seconds between the two looks that tell a flood */
+    gboolean foreign;
+    double interval; /* seconds between two looks */
+    gint64 least;    /* of foreign containers: bytes per second that are much */
     char *directory;
 } Options;
 
@@ -156,13 +161,37 @@ static int look_once(const Options *options)
     return now->unread > 0 ? CTL_FAILED : CTL_OK;
 }
 
+/* Whether the options fit together; otherwise says why not. */
+static bool check(const Options *options, int argc, char **argv)
+{
+    double shortest = options->foreign || options->watch ? 0.1 : 0;
+
+    if (argc > 1)
+        ctl_say("culprit takes no arguments, but there is '%s'", argv[1]);
+    else if (options->foreign && (options->watch || options->directory != NULL))
+        ctl_say("--foreign cannot be used with --watch and --state-dir");
+    else if (!options->foreign && options->least != 0)
+        ctl_say("--min is for --foreign only");
+    else if (options->foreign && options->least < 1)
+        ctl_say("--min must be at least 1 byte per second");
+    else if (!(options->interval >= shortest && options->interval <= 3600))
+        ctl_say("--interval must be from %g to 3600 seconds", shortest);
+    else
+        return true;
+    return false;
+}
+
 int culprit_run(int argc, char **argv)
 {
-    Options options = {.interval = 1};
+    Options options = {.interval = G_MAXDOUBLE};
     const GOptionEntry entries[] = {
+        {"foreign", 0, 0, G_OPTION_ARG_NONE, &options.foreign,
+         "Look at the containers of any engine", NULL},
         {"watch", 'w', 0, G_OPTION_ARG_NONE, &options.watch, "Look again and again", NULL},
         {"interval", 0, 0, G_OPTION_ARG_DOUBLE, &options.interval,
-         "Time between two looks, which tells a flood (default 1)", "SECONDS"},
+         "Time between two looks (default 1, with --foreign 2)", "SECONDS"},
+        {"min", 0, 0, G_OPTION_ARG_INT64, &options.least,
+         "With --foreign, what is much: bytes per second (default 1048576)", "BYTES"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &options.json, "One JSON object a line", NULL},
         {"state-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.directory,
          "Look for monitors there and nowhere else", "DIR"},
@@ -172,11 +201,14 @@ int culprit_run(int argc, char **argv)
 
     if (!ctl_options(&argc, &argv, NULL, ABOUT, entries))
         return CTL_WRONG;
-    if (argc > 1)
-        ctl_say("culprit takes no arguments, but there is '%s'", argv[1]);
-    else if (!(options.interval >= 0 && options.interval <= 3600) ||
-             (options.watch && options.interval < 0.1))
-        ctl_say("--interval must be a number of seconds up to 3600, with --watch at least 0.1");
+    if (options.interval == G_MAXDOUBLE)
+        options.interval = options.foreign ? FOREIGN_SECONDS : 1;
+    if (options.foreign && options.least == 0)
+        options.least = FOREIGN_LEAST;
+    if (!check(&options, argc, argv))
+        status = CTL_WRONG;
+    else if (options.foreign)
+        status = foreign_run(options.json, options.interval, (uint64_t)options.least);
     else
         status = options.watch ? watch(&options) : look_once(&options);
     g_free(options.directory);
