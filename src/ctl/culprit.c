@@ -170,7 +170,7 @@ static bool check(const Options *options, int argc, char **argv)
         ctl_say("culprit takes no arguments, but there is '%s'", argv[1]);
     else if (options->foreign && (options->watch || options->directory != NULL))
         ctl_say("--foreign cannot be used with --watch and --state-dir");
-    else if (!options->foreign && options->least != 0)
+    else if (!options->foreign && options->least != FOREIGN_LEAST)
         ctl_say("--min is for --foreign only");
     else if (options->foreign && options->least < 1)
         ctl_say("--min must be at least 1 byte per second");
@@ -183,7 +183,7 @@ static bool check(const Options *options, int argc, char **argv)
 
 int culprit_run(int argc, char **argv)
 {
-    Options options = {.interval = G_MAXDOUBLE};
+    Options options = {.interval = G_MAXDOUBLE, .least = FOREIGN_LEAST};
     const GOptionEntry entries[] = {
         {"foreign", 0, 0, G_OPTION_ARG_NONE, &options.foreign,
          "Look at the containers of any engine", NULL},
@@ -203,8 +203,6 @@ int culprit_run(int argc, char **argv)
         return CTL_WRONG;
     if (options.interval == G_MAXDOUBLE)
         options.interval = options.foreign ? FOREIGN_SECONDS : 1;
-    if (options.foreign && options.least == 0)
-        options.least = FOREIGN_LEAST;
     if (!check(&options, argc, argv))
         status = CTL_WRONG;
     else if (options.foreign)

@@ -200,7 +200,8 @@ def test_what_may_not_be_read(containers):
 
 
 @pytest.mark.parametrize("arguments, reason", [
-    ([], "needs --foreign"),
+    (["--min", "5"], "for --foreign only"),
+    (["--foreign", "--watch"], "cannot be used with --watch"),
     (["--foreign", "--interval", "0"], "0.1 to 3600"),
     (["--foreign", "--interval", "nan"], "0.1 to 3600"),
     (["--foreign", "--min", "0"], "at least 1 byte"),
