@@ -398,12 +398,12 @@ def test_odd_handover(new_terminal, plan):
     container.stub(plan)
     container.create()
     assert os.listdir(container.tmp) == []
-    expected = sorted(re.sub(r"\d+|/bundle.*", "", path) for path in plain.monitor.descriptors().values())
-    wait_until(
-        lambda: sorted(re.sub(r"\d+|/bundle.*", "", path) for path in container.monitor.descriptors().values())
-        == expected,
-        "the descriptors of any other container",
-    )
+
+    def kinds(monitor):
+        return sorted(re.sub(r"-\w{8}\.state|\d+|/bundle.*", "", path) for path in monitor.descriptors().values())
+
+    expected = kinds(plain.monitor)
+    wait_until(lambda: kinds(container.monitor) == expected, "the descriptors of any other container")
     client = container.attach()
     container.start()
     client.receive_until(b"0 0\r\n")
