@@ -62,7 +62,7 @@ static int set_parse(const char *line, CtlRequest *request)
 
         if (strncmp(line, SETTINGS[i].name, length) != 0)
             continue;
-        request->type = SETTINGS[i].type;
+        request->type = (int)SETTINGS[i].type;
         request->value = -1;
         if (SETTINGS[i].can_be_never && strcmp(line + length, "never") == 0)
             return 0;

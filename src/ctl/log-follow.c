@@ -47,10 +47,11 @@ static bool watch_directory(LogFollow *follow)
     return follow->watch >= 0;
 }
 
-int log_follow_init(LogFollow *follow, const char *path, Error *error)
+int log_follow_init(LogFollow *follow, const char *path, int writer, Error *error)
 {
     *follow = (LogFollow){
         .path = path,
+        .writer = writer,
         .directory = g_path_get_dirname(path),
         .inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK),
     };
@@ -132,6 +133,7 @@ bool log_follow_wait(LogFollow *follow, const struct timespec *until)
     struct pollfd fds[] = {
         {.fd = follow->inotify, .events = POLLIN},
         {.fd = STDOUT_FILENO, .events = 0},
+        {.fd = follow->writer, .events = POLLIN}, /* poll(2) passes over -1 */
     };
     struct timespec left;
     sigset_t stops;
@@ -146,13 +148,13 @@ bool log_follow_wait(LogFollow *follow, const struct timespec *until)
     sigprocmask(SIG_BLOCK, &stops, NULL);
     if (until != NULL)
         left = time_left(*until);
-    n = stopped ? -1 : ppoll(fds, 2, until == NULL ? NULL : &left, &follow->waiting_mask);
+    n = stopped ? -1 : ppoll(fds, G_N_ELEMENTS(fds), until == NULL ? NULL : &left, &follow->waiting_mask);
     sigprocmask(SIG_SETMASK, &follow->waiting_mask, NULL);
     if (n > 0 && fds[0].revents != 0) {
         log_follow_take(follow);
         return true;
     }
-    if (n == 0) {
+    if (n == 0 || (n > 0 && fds[2].revents != 0)) {
         /* What was written in that time is read once more. */
         follow->over = true;
         return true;

@@ -15,13 +15,14 @@ typedef struct LogFollow {
     const char *path;
     char *directory;
     int inotify;
-    int watch; /* of the directory */
+    int watch;  /* of the directory */
+    int writer; /* borrowed: a descriptor that becomes readable when nobody writes any more, or -1 */
     bool over; /* nothing more can come */
     sigset_t waiting_mask;
 } LogFollow;
 
-/* `path` is borrowed. Returns 0, or -1 after filling `error`, with nothing to deinit. */
-int log_follow_init(LogFollow *follow, const char *path, Error *error);
+/* `path` and `writer` (a pidfd, or -1) are borrowed. Returns 0, or -1 after filling `error`, with nothing to deinit. */
+int log_follow_init(LogFollow *follow, const char *path, int writer, Error *error);
 
 /* Has the open file `fd` watched, and that which is now at the path, as those before them. */
 void log_follow_watch(LogFollow *follow, int fd);
@@ -37,8 +38,8 @@ LogChange log_follow_take(LogFollow *follow);
 
 /*
  * Waits for a change that was not taken yet, up to `until` if that is not NULL. Returns false when
- * the end has come: a signal, that time, nobody who reads standard output, or the log's directory
- * has gone.
+ * the end has come: a signal, that time, nobody who reads standard output, nobody who writes any
+ * more, or the log's directory has gone.
  */
 bool log_follow_wait(LogFollow *follow, const struct timespec *until);
 

@@ -240,7 +240,7 @@ int log_read(const LogWish *wish)
     reader = (Reader){.wish = wish};
     log_output_init(&reader.output, wish->raw, wish->stamps);
     cri_line_init(&reader.line, 0);
-    if (wish->follow && log_follow_init(&follow, wish->path, &error) < 0) {
+    if (wish->follow && log_follow_init(&follow, wish->path, wish->writer, &error) < 0) {
         ctl_say("%s", error.text);
         return CTL_FAILED;
     }

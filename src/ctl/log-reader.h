@@ -5,6 +5,7 @@
 /* What of a log is to be shown, and how. */
 typedef struct LogWish {
     const char *path; /* with no symbolic link in it */
+    int writer;       /* a pidfd of who writes it, or -1 */
     LogChoice choice;
     bool rotated;  /* also what the log was before it was rotated */
     bool has_tail; /* only the last `tail` lines */

@@ -4,6 +4,6 @@
 
 /*
  * The path of the log of the container with this id or name, newly allocated, or NULL after filling
- * `error`.
+ * `error`. *writer becomes a pidfd of who writes it, or -1.
  */
-char *logs_find(const char *word, Error *error);
+char *logs_find(const char *word, int *writer, Error *error);

@@ -4,6 +4,7 @@
 #include "ctl/log-reader.h"
 #include "ctl/logs-find.h"
 #include "ctl/text.h"
+#include "util/fd.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -98,6 +99,7 @@ static bool make_wish(LogWish *wish, const Given *given)
     LogChoice *choice = &wish->choice;
 
     *wish = (LogWish){
+        .writer = -1,
         .rotated = !given->no_rotated,
         .follow = given->follow,
         .raw = given->raw,
@@ -118,14 +120,14 @@ static bool make_wish(LogWish *wish, const Given *given)
  * links given by the user are followed, as those in /var/log/containers must be; from then on, the
  * file is known by what they lead to, and the rotated ones are beside that.
  */
-static char *find_path(const char *word)
+static char *find_path(const char *word, int *writer)
 {
     g_autofree char *found = NULL;
     char *path;
     Error error;
 
     if (strchr(word, '/') == NULL && access(word, F_OK) < 0) {
-        found = logs_find(word, &error);
+        found = logs_find(word, writer, &error);
         if (found == NULL) {
             ctl_say("%s", error.text);
             return NULL;
@@ -139,11 +141,13 @@ static char *find_path(const char *word)
 
 static int show(const char *word, LogWish *wish)
 {
-    char *path = find_path(word);
+    CLEANUP_FD int writer = -1;
+    char *path = find_path(word, &writer);
     int status = CTL_FAILED;
 
     if (path != NULL) {
         wish->path = path;
+        wish->writer = writer;
         status = log_read(wish);
     }
     free(path);

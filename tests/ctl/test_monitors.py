@@ -221,6 +221,22 @@ def test_logs_by_name(run):
     assert "no file" in ctl("logs", "nobody-at-all", status=FAILED)[1]
 
 
+def test_following_ends_with_the_container(run):
+    one = run("echo hello; read word; echo $word; exit 3")
+    reader = subprocess.Popen(
+        [program("CONWARDCTL", "conwardctl"), "logs", "--follow", one.id], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert reader.stdout.readline() == "hello\n"
+        one.process.stdin.write(b"goodbye\n")
+        one.process.stdin.flush()
+        assert reader.communicate(timeout=LIMIT)[0] == "goodbye\n"
+        assert reader.returncode == OK
+    finally:
+        reader.kill()
+        reader.wait()
+
+
 # Culprits
 
 
