@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ctl/proc-stat.h"
 #include "state/page.h"
 #include "util/error.h"
 
@@ -16,7 +17,9 @@ typedef struct Snapshot {
     char *path;  /* of the page's file */
     char *texts; /* NAME=VALUE, each with a NUL byte behind it */
     size_t texts_length;
-    unsigned owner; /* user ID of the file's owner */
+    unsigned owner;   /* user ID of the file's owner */
+    ProcStat process; /* what the kernel says of the monitor's process */
+    int64_t taken_at; /* the moment, as snapshot_now() gives it */
 } Snapshot;
 
 typedef enum SnapshotKind {
@@ -60,6 +63,7 @@ uint64_t snapshot_spooled(const Snapshot *snapshot);
 uint64_t snapshot_log_size(const Snapshot *snapshot);
 
 /* What the monitor is, and does. */
+const char *snapshot_kind_name(SnapshotKind kind);
 const char *snapshot_kind(const Snapshot *snapshot);
 const char *snapshot_phase(const Snapshot *snapshot);
 
