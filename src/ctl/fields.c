@@ -27,18 +27,6 @@ static uint64_t line_since(const Snapshot *snapshot, StreamId stream)
     return (uint64_t)snapshot_counters(snapshot, stream)->line_since;
 }
 
-static uint64_t elapsed(int64_t since)
-{
-    int64_t now = snapshot_now();
-
-    return since > 0 && since < now ? (uint64_t)(now - since) : 0;
-}
-
-static uint64_t held(const Snapshot *snapshot, StreamId stream)
-{
-    return snapshot->page.held_time[stream] + elapsed(snapshot->page.held_since[stream]);
-}
-
 const Field STREAM_FIELDS[] = {
     {"read", "What the container has written", FIELD_COUNTER, UNIT_BYTES, read_bytes},
     {"logged", "What of the container's output is in the log", FIELD_COUNTER, UNIT_BYTES, bytes},
@@ -56,7 +44,7 @@ const Field STREAM_FIELDS[] = {
     {"capped", "What the limit on all that is logged has left out", FIELD_COUNTER, UNIT_BYTES,
      capped_bytes},
     {"held", "How long the container has waited for slow readers", FIELD_COUNTER, UNIT_MICROSECONDS,
-     held},
+     snapshot_held},
     {0},
 };
 
@@ -70,6 +58,14 @@ const Field STREAM_FIELDS[] = {
         return (uint64_t)(expression);                              \
     }
 
+static uint64_t blocked(const Snapshot *snapshot, StreamId stream)
+{
+    int64_t since = snapshot->page.log.blocked_since;
+
+    (void)stream;
+    return since > 0 && since < snapshot->taken_at ? (uint64_t)(snapshot->taken_at - since) : 0;
+}
+
 PAGE_VALUE(started_at, page->started_at)
 PAGE_VALUE(log_size, snapshot_log_size(snapshot))
 PAGE_VALUE(log_size_max, page->settings.log_size_max)
@@ -79,7 +75,6 @@ PAGE_VALUE(settings_generation, page->settings.generation)
 PAGE_VALUE(reopens, page->log.reopens)
 PAGE_VALUE(write_errors, page->log.write_errors)
 PAGE_VALUE(last_error, page->log.last_error)
-PAGE_VALUE(blocked, elapsed(page->log.blocked_since))
 PAGE_VALUE(clients, snapshot_clients(snapshot))
 PAGE_VALUE(spooled, snapshot_spooled(snapshot))
 PAGE_VALUE(crashes, page->crashes)

@@ -169,6 +169,15 @@ uint64_t snapshot_open_line(const Snapshot *snapshot, StreamId stream)
     return snapshot_counters(snapshot, stream)->line + (end - start);
 }
 
+uint64_t snapshot_held(const Snapshot *snapshot, StreamId stream)
+{
+    int64_t since = snapshot->page.held_since[stream];
+    bool is_held = since > 0 && since < snapshot->taken_at;
+
+    return snapshot->page.held_time[stream] +
+           (is_held ? (uint64_t)(snapshot->taken_at - since) : 0);
+}
+
 unsigned snapshot_clients(const Snapshot *snapshot)
 {
     unsigned count = 0;

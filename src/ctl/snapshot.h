@@ -55,6 +55,9 @@ static inline const LogCounters *snapshot_counters(const Snapshot *snapshot, Str
 /* Bytes of the line that is open: those that records hold, and those that wait to be logged. */
 uint64_t snapshot_open_line(const Snapshot *snapshot, StreamId stream);
 
+/* How long the stream has been held because of slow readers, in all, in microseconds. */
+uint64_t snapshot_held(const Snapshot *snapshot, StreamId stream);
+
 /* Attach clients, and what of their output is in the spool, in bytes. */
 unsigned snapshot_clients(const Snapshot *snapshot);
 uint64_t snapshot_spooled(const Snapshot *snapshot);
