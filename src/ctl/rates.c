@@ -14,9 +14,10 @@ static bool is_same(const Snapshot *before, const Snapshot *now)
 /* The monitor as it was when it began. */
 static Snapshot beginning(const Snapshot *now)
 {
-    int64_t age = snapshot_wall_now() - now->page.started_at;
+    int64_t wall_now = snapshot_wall_now();
+    int64_t age = wall_now - CLAMP(now->page.started_at, 0, wall_now);
 
-    return (Snapshot){.taken_at = now->taken_at - CLAMP(age, 0, now->taken_at)};
+    return (Snapshot){.taken_at = now->taken_at - MIN(age, now->taken_at)};
 }
 
 Rates rates_between(const Snapshot *before, const Snapshot *now)

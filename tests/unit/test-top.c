@@ -101,7 +101,7 @@ START_TEST(a_new_monitor_has_its_average)
     /* What a page says of its beginning may be anything. */
     now->page.started_at = INT64_MAX;
     ck_assert_double_gt(rates_between(NULL, now).written, 1e6);
-    now->page.started_at = 0;
+    now->page.started_at = INT64_MIN;
     ck_assert_double_gt(rates_between(NULL, now).written, 0);
 }
 END_TEST
