@@ -1,5 +1,5 @@
-"""conwardctl metrics: the figures of real monitors ($CONWARD run), in the text format of Prometheus; and the alert rules
-in contrib/. What promtool must judge is skipped where it is not installed."""
+"""conwardctl metrics: the figures of real monitors ($CONWARD run), in the text format of Prometheus; and the alert
+rules in contrib/. What promtool must judge is skipped where it is not installed."""
 
 import json
 import os

@@ -104,6 +104,13 @@ def test_logged_and_records(run, looks):  # noqa: F811
     assert busy["logged_bytes_per_second"] == pytest.approx(5 * busy["records_per_second"], abs=5)
 
 
+def test_held(run, looks):  # noqa: F811
+    one = run("head -c 1000000 /dev/zero; cat", stdout=subprocess.PIPE)
+    top = looks("--sort", "held")
+    held = top.wait(lambda lines: lines[one.id]["held_us_per_second"] > 500000, "it to be held")[one.id]
+    assert held["held_us_per_second"] <= 1000000
+
+
 def test_monitors_come_and_go(run, looks):  # noqa: F811
     stays = run("cat")
     goes = run("cat")

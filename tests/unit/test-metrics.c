@@ -1,9 +1,13 @@
 #include "ctl/metrics-text.h"
+#include "ctl/proc-stat.h"
 #include "ctl/text.h"
 
 #include "suite.h"
 
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 START_TEST(labels_are_escaped)
 {
@@ -143,5 +147,28 @@ START_TEST(no_series_comes_twice)
 }
 END_TEST
 
-SUITE("metrics", labels_are_escaped, units_are_seconds_and_bytes, what_never_was_is_left_out,
-      no_series_comes_twice)
+static uint64_t microseconds(struct timeval time)
+{
+    return (uint64_t)time.tv_sec * G_USEC_PER_SEC + (uint64_t)time.tv_usec;
+}
+
+START_TEST(processor_time_is_all_of_it)
+{
+    struct rusage usage;
+    uint64_t spent;
+    ProcStat stat;
+
+    do {
+        for (int i = 0; i < 1000; i++)
+            syscall(SYS_getppid);
+        getrusage(RUSAGE_SELF, &usage);
+    } while (microseconds(usage.ru_utime) < 100000 || microseconds(usage.ru_stime) < 100000);
+    spent = microseconds(usage.ru_utime) + microseconds(usage.ru_stime);
+    ck_assert(proc_stat_read(getpid(), &stat));
+    ck_assert_uint_gt(stat.cpu + 50000, spent); /* which counts in ticks */
+    ck_assert(!proc_stat_read(0, &stat));
+}
+END_TEST
+
+SUITE("metrics", processor_time_is_all_of_it, labels_are_escaped, units_are_seconds_and_bytes,
+      what_never_was_is_left_out, no_series_comes_twice)
