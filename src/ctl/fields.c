@@ -27,34 +27,24 @@ static uint64_t line_since(const Snapshot *snapshot, StreamId stream)
     return (uint64_t)snapshot_counters(snapshot, stream)->line_since;
 }
 
-static uint64_t elapsed(int64_t since)
-{
-    int64_t now = snapshot_now();
-
-    return since > 0 && since < now ? (uint64_t)(now - since) : 0;
-}
-
-static uint64_t held(const Snapshot *snapshot, StreamId stream)
-{
-    return snapshot->page.held_time[stream] + elapsed(snapshot->page.held_since[stream]);
-}
-
 const Field STREAM_FIELDS[] = {
     {"read", "What the container has written", FIELD_COUNTER, UNIT_BYTES, read_bytes},
-    {"logged", "What of that is in the log", FIELD_COUNTER, UNIT_BYTES, bytes},
+    {"logged", "What of the container's output is in the log", FIELD_COUNTER, UNIT_BYTES, bytes},
     {"records", "Records in the log", FIELD_COUNTER, UNIT_NONE, records},
-    {"partial_records", "Records that do not end a line", FIELD_COUNTER, UNIT_NONE, partials},
+    {"partial_records", "Records in the log that do not end a line", FIELD_COUNTER, UNIT_NONE,
+     partials},
     {"long_lines", "Lines longer than a record may be", FIELD_COUNTER, UNIT_NONE, long_lines},
     {"longest_line", "The longest line so far", FIELD_GAUGE, UNIT_BYTES, longest},
     {"open_line", "The line whose end has not come", FIELD_GAUGE, UNIT_BYTES, snapshot_open_line},
-    {"open_line_since", "When its first record was made", FIELD_GAUGE, UNIT_TIME, line_since},
-    {"lost", "What failed writes have lost", FIELD_COUNTER, UNIT_BYTES, lost_bytes},
-    {"lost_records", "Records that failed writes have lost", FIELD_COUNTER, UNIT_NONE,
+    {"open_line_since", "When the first record of the open line was made", FIELD_GAUGE, UNIT_TIME,
+     line_since},
+    {"lost", "What failed writes of the log have lost", FIELD_COUNTER, UNIT_BYTES, lost_bytes},
+    {"lost_records", "Records that failed writes of the log have lost", FIELD_COUNTER, UNIT_NONE,
      lost_records},
     {"capped", "What the limit on all that is logged has left out", FIELD_COUNTER, UNIT_BYTES,
      capped_bytes},
     {"held", "How long the container has waited for slow readers", FIELD_COUNTER, UNIT_MICROSECONDS,
-     held},
+     snapshot_held},
     {0},
 };
 
@@ -68,6 +58,14 @@ const Field STREAM_FIELDS[] = {
         return (uint64_t)(expression);                              \
     }
 
+static uint64_t blocked(const Snapshot *snapshot, StreamId stream)
+{
+    int64_t since = snapshot->page.log.blocked_since;
+
+    (void)stream;
+    return since > 0 && since < snapshot->taken_at ? (uint64_t)(snapshot->taken_at - since) : 0;
+}
+
 PAGE_VALUE(started_at, page->started_at)
 PAGE_VALUE(log_size, snapshot_log_size(snapshot))
 PAGE_VALUE(log_size_max, page->settings.log_size_max)
@@ -77,15 +75,17 @@ PAGE_VALUE(settings_generation, page->settings.generation)
 PAGE_VALUE(reopens, page->log.reopens)
 PAGE_VALUE(write_errors, page->log.write_errors)
 PAGE_VALUE(last_error, page->log.last_error)
-PAGE_VALUE(blocked, elapsed(page->log.blocked_since))
 PAGE_VALUE(clients, snapshot_clients(snapshot))
 PAGE_VALUE(spooled, snapshot_spooled(snapshot))
 PAGE_VALUE(crashes, page->crashes)
+PAGE_VALUE(monitor_rss, snapshot->process.rss)
+PAGE_VALUE(monitor_cpu, snapshot->process.cpu)
 
 const Field MONITOR_FIELDS[] = {
     {"start_time", "When the monitor began", FIELD_GAUGE, UNIT_TIME, started_at},
     {"log_size", "Size of the log file", FIELD_GAUGE, UNIT_BYTES, log_size},
-    {"log_size_max", "Limit on that, 0 for none", FIELD_GAUGE, UNIT_BYTES, log_size_max},
+    {"log_size_max", "Limit on the size of the log file, 0 for none", FIELD_GAUGE, UNIT_BYTES,
+     log_size_max},
     {"log_global_size_max", "Limit on all that is ever logged, 0 for none", FIELD_GAUGE, UNIT_BYTES,
      log_global_size_max},
     {"log_line_max", "Longest content of a record", FIELD_GAUGE, UNIT_BYTES, log_line_max},
@@ -93,12 +93,19 @@ const Field MONITOR_FIELDS[] = {
      settings_generation},
     {"log_reopens", "How often the log file was replaced", FIELD_COUNTER, UNIT_NONE, reopens},
     {"log_write_errors", "Writes of the log that failed", FIELD_COUNTER, UNIT_NONE, write_errors},
-    {"log_last_error", "Error number of the last of them", FIELD_GAUGE, UNIT_NONE, last_error},
+    {"log_last_error", "Error number of the last write of the log that failed", FIELD_GAUGE,
+     UNIT_NONE, last_error},
     {"log_blocked", "Since how long a write of the log has not returned", FIELD_GAUGE,
      UNIT_MICROSECONDS, blocked},
-    {"attach_clients", "Attach clients", FIELD_GAUGE, UNIT_NONE, clients},
-    {"attach_spool", "What the spool keeps for slow ones", FIELD_GAUGE, UNIT_BYTES, spooled},
+    {"attach_clients", "Clients that are attached to the container", FIELD_GAUGE, UNIT_NONE,
+     clients},
+    {"attach_spool", "Output that the spool keeps for slow attach clients", FIELD_GAUGE, UNIT_BYTES,
+     spooled},
     {"crashes", "Crashes that the monitor has survived", FIELD_COUNTER, UNIT_NONE, crashes},
+    {"monitor_rss", "Memory that the monitor itself has resident", FIELD_GAUGE, UNIT_BYTES,
+     monitor_rss},
+    {"monitor_cpu", "Processor time that the monitor itself has taken", FIELD_COUNTER,
+     UNIT_MICROSECONDS, monitor_cpu},
     {0},
 };
 

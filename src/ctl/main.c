@@ -2,10 +2,12 @@
 #include "ctl/culprit.h"
 #include "ctl/doctor.h"
 #include "ctl/logs.h"
+#include "ctl/metrics.h"
 #include "ctl/ps.h"
 #include "ctl/set.h"
 #include "ctl/support.h"
 #include "ctl/text.h"
+#include "ctl/top.h"
 #include "util/fd.h"
 
 #include <glib.h>
@@ -18,6 +20,8 @@ static const Command COMMANDS[] = {
     {"culprit", "names the containers that make trouble, and what to do", culprit_run},
     {"ps", "lists the monitors of this machine", ps_run},
     {"stats", "shows all that a monitor tells of its container", stats_run},
+    {"top", "shows what containers write, and how fast", top_run},
+    {"metrics", "prints all figures of all monitors for Prometheus", metrics_run},
     {"doctor", "looks for settings that let one container take this node down", doctor_run},
     {"logs", "shows what a container wrote, from its log", logs_run},
     {"set", "changes a setting of running monitors", set_run},

@@ -19,22 +19,10 @@ enum {
 
 /* Whether the process still is the one whose page it is: the same pid with the same start time.
  * (The directory does not outlive the boot.) */
-static bool is_alive(const Page *page)
+static bool is_alive(Snapshot *snapshot)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%d/stat", page->monitor_pid);
-    g_autofree char *text = NULL;
-    unsigned long long ticks = 0;
-    const char *behind_name;
-
-    if (!g_file_get_contents(path, &text, NULL, NULL))
-        return false;
-    behind_name = strrchr(text, ')');
-    return behind_name != NULL &&
-           sscanf(behind_name + 1,
-                  " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
-                  "%llu",
-                  &ticks) == 1 &&
-           ticks == page->process;
+    return proc_stat_read(snapshot->page.monitor_pid, &snapshot->process) &&
+           snapshot->process.start == snapshot->page.process;
 }
 
 /* Reads the page until nothing was committed while it was read. A monitor that is never quiet long
@@ -129,10 +117,11 @@ Snapshot *snapshot_read(int at, const char *directory, const char *name, Error *
     }
     if (snapshot->page.magic == 0 || check_page(&snapshot->page, snapshot->path, error) < 0)
         goto none; /* zero: it is just being made */
-    if (!is_alive(&snapshot->page)) {
+    if (!is_alive(snapshot)) {
         remove_left(at, name);
         goto none;
     }
+    snapshot->taken_at = snapshot_now();
     read_texts(fd, snapshot);
     return snapshot;
 none:
@@ -180,6 +169,15 @@ uint64_t snapshot_open_line(const Snapshot *snapshot, StreamId stream)
     return snapshot_counters(snapshot, stream)->line + (end - start);
 }
 
+uint64_t snapshot_held(const Snapshot *snapshot, StreamId stream)
+{
+    int64_t since = snapshot->page.held_since[stream];
+    bool is_held = since > 0 && since < snapshot->taken_at;
+
+    return snapshot->page.held_time[stream] +
+           (is_held ? (uint64_t)(snapshot->taken_at - since) : 0);
+}
+
 unsigned snapshot_clients(const Snapshot *snapshot)
 {
     unsigned count = 0;
@@ -218,11 +216,16 @@ uint64_t snapshot_log_size(const Snapshot *snapshot)
     return (uint64_t)st.st_size;
 }
 
-const char *snapshot_kind(const Snapshot *snapshot)
+const char *snapshot_kind_name(SnapshotKind kind)
 {
     static const char *const NAMES[] = {"container", "restored", "exec", "run"};
 
-    return NAMES[snapshot->page.kind];
+    return NAMES[kind];
+}
+
+const char *snapshot_kind(const Snapshot *snapshot)
+{
+    return snapshot_kind_name(snapshot->page.kind);
 }
 
 const char *snapshot_phase(const Snapshot *snapshot)

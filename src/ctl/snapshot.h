@@ -1,5 +1,6 @@
 #pragma once
 
+#include "ctl/proc-stat.h"
 #include "state/page.h"
 #include "util/error.h"
 
@@ -16,7 +17,9 @@ typedef struct Snapshot {
     char *path;  /* of the page's file */
     char *texts; /* NAME=VALUE, each with a NUL byte behind it */
     size_t texts_length;
-    unsigned owner; /* user ID of the file's owner */
+    unsigned owner;   /* user ID of the file's owner */
+    ProcStat process; /* what the kernel says of the monitor's process */
+    int64_t taken_at; /* the moment, as snapshot_now() gives it */
 } Snapshot;
 
 typedef enum SnapshotKind {
@@ -52,6 +55,9 @@ static inline const LogCounters *snapshot_counters(const Snapshot *snapshot, Str
 /* Bytes of the line that is open: those that records hold, and those that wait to be logged. */
 uint64_t snapshot_open_line(const Snapshot *snapshot, StreamId stream);
 
+/* How long the stream has been held because of slow readers, in all, in microseconds. */
+uint64_t snapshot_held(const Snapshot *snapshot, StreamId stream);
+
 /* Attach clients, and what of their output is in the spool, in bytes. */
 unsigned snapshot_clients(const Snapshot *snapshot);
 uint64_t snapshot_spooled(const Snapshot *snapshot);
@@ -60,6 +66,7 @@ uint64_t snapshot_spooled(const Snapshot *snapshot);
 uint64_t snapshot_log_size(const Snapshot *snapshot);
 
 /* What the monitor is, and does. */
+const char *snapshot_kind_name(SnapshotKind kind);
 const char *snapshot_kind(const Snapshot *snapshot);
 const char *snapshot_phase(const Snapshot *snapshot);
 

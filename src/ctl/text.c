@@ -68,6 +68,23 @@ void text_append_json(GString *to, const char *text, size_t length)
     g_string_append_c(to, '"');
 }
 
+void text_append_label(GString *to, const char *text, size_t length)
+{
+    for (size_t at = 0; at < length;) {
+        size_t size = character(text + at, length - at);
+
+        if (text[at] == '\n')
+            g_string_append(to, "\\n");
+        else if (size == 0 || is_control(text + at, size))
+            g_string_append(to, "\xef\xbf\xbd");
+        else if (text[at] == '"' || text[at] == '\\')
+            g_string_append_printf(to, "\\%c", text[at]);
+        else
+            g_string_append_len(to, text + at, (gssize)size);
+        at += MAX(size, 1);
+    }
+}
+
 const char *text_amount(uint64_t bytes, char *buffer)
 {
     static const char *const UNITS[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

@@ -16,6 +16,11 @@ void text_append_shown(GString *to, const char *text, size_t length);
 /* Appends a JSON string, with its quotation marks. Bytes that are not valid UTF-8 become U+FFFD. */
 void text_append_json(GString *to, const char *text, size_t length);
 
+/* Appends the value of a label in the Prometheus text format, without its quotation marks. Newline,
+ * quotation mark and backslash are escaped as the format asks; other control characters and bytes
+ * that are not valid UTF-8 become U+FFFD. */
+void text_append_label(GString *to, const char *text, size_t length);
+
 /* An amount of bytes for people, such as "812 B", "1.5 KiB" or "23 MiB", into a buffer of
  * TEXT_AMOUNT bytes, which is returned. */
 enum { TEXT_AMOUNT = 24 };
