@@ -148,7 +148,9 @@ bool log_follow_wait(LogFollow *follow, const struct timespec *until)
     sigprocmask(SIG_BLOCK, &stops, NULL);
     if (until != NULL)
         left = time_left(*until);
-    n = stopped ? -1 : ppoll(fds, G_N_ELEMENTS(fds), until == NULL ? NULL : &left, &follow->waiting_mask);
+    n = stopped
+            ? -1
+            : ppoll(fds, G_N_ELEMENTS(fds), until == NULL ? NULL : &left, &follow->waiting_mask);
     sigprocmask(SIG_SETMASK, &follow->waiting_mask, NULL);
     if (n > 0 && fds[0].revents != 0) {
         log_follow_take(follow);

@@ -16,12 +16,14 @@ typedef struct LogFollow {
     char *directory;
     int inotify;
     int watch;  /* of the directory */
-    int writer; /* borrowed: a descriptor that becomes readable when nobody writes any more, or -1 */
-    bool over; /* nothing more can come */
+    int writer; /* borrowed: a descriptor that becomes readable when nobody writes any more, or -1
+                 */
+    bool over;  /* nothing more can come */
     sigset_t waiting_mask;
 } LogFollow;
 
-/* `path` and `writer` (a pidfd, or -1) are borrowed. Returns 0, or -1 after filling `error`, with nothing to deinit. */
+/* `path` and `writer` (a pidfd, or -1) are borrowed. Returns 0, or -1 after filling `error`, with
+ * nothing to deinit. */
 int log_follow_init(LogFollow *follow, const char *path, int writer, Error *error);
 
 /* Has the open file `fd` watched, and that which is now at the path, as those before them. */
