@@ -15,9 +15,10 @@ enum {
     ID_LEAST = 4, /* characters of an ID that may stand for it */
 };
 
+/* Links are not followed: in a user's directory, one could lead anywhere. */
 static void read_directory(Monitors *monitors, const char *path, bool must_be_there)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
     struct dirent *entry;
 
@@ -98,30 +99,49 @@ void monitors_free(Monitors *monitors)
     g_free(monitors);
 }
 
+/* How well a word fits: the better one of two is meant. */
+typedef enum Fit {
+    FIT_NONE,
+    FIT_BEGINNING,
+    FIT_WHOLE,
+} Fit;
+
+static Fit fit(const Snapshot *monitor, const char *word)
+{
+    const char *id = snapshot_id(monitor);
+
+    if (monitor->page.kind == SNAPSHOT_EXEC)
+        return FIT_NONE;
+    if (strcmp(id, word) == 0 || strcmp(snapshot_text(monitor, "name"), word) == 0)
+        return FIT_WHOLE;
+    return strlen(word) >= ID_LEAST && g_str_has_prefix(id, word) ? FIT_BEGINNING : FIT_NONE;
+}
+
 const Snapshot *monitors_find(const Monitors *monitors, const char *word)
 {
     const Snapshot *found = NULL;
-    guint begin_so = 0;
+    Fit best = FIT_NONE;
+    guint as_good = 0;
 
     for (guint i = 0; i < monitors->list->len; i++) {
         const Snapshot *one = g_ptr_array_index(monitors->list, i);
-        const char *id = snapshot_id(one);
+        Fit now = fit(one, word);
 
-        if (one->page.kind == SNAPSHOT_EXEC)
-            continue;
-        if (strcmp(id, word) == 0 || strcmp(snapshot_text(one, "name"), word) == 0)
-            return one;
-        if (strlen(word) >= ID_LEAST && g_str_has_prefix(id, word)) {
+        if (now > best) {
+            best = now;
             found = one;
-            begin_so++;
+            as_good = 0;
         }
+        as_good += now != FIT_NONE && now == best;
     }
-    if (begin_so == 1)
+    if (as_good == 1)
         return found;
-    if (begin_so == 0)
+    if (found == NULL)
         ctl_say("no monitor watches a container with the ID or name '%s'; conwardctl ps lists them",
                 word);
     else
-        ctl_say("%u IDs begin with '%s': give more of it, or the name", begin_so, word);
+        ctl_say("'%s' is the name, or the beginning of the ID, of %u containers, maybe of several "
+                "users: give more of the ID",
+                word, as_good);
     return NULL;
 }

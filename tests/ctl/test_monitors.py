@@ -148,7 +148,10 @@ def test_who_is_not_there(run):
     )[1]
     one, other = run("cat"), run("cat")
     common = os.path.commonprefix([one.id, other.id])
-    assert "IDs begin with" in ctl("stats", common, status=FAILED)[1]
+    assert "of 2 containers" in ctl("stats", common, status=FAILED)[1]
+    for _ in range(2):
+        run("cat", "--name", "a-name-twice")
+    assert "of 2 containers" in ctl("stats", "a-name-twice", status=FAILED)[1]
 
 
 @pytest.mark.parametrize("words", [["ps", "x"], ["stats"], ["stats", "a", "b"], ["nothing"], [], ["ps", "--none"]])
@@ -374,6 +377,11 @@ def test_page_full_of_nonsense(run, tmp_path):
             assert "\x1b" not in said[0] + said[1], turn
         if not (tmp_path / "1-00000001.state").exists():
             continue
+
+
+def test_directory_that_is_a_link(tmp_path):
+    (tmp_path / "link").symlink_to("/run/conward")
+    assert "Cannot look for monitors" in ctl("ps", "--state-dir", tmp_path / "link", status=FAILED)[1]
 
 
 def test_texts_are_escaped(run, tmp_path):
