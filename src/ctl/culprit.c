@@ -63,7 +63,7 @@ static void append_subject(GString *to, const Snapshot *monitor)
     text_append_shown(to, *name != '\0' ? name : id, strlen(*name != '\0' ? name : id));
     g_string_append(to, " (");
     if (strcmp(name, id) != 0) {
-        text_append_shown(to, id, MIN(strlen(id), 12));
+        text_append_shown(to, snapshot_short_id(monitor), strlen(snapshot_short_id(monitor)));
         g_string_append(to, ", ");
     }
     g_string_append_printf(to, "%s, pid %d)", snapshot_kind(monitor), monitor->page.container_pid);

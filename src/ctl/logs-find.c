@@ -14,7 +14,7 @@ char *logs_find(const char *word, int *writer, Error *error)
     if (monitor == NULL)
         error_set(error, 0, "There is no file %s either; give the path of a log", word);
     else if (*log == '\0')
-        error_set(error, 0, "The container %s has no log: its log driver is none", word);
+        error_set(error, 0, "The container %s has no log, or its page does not say where", word);
     if (*log == '\0')
         return NULL;
     *writer = pidfd_open(monitor->page.monitor_pid, 0);

@@ -11,13 +11,20 @@
 #include <unistd.h>
 
 enum {
-    MONITORS_MOST = 16384,
-    ID_LEAST = 4, /* characters of an ID that may stand for it */
+    MONITORS_MOST = 16384, /* in a directory */
+    FOREIGN_MOST = 1024,   /* in that of another user */
+    TOLD_MOST = 10,        /* files in a directory that are no pages */
+    ID_LEAST = 4,          /* characters of an ID that may stand for it */
 };
 
-/* Links are not followed: in a user's directory, one could lead anywhere. */
-static void read_directory(Monitors *monitors, const char *path, bool must_be_there)
+/*
+ * Links are not followed: in a user's directory, one could lead anywhere. What is there that is no
+ * page is told of, but only so often, and is no failure of ours if it is another user's.
+ */
+static void read_directory(Monitors *monitors, const char *path, bool must_be_there, bool foreign)
 {
+    guint first = monitors->list->len;
+    guint told = 0;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
     struct dirent *entry;
@@ -29,7 +36,8 @@ static void read_directory(Monitors *monitors, const char *path, bool must_be_th
         }
         return;
     }
-    while ((entry = readdir(directory)) != NULL && monitors->list->len < MONITORS_MOST) {
+    while ((entry = readdir(directory)) != NULL &&
+           monitors->list->len - first < (foreign ? FOREIGN_MOST : MONITORS_MOST)) {
         Error error;
         Snapshot *snapshot;
 
@@ -39,8 +47,9 @@ static void read_directory(Monitors *monitors, const char *path, bool must_be_th
         if (snapshot != NULL) {
             g_ptr_array_add(monitors->list, snapshot);
         } else if (error.text[0] != '\0') {
-            ctl_say("%s", error.text);
-            monitors->unread++;
+            if (told++ < TOLD_MOST)
+                ctl_say("%s", error.text);
+            monitors->unread += !foreign;
         }
     }
     closedir(directory);
@@ -56,7 +65,7 @@ static void read_users(Monitors *monitors, const char *own)
         g_autofree char *path = g_build_filename("/run/user", entry->d_name, "conward", NULL);
 
         if (entry->d_name[0] != '.' && g_strcmp0(path, own) != 0)
-            read_directory(monitors, path, false);
+            read_directory(monitors, path, false, true);
     }
     if (users != NULL)
         closedir(users);
@@ -81,11 +90,11 @@ Monitors *monitors_read(const char *directory)
 
     monitors->list = g_ptr_array_new_with_free_func((GDestroyNotify)snapshot_free);
     if (directory != NULL) {
-        read_directory(monitors, directory, true);
+        read_directory(monitors, directory, true, false);
     } else {
-        read_directory(monitors, PAGE_FILE_DIRECTORY, false);
+        read_directory(monitors, PAGE_FILE_DIRECTORY, false, false);
         if (own != NULL)
-            read_directory(monitors, own, false);
+            read_directory(monitors, own, false, false);
         if (geteuid() == 0)
             read_users(monitors, own);
     }
@@ -99,22 +108,28 @@ void monitors_free(Monitors *monitors)
     g_free(monitors);
 }
 
-/* How well a word fits: the better one of two is meant. */
+/* How well a word fits: the better one of two is meant. Our own come first: other users could give
+ * theirs any name. */
 typedef enum Fit {
     FIT_NONE,
     FIT_BEGINNING,
     FIT_WHOLE,
+    FIT_OWN_BEGINNING,
+    FIT_OWN_WHOLE,
 } Fit;
 
 static Fit fit(const Snapshot *monitor, const char *word)
 {
     const char *id = snapshot_id(monitor);
+    bool own = monitor->owner == geteuid();
 
     if (monitor->page.kind == SNAPSHOT_EXEC)
         return FIT_NONE;
     if (strcmp(id, word) == 0 || strcmp(snapshot_text(monitor, "name"), word) == 0)
-        return FIT_WHOLE;
-    return strlen(word) >= ID_LEAST && g_str_has_prefix(id, word) ? FIT_BEGINNING : FIT_NONE;
+        return own ? FIT_OWN_WHOLE : FIT_WHOLE;
+    if (strlen(word) < ID_LEAST || !g_str_has_prefix(id, word))
+        return FIT_NONE;
+    return own ? FIT_OWN_BEGINNING : FIT_BEGINNING;
 }
 
 const Snapshot *monitors_find(const Monitors *monitors, const char *word)

@@ -10,7 +10,7 @@
  */
 typedef struct Monitors {
     GPtrArray *list; /* of Snapshot, those that began first at first */
-    guint unread;    /* pages that could not be read; each has been told on standard error */
+    guint unread;    /* of our own: pages that could not be read; standard error has told of them */
 } Monitors;
 
 /* Looks at all pages, in `directory` alone if it is not NULL. To be freed with monitors_free(). */

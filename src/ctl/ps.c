@@ -19,7 +19,7 @@ typedef struct Options {
 
 static const char *const COLUMNS[] = {"ID",       "NAME", "KIND",     "ENGINE", ">PID",
                                       "PHASE",    ">UP",  ">WRITTEN", ">LOST",  ">OPEN LINE",
-                                      ">LONGEST", ">LOG", NULL};
+                                      ">LONGEST", ">LOG", ">USER",    NULL};
 
 static uint64_t sum(const Snapshot *monitor, uint64_t (*value)(const Snapshot *, StreamId))
 {
@@ -49,11 +49,11 @@ static void add_line(Table *table, const Snapshot *monitor)
 {
     const LogCounters *out = snapshot_counters(monitor, STREAM_STDOUT);
     const LogCounters *err = snapshot_counters(monitor, STREAM_STDERR);
-    g_autofree char *id = g_strdup_printf("%.12s", snapshot_id(monitor));
     g_autofree char *pid = g_strdup_printf("%d", monitor->page.monitor_pid);
+    g_autofree char *user = g_strdup_printf("%u", monitor->owner);
     char text[TEXT_AMOUNT];
 
-    table_add(table, id);
+    table_add(table, snapshot_short_id(monitor));
     table_add(table, snapshot_text(monitor, "name"));
     table_add(table, snapshot_kind(monitor));
     table_add(table, snapshot_text(monitor, "engine"));
@@ -66,6 +66,7 @@ static void add_line(Table *table, const Snapshot *monitor)
                           snapshot_open_line(monitor, STREAM_STDERR)));
     add_amount(table, MAX(out->longest, err->longest));
     add_amount(table, snapshot_log_size(monitor));
+    table_add(table, user);
 }
 
 /* Who it is: the members that ps and stats begin with. */

@@ -11,8 +11,7 @@
 #include <unistd.h>
 
 enum {
-    ANSWER_WAIT = 5000000, /* microseconds */
-    ANSWER_LOOK = 5000,    /* between two looks at the page: nothing tells that it has changed */
+    ANSWER_LOOK = 5000, /* between two looks at the page: nothing tells that it has changed */
 };
 
 static char *fifo_of(const Snapshot *monitor)
@@ -51,27 +50,34 @@ static bool look_again(const Snapshot *monitor, Page *page)
            page->monitor_pid == monitor->page.monitor_pid;
 }
 
-int request_send(const Snapshot *monitor, const char *line,
-                 bool (*done)(const Page *before, const Page *now), Error *error)
+int request_send(const Snapshot *monitor, const char *line, Error *error)
 {
     g_autofree char *path = fifo_of(monitor);
     CLEANUP_FD int fd = open_fifo(monitor, path, error);
-    int64_t end = snapshot_now() + ANSWER_WAIT;
-    size_t length = strlen(line);
-    Page now;
+    /* A newline before it, too: somebody may have left an unfinished line. */
+    g_autofree char *text = g_strdup_printf("\n%s\n", line);
+    size_t length = strlen(text);
 
     if (fd < 0)
         return fd;
-    if (write(fd, line, length) != (ssize_t)length)
+    if (write(fd, text, length) != (ssize_t)length)
         return error_set(error, errno, "Cannot write to the control fifo %s", path);
+    return 0;
+}
+
+int request_wait(const Snapshot *monitor, bool (*done)(const Page *before, const Page *now),
+                 int64_t until, Error *error)
+{
+    Page now;
+
     while (look_again(monitor, &now)) {
         if (done(&monitor->page, &now))
             return 0;
-        if (snapshot_now() >= end)
+        if (snapshot_now() >= until)
             return error_set(error, 0,
-                             "The monitor %d has not answered for %d seconds; its page in %s shows "
+                             "The monitor %d has not answered in time; conwardctl stats shows "
                              "whether it has by now",
-                             now.monitor_pid, ANSWER_WAIT / 1000000, monitor->path);
+                             now.monitor_pid);
         g_usleep(ANSWER_LOOK);
     }
     return error_set(error, 0, "The monitor %d has ended", monitor->page.monitor_pid);

@@ -6,6 +6,7 @@
 #include "ctl/text.h"
 #include "monitor/config.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -61,16 +62,15 @@ typedef struct Request {
     bool (*done)(const Page *before, const Page *now);
 } Request;
 
-/* Sends it and says what has come of it. Returns a CtlStatus. */
-static int send_to(const Snapshot *monitor, const Request *request)
+/* Says what has come of it. Returns a CtlStatus. */
+static int tell(const Snapshot *monitor, const char *problem)
 {
-    Error error;
     g_autofree char *who =
-        g_strdup_printf("%.12s %s", snapshot_id(monitor), snapshot_text(monitor, "name"));
+        g_strdup_printf("%s %s", snapshot_short_id(monitor), snapshot_text(monitor, "name"));
     g_autoptr(GString) shown = g_string_new(NULL);
 
-    if (request_send(monitor, request->line, request->done, &error) < 0) {
-        ctl_say("%s: %s", who, error.text);
+    if (problem != NULL) {
+        ctl_say("%s: %s", who, problem);
         return CTL_FAILED;
     }
     text_append_shown(shown, who, strlen(who));
@@ -78,28 +78,52 @@ static int send_to(const Snapshot *monitor, const Request *request)
     return CTL_OK;
 }
 
-static int send_to_all(const Monitors *monitors, const Request *request)
+/* Asks all of them before it waits for any, and for all no longer than for one: none that does not
+ * answer keeps the others waiting. */
+static int send_to(const GPtrArray *monitors, const Request *request)
 {
-    int status = monitors->unread > 0 ? CTL_FAILED : CTL_OK;
+    g_autofree Error *errors = g_new0(Error, monitors->len);
+    int status = CTL_OK;
+    int64_t until;
 
-    for (guint i = 0; i < monitors->list->len; i++) {
-        const Snapshot *monitor = g_ptr_array_index(monitors->list, i);
+    for (guint i = 0; i < monitors->len; i++)
+        request_send(g_ptr_array_index(monitors, i), request->line, &errors[i]);
+    until = snapshot_now() + REQUEST_WAIT;
+    for (guint i = 0; i < monitors->len; i++) {
+        const Snapshot *monitor = g_ptr_array_index(monitors, i);
 
-        /* One that logs nothing has nothing to change, and one that ends soon needs nothing. */
-        if (!monitor->page.has_log || monitor->page.phase > PHASE_RUNNING)
-            continue;
-        if (send_to(monitor, request) != CTL_OK)
+        if (errors[i].text[0] == '\0')
+            request_wait(monitor, request->done, until, &errors[i]);
+        if (tell(monitor, errors[i].text[0] != '\0' ? errors[i].text : NULL) != CTL_OK)
             status = CTL_FAILED;
     }
     return status;
+}
+
+static int send_to_all(const Monitors *monitors, const Request *request)
+{
+    g_autoptr(GPtrArray) chosen = g_ptr_array_new();
+    int status;
+
+    for (guint i = 0; i < monitors->list->len; i++) {
+        Snapshot *monitor = g_ptr_array_index(monitors->list, i);
+
+        /* One that logs nothing has nothing to change, and one that ends soon needs nothing. */
+        if (monitor->page.has_log && monitor->page.phase <= PHASE_RUNNING)
+            g_ptr_array_add(chosen, monitor);
+    }
+    status = send_to(chosen, request);
+    return monitors->unread > 0 ? CTL_FAILED : status;
 }
 
 /* `word`: whom; NULL = all. */
 static int carry_out(const char *directory, const char *word, const Request *request)
 {
     g_autoptr(Monitors) monitors = monitors_read(directory);
+    g_autoptr(GPtrArray) chosen = g_ptr_array_new();
     const Snapshot *monitor;
 
+    signal(SIGPIPE, SIG_IGN); /* of a monitor that ends just then */
     if (word == NULL)
         return send_to_all(monitors, request);
     monitor = monitors_find(monitors, word);
@@ -109,7 +133,8 @@ static int carry_out(const char *directory, const char *word, const Request *req
         ctl_say("%s has no log: its log driver is none", word);
         return CTL_FAILED;
     }
-    return send_to(monitor, request);
+    g_ptr_array_add(chosen, (gpointer)monitor);
+    return send_to(chosen, request);
 }
 
 typedef struct Options {
@@ -148,7 +173,7 @@ int set_run(int argc, char **argv)
               "Changes a setting of running monitors, for what is logged from now on.", 2) &&
         check(argv[argc - 2], argv[argc - 1])) {
         word = options.all ? NULL : argv[1];
-        line = g_strdup_printf("set %s %s\n", argv[argc - 2], argv[argc - 1]);
+        line = g_strdup_printf("set %s %s", argv[argc - 2], argv[argc - 1]);
         status = carry_out(options.directory, word, &(Request){line, has_set});
     }
     g_free(options.directory);
@@ -161,9 +186,12 @@ int reopen_run(int argc, char **argv)
     int status = CTL_WRONG;
 
     if (parse(&argc, &argv, &options, "ID|NAME|--all",
-              "Makes monitors replace their log file by a new one, as after a rotation.", 0))
+              "Makes monitors replace their log file by a new, empty one. Move the old file away "
+              "before: what "
+              "is at its path is gone.",
+              0))
         status = carry_out(options.directory, options.all ? NULL : argv[1],
-                           &(Request){"2 0 0\n", has_reopened});
+                           &(Request){"2 0 0", has_reopened});
     g_free(options.directory);
     return status;
 }

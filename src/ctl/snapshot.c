@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,12 +18,30 @@ enum {
     TRIES = 100, /* to see one moment of a busy monitor */
 };
 
-/* Whether the process still is the one whose page it is: the same pid with the same start time.
- * (The directory does not outlive the boot.) */
-static bool is_alive(Snapshot *snapshot)
+/*
+ * Whether its monitor has ended: it would hold a lock on the page. Its pid says nothing to who is
+ * in another pid namespace, and looking for it can fail.
+ */
+static bool is_left_over(int fd)
 {
-    return proc_stat_read(snapshot->page.monitor_pid, &snapshot->process) &&
-           snapshot->process.start == snapshot->page.process;
+    return flock(fd, LOCK_SH | LOCK_NB) == 0;
+}
+
+/* What /proc says of the monitor, if it can be seen there. */
+static void look_at_process(Snapshot *snapshot)
+{
+    if (!proc_stat_read(snapshot->page.monitor_pid, &snapshot->process) ||
+        snapshot->process.start != snapshot->page.process)
+        snapshot->process = (ProcStat){0};
+}
+
+/* Engines' IDs are 64 hexadecimal digits; others are names, and are not cut. */
+static void shorten_id(Snapshot *snapshot)
+{
+    const char *id = snapshot_id(snapshot);
+
+    if (strlen(id) == 64 && strspn(id, "0123456789abcdef") == 64)
+        memcpy(snapshot->short_id, id, 12);
 }
 
 /* Reads the page until nothing was committed while it was read. A monitor that is never quiet long
@@ -64,6 +83,9 @@ static int check_file(int fd, const char *path, unsigned *owner, Error *error)
         return error_set(error, 0, "%s is not a regular file, so it is no page of a monitor", path);
     if (st.st_size == 0)
         return -EAGAIN;
+    if (st.st_nlink != 1)
+        return error_set(error, 0, "%s has %lu names, so it is no page of a monitor", path,
+                         (unsigned long)st.st_nlink);
     if (st.st_size < PAGE_SIZE_BYTES || st.st_size > PAGE_SIZE_BYTES + PAGE_TEXTS_MAX)
         return error_set(error, 0, "%s has %lld bytes, so it is no page of a monitor", path,
                          (long long)st.st_size);
@@ -101,8 +123,8 @@ Snapshot *snapshot_read(int at, const char *directory, const char *name, Error *
     Snapshot *snapshot;
 
     *error = (Error)ERROR_NULL;
-    if (fd < 0 && errno == ENOENT)
-        return NULL;
+    if (fd < 0 && (errno == ENOENT || errno == EACCES))
+        return NULL; /* it has ended, or it is another user's */
     snapshot = g_new0(Snapshot, 1);
     snapshot->path = g_build_filename(directory, name, NULL);
     if (fd < 0) {
@@ -117,10 +139,12 @@ Snapshot *snapshot_read(int at, const char *directory, const char *name, Error *
     }
     if (snapshot->page.magic == 0 || check_page(&snapshot->page, snapshot->path, error) < 0)
         goto none; /* zero: it is just being made */
-    if (!is_alive(snapshot)) {
+    if (is_left_over(fd)) {
         remove_left(at, name);
         goto none;
     }
+    look_at_process(snapshot);
+    shorten_id(snapshot);
     snapshot->taken_at = snapshot_now();
     read_texts(fd, snapshot);
     return snapshot;
@@ -155,6 +179,11 @@ const char *snapshot_id(const Snapshot *snapshot)
     const char *id = snapshot->page.id;
 
     return memchr(id, '\0', sizeof(snapshot->page.id)) != NULL ? id : "";
+}
+
+const char *snapshot_short_id(const Snapshot *snapshot)
+{
+    return snapshot->short_id[0] != '\0' ? snapshot->short_id : snapshot_id(snapshot);
 }
 
 uint64_t snapshot_open_line(const Snapshot *snapshot, StreamId stream)

@@ -14,8 +14,9 @@
  */
 typedef struct Snapshot {
     Page page;
-    char *path;  /* of the page's file */
-    char *texts; /* NAME=VALUE, each with a NUL byte behind it */
+    char *path;        /* of the page's file */
+    char short_id[16]; /* "" if the ID is not shortened */
+    char *texts;       /* NAME=VALUE, each with a NUL byte behind it */
     size_t texts_length;
     unsigned owner;   /* user ID of the file's owner */
     ProcStat process; /* what the kernel says of the monitor's process */
@@ -43,6 +44,9 @@ const char *snapshot_text(const Snapshot *snapshot, const char *name);
 
 /* The container's ID. It belongs to the snapshot. */
 const char *snapshot_id(const Snapshot *snapshot);
+
+/* The same as people use it: the first 12 digits of an engine's long ID. */
+const char *snapshot_short_id(const Snapshot *snapshot);
 
 /* The log's counters at that moment. */
 static inline const LogCounters *snapshot_counters(const Snapshot *snapshot, StreamId stream)

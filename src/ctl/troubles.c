@@ -43,16 +43,32 @@ void troubles_sort(GPtrArray *troubles)
     g_ptr_array_sort(troubles, worst_first);
 }
 
+/* The ID for a command that somebody may copy into a shell: nothing but a plain word. */
+static const char *plain_id(const Snapshot *monitor)
+{
+    static const char PLAIN[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    const char *id = snapshot_short_id(monitor);
+
+    return *id != '-' && id[strspn(id, PLAIN)] == '\0' ? id : "ID";
+}
+
+/* The path of the log for the same purpose, newly allocated. */
+static char *quoted_log(const Snapshot *monitor)
+{
+    return g_shell_quote(snapshot_text(monitor, "log"));
+}
+
 /* The command that ends the container. */
 static char *end_command(const Snapshot *monitor)
 {
     const char *engine = snapshot_text(monitor, "engine");
 
     if (monitor->page.kind == SNAPSHOT_RUN)
-        return g_strdup_printf("kill %d", monitor->page.container_pid);
+        return monitor->page.monitor_pid > 1 ? g_strdup_printf("kill %d", monitor->page.monitor_pid)
+                                             : g_strdup("end its command");
     if (strcmp(engine, "crio") == 0)
-        return g_strdup_printf("crictl stop %.12s", snapshot_id(monitor));
-    return g_strdup_printf("podman stop %.12s", snapshot_id(monitor));
+        return g_strdup_printf("crictl stop %s", plain_id(monitor));
+    return g_strdup_printf("podman stop %s", plain_id(monitor));
 }
 
 /* Takes over the texts. */
@@ -73,6 +89,7 @@ static int64_t lasts(int64_t since)
 static void look_at_disk(GPtrArray *troubles, const Snapshot *now, const TroubleLimits *limits)
 {
     int64_t blocked = lasts(now->page.log.blocked_since);
+    g_autofree char *log = quoted_log(now);
     char duration[TEXT_AMOUNT];
 
     if (blocked < limits->blocked_after)
@@ -80,7 +97,7 @@ static void look_at_disk(GPtrArray *troubles, const Snapshot *now, const Trouble
     add(troubles, TROUBLE_BLOCKED_LOG, now, (uint64_t)blocked,
         g_strdup_printf("cannot go on: the disk of its log %s has not answered a write for %s",
                         snapshot_text(now, "log"), text_duration(blocked, duration)),
-        g_strdup_printf("look at that disk: dmesg, df %s", snapshot_text(now, "log")));
+        g_strdup_printf("look at that disk: dmesg, df %s", log));
 }
 
 static void look_at_losses(GPtrArray *troubles, const Snapshot *now)
@@ -89,6 +106,7 @@ static void look_at_losses(GPtrArray *troubles, const Snapshot *now)
     const LogCounters *err = snapshot_counters(now, STREAM_STDERR);
     uint64_t bytes = out->lost_bytes + err->lost_bytes;
     uint64_t records = out->lost_records + err->lost_records;
+    g_autofree char *log = quoted_log(now);
     char amount[TEXT_AMOUNT];
 
     if (records == 0)
@@ -99,7 +117,7 @@ static void look_at_losses(GPtrArray *troubles, const Snapshot *now)
                         text_amount(bytes, amount), records, snapshot_text(now, "log"),
                         g_strerror(now->page.log.last_error)),
         g_strdup_printf("make room for the log, or mend its disk: df %s; then it goes on by itself",
-                        snapshot_text(now, "log")));
+                        log));
 }
 
 static void look_at_line(GPtrArray *troubles, const Snapshot *now, StreamId stream)
@@ -121,8 +139,8 @@ static void look_at_line(GPtrArray *troubles, const Snapshot *now, StreamId stre
             text_duration(since > 0 ? MAX(snapshot_wall_now() - since, 0) : 0, duration)),
         g_strdup_printf(
             "nothing is in danger, it is logged in records of at most %u bytes; to read "
-            "it: conwardctl logs %.12s | tail -c 1000; to end it: %s",
-            now->page.settings.log_line_max, snapshot_id(now), end));
+            "it: conwardctl logs %s | tail -c 1000; to end it: %s",
+            now->page.settings.log_line_max, plain_id(now), end));
 }
 
 static void look_at_rate(GPtrArray *troubles, const Snapshot *before, const Snapshot *now,
@@ -142,8 +160,8 @@ static void look_at_rate(GPtrArray *troubles, const Snapshot *before, const Snap
     end = end_command(now);
     add(troubles, TROUBLE_FLOOD, now, rate,
         g_strdup_printf("writes very much: %s a second", text_amount(rate, amount)),
-        g_strdup_printf("to see what: conwardctl logs --tail 10 %.12s; to end it: %s",
-                        snapshot_id(now), end));
+        g_strdup_printf("to see what: conwardctl logs --tail 10 %s; to end it: %s", plain_id(now),
+                        end));
 }
 
 static void look_at_readers(GPtrArray *troubles, const Snapshot *now, const TroubleLimits *limits)

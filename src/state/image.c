@@ -1,9 +1,9 @@
 #include "state/image.h"
 
-#include "state/page-file.h"
 #include "util/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static char **make_environment(int page_fd)
     while (environ[count] != NULL)
         count++;
     copy = calloc(count + 2, sizeof(*copy));
-    if (copy == NULL || asprintf(&copy[count], "%s=%d", variable, page_fd) < 0) {
+    if (copy == NULL || asprintf(&copy[count], "%s=%d:%d", variable, page_fd, (int)getpid()) < 0) {
         free(copy);
         return NULL;
     }
@@ -102,11 +102,16 @@ int image_execute(const Image *image)
 bool image_is_resumed(int *page_fd, char id[PAGE_ID_MAX])
 {
     const char *value = getenv(variable);
-    int fd = value != NULL ? atoi(value) : -1;
+    int fd = -1;
+    int pid = 0;
     Page page;
 
+    /* The pid says that the variable is of this process: execve keeps it. Nothing else counts,
+     * whatever has become of the page: to begin again would be to run the container twice. */
+    if (value != NULL && sscanf(value, "%d:%d", &fd, &pid) != 2)
+        pid = 0;
     unsetenv(variable);
-    if (fd <= STDERR_FILENO || !page_file_is(fd))
+    if (pid != getpid() || fd <= STDERR_FILENO || fcntl(fd, F_GETFD) < 0)
         return false;
     fd_set_cloexec(fd, true);
     *page_fd = fd;

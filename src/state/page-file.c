@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -44,6 +45,13 @@ static int create_in(const char *directory)
     fd = openat(at, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
+    /* Held for life, through every image of the program: so others know that it is not left over.
+     */
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        r = errno;
+        unlinkat(at, name, 0);
+        return -r;
+    }
     /* On a full file system a page without its memory would be a SIGBUS later. */
     r = posix_fallocate(fd, 0, PAGE_SIZE_BYTES);
     if (r != 0) {
@@ -79,14 +87,12 @@ static bool name_of(int fd, char name[PATH_MAX])
     return true;
 }
 
-bool page_file_is(int fd)
+static bool is_page_name(const char *path)
 {
-    char name[PATH_MAX];
+    size_t length = strlen(path);
+    size_t suffix = strlen(PAGE_FILE_SUFFIX);
 
-    /* A deleted file's name has something behind it. */
-    return name_of(fd, name) &&
-           (strstr(name, "memfd:" PAGE_MEMORY_NAME) != NULL ||
-            (strstr(name, "/conward/") != NULL && strstr(name, PAGE_FILE_SUFFIX) != NULL));
+    return length > suffix && strcmp(path + length - suffix, PAGE_FILE_SUFFIX) == 0;
 }
 
 /* Whether the page's file is still at its path, which is filled in. */
@@ -95,7 +101,7 @@ static bool is_there(int fd, char path[PATH_MAX])
     struct stat there;
     struct stat ours;
 
-    return fd >= 0 && page_file_is(fd) && name_of(fd, path) && lstat(path, &there) == 0 &&
+    return fd >= 0 && name_of(fd, path) && is_page_name(path) && lstat(path, &there) == 0 &&
            fstat(fd, &ours) == 0 && there.st_dev == ours.st_dev && there.st_ino == ours.st_ino;
 }
 

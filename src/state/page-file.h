@@ -21,13 +21,11 @@
 enum { PAGE_TEXTS_MAX = 16384 };
 
 /*
- * Makes the file of this process with all its memory. Returns a descriptor, or -errno if there is
- * no place for one: a page that nobody can find does its work all the same.
+ * Makes the file of this process with all its memory, and locks it (flock(2)) for as long as the
+ * descriptor lives. Returns the descriptor, or -errno if there is no place for a page: one that
+ * nobody can find does its work all the same.
  */
 int page_file_create(void);
-
-/* Whether the descriptor is that of a page, whatever has become of its content. */
-bool page_file_is(int fd);
 
 /* Fills in the path of what belongs beside the page, and has another suffix. Returns whether the
  * page has a file. */

@@ -2,11 +2,12 @@
 
 import os
 import pathlib
+import signal
 import stat
 
 import pytest
 
-from crashes import page
+from crashes import image, page
 from waiting import wait_until
 
 DIRECTORY = pathlib.Path("/run/conward")
@@ -104,3 +105,32 @@ def test_settings(waiting):
     os.write(go, b"\n")
     assert container.wait() == 7
     assert container.output() == b"0" * 600 + b"\n"
+
+
+@pytest.mark.parametrize("loss", ["renamed", "removed", "emptied"])
+def test_crash_without_the_page_in_its_place(new_run, loss):
+    """The next image goes on, or ends in order: never is the command run a second time."""
+    run = new_run("echo start >> starts; read word; echo end; exit 7")
+    input_end, go = os.pipe2(os.O_CLOEXEC)
+    run.launch(stdin=input_end)
+    os.close(input_end)
+    wait_until(lambda: (run.top / "starts").exists(), "the command")
+    (path,) = files(run.pid, ".state")
+    if loss == "renamed":
+        path.rename(run.top / "somewhere-else")
+    elif loss == "removed":
+        path.unlink()
+    before = image(run.pid)
+    if loss == "emptied":
+        os.truncate(path, 0)
+    run.signal(signal.SIGSEGV)
+    wait_until(lambda: image(run.pid) != before or run.ended(), "the next image")
+    os.write(go, b"\n")
+    os.close(go)
+    status = run.wait()
+    assert (run.top / "starts").read_text() == "start\n"
+    if loss != "emptied":
+        assert status == 7
+        assert run.output() == b"end\n"
+    for left in (path, path.with_suffix(".ctl")):
+        left.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 # Real monitors, made and looked at as the tests of the other commands do it.
-from test_monitors import FAILED, TOP, WRONG, ctl, needs_root, run  # noqa: F401  (run is a fixture)
+from test_monitors import FAILED, TOP, WRONG, ctl, needs_root, put_page, run  # noqa: F401  (run is a fixture)
 
 from procfs import Process
 from waiting import wait_until
@@ -125,7 +125,7 @@ def copies(one, directory, count):
     directory.mkdir()
     page = one.page().read_bytes()
     for number in range(count):
-        (directory / f"{number:03}.state").write_bytes(page)
+        put_page(directory / f"{number:03}.state", page)
     return directory
 
 

@@ -1,6 +1,7 @@
 """conwardctl ps, stats, set, reopen and culprit, on real monitors ($CONWARD run) and on files that are no pages."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -34,6 +35,19 @@ def ctl(*args, status=OK):
     )
     assert done.returncode in (status if isinstance(status, tuple) else (status,)), (done.stdout, done.stderr)
     return done.stdout.decode(), done.stderr.decode()
+
+
+_locked = []  # files that are kept open for their locks
+
+
+def put_page(path, data):
+    """Makes a page that looks as if its monitor were there, which is known by its lock."""
+    pathlib.Path(path).unlink(missing_ok=True)
+    file = open(path, "wb")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    file.write(data)
+    file.flush()
+    _locked.append(file)
 
 
 class Run:
@@ -178,7 +192,7 @@ def test_set_for_all(run):
     one, other = run("cat"), run("cat")
     said = ctl("set", "--all", "log-line-max", 400, status=(OK, FAILED))[0]
     for each in (one, other):
-        assert f"{each.id[:12]} {each.id}: done\n" in said
+        assert f"{each.id} {each.id}: done\n" in said
         assert each.json()["log_line_max_bytes"] == 400
 
 
@@ -207,6 +221,23 @@ def test_reopen(run):
 def test_nothing_to_reopen(run):
     one = run("cat", log="none")
     assert "has no log" in ctl("reopen", one.id, status=FAILED)[1]
+
+
+def test_unfinished_line_in_the_fifo(run):
+    one = run("cat")
+    with open(one.page().with_suffix(".ctl"), "wb") as fifo:
+        fifo.write(b"set log-line-max 3")
+    ctl("set", one.id, "log-line-max", 4096)
+    assert one.json()["log_line_max_bytes"] == 4096
+
+
+def test_one_that_does_not_answer_keeps_nobody_waiting(run):
+    one, other = run("cat"), run("cat")
+    one.process.send_signal(signal.SIGSTOP)
+    said = ctl("set", "--all", "log-line-max", 500, status=FAILED)
+    assert f"{other.id} {other.id}: done\n" in said[0]
+    assert f"{one.id} {one.id}: The monitor {one.pid} has not answered in time" in said[1]
+    one.process.send_signal(signal.SIGCONT)
 
 
 def test_stopped_monitor_does_not_answer(run):
@@ -371,12 +402,36 @@ def test_page_full_of_nonsense(run, tmp_path):
             at = generator.randrange(48, len(damaged))
             length = generator.choice([1, 4, 8])
             damaged[at : at + length] = generator.choice([b"\xff", b"\0", generator.randbytes(1)]) * length
-        (tmp_path / "1-00000001.state").write_bytes(damaged[: PAGE + 16000])
+        put_page(tmp_path / "1-00000001.state", damaged[: PAGE + 16000])
         for command in (["ps", "-a"], ["ps", "-a", "--json"], ["culprit", "--interval", "0"], ["stats", one.id]):
             said = ctl(*command, "--state-dir", tmp_path, status=(OK, FOUND, FAILED))
             assert "\x1b" not in said[0] + said[1], turn
-        if not (tmp_path / "1-00000001.state").exists():
-            continue
+
+
+def test_page_of_a_monitor_that_cannot_be_seen(run):
+    """In another pid namespace, its pid says nothing; its page is not taken for one that was left over."""
+    one = run("cat")
+    words = ["unshare", "--pid", "--fork", "--mount-proc", program("CONWARDCTL", "conwardctl"), "ps", "--json"]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
+    assert one.id in done.stdout
+    assert one.page().exists()
+
+
+def test_page_with_two_names(run, tmp_path):
+    page = tmp_path / "1-00000001.state"
+    put_page(page, run("cat").page().read_bytes())
+    os.link(page, tmp_path / "2-00000001.state")
+    assert ctl("ps", "--no-header", "--state-dir", tmp_path, status=FAILED)[1].count("has 2 names") == 2
+
+
+def test_command_with_somebody_elses_words(run, tmp_path):
+    """What is offered for a shell has nothing in it that a shell would act on."""
+    page = bytearray(run("head -c 1000000 /dev/zero; cat").page().read_bytes()[:PAGE])
+    where = page.index(b"test-")
+    page[where : where + 10] = b"$(reboot)\0"
+    put_page(tmp_path / "1-00000001.state", bytes(page) + b"engine=podman\0")
+    for line in ctl("culprit", "--state-dir", tmp_path, "--interval", "0", "--json", status=(OK, FOUND))[0].splitlines():
+        assert "$(reboot)" not in json.loads(line)["mend"]
 
 
 def test_directory_that_is_a_link(tmp_path):
@@ -386,7 +441,7 @@ def test_directory_that_is_a_link(tmp_path):
 
 def test_texts_are_escaped(run, tmp_path):
     page = run("cat").page().read_bytes()[:PAGE]
-    (tmp_path / "1-00000001.state").write_bytes(page + b"name=a\x1b[31mb\nc\0engine=\xff\0")
+    put_page(tmp_path / "1-00000001.state", page + b"name=a\x1b[31mb\nc\0engine=\xff\0")
     text = ctl("ps", "--state-dir", tmp_path)[0]
     assert "a\\x1b[31mb\\x0ac" in text and "\\xff" in text
     (line,) = ctl("ps", "--json", "--state-dir", tmp_path)[0].splitlines()

@@ -142,7 +142,7 @@ START_TEST(the_worst_comes_first)
     trouble = g_ptr_array_index(found, 1);
     ck_assert_ptr_eq(trouble->monitor, &longer.snapshot);
     ck_assert_ptr_nonnull(strstr(trouble->text, "2.9 KiB on stderr"));
-    ck_assert_ptr_nonnull(strstr(trouble->mend, "podman stop 0123456789ab"));
+    ck_assert_ptr_nonnull(strstr(trouble->mend, "podman stop 0123456789abcdef"));
     g_ptr_array_unref(found);
 }
 END_TEST
