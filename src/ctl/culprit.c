@@ -28,27 +28,18 @@ typedef struct Options {
     char *directory;
 } Options;
 
-static const Snapshot *same_monitor(const Monitors *monitors, const Snapshot *as)
-{
-    for (guint i = 0; i < monitors->list->len; i++) {
-        const Snapshot *one = g_ptr_array_index(monitors->list, i);
-
-        if (strcmp(one->path, as->path) == 0)
-            return one;
-    }
-    return NULL;
-}
-
 /* Everything that is wrong now. The troubles refer to `now`. */
 static GPtrArray *find(const Monitors *before, const Monitors *now, int64_t elapsed)
 {
     const TroubleLimits limits = TROUBLE_LIMITS;
+    g_autoptr(GHashTable) by_path = monitors_by_path(before);
     GPtrArray *troubles = troubles_new();
 
     for (guint i = 0; i < now->list->len; i++) {
         const Snapshot *monitor = g_ptr_array_index(now->list, i);
 
-        troubles_add(troubles, same_monitor(before, monitor), monitor, elapsed, &limits);
+        troubles_add(troubles, g_hash_table_lookup(by_path, monitor->path), monitor, elapsed,
+                     &limits);
     }
     troubles_sort(troubles);
     return troubles;

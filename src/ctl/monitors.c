@@ -108,6 +108,18 @@ void monitors_free(Monitors *monitors)
     g_free(monitors);
 }
 
+GHashTable *monitors_by_path(const Monitors *monitors)
+{
+    GHashTable *by_path = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; i < monitors->list->len; i++) {
+        Snapshot *monitor = g_ptr_array_index(monitors->list, i);
+
+        g_hash_table_insert(by_path, monitor->path, monitor);
+    }
+    return by_path;
+}
+
 /* How well a word fits: the better one of two is meant. Our own come first: other users could give
  * theirs any name. */
 typedef enum Fit {

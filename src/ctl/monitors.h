@@ -20,6 +20,10 @@ void monitors_free(Monitors *monitors);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Monitors, monitors_free)
 
+/* {path of the page: Snapshot}, for finding a monitor in an earlier or later look. It refers to
+ * `monitors`; to be freed with g_hash_table_unref(). */
+GHashTable *monitors_by_path(const Monitors *monitors);
+
 /*
  * The container or `conward run` that a word means: its name, its whole ID or, from four characters
  * on, the beginning of an ID. Exec monitors are not meant. Returns NULL after saying why on

@@ -48,13 +48,8 @@ Rates rates_between(const Snapshot *before, const Snapshot *now)
 GArray *rates_of_all(const Monitors *before, const Monitors *now)
 {
     GArray *all = g_array_sized_new(FALSE, FALSE, sizeof(Rates), now->list->len);
-    g_autoptr(GHashTable) by_path = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GHashTable) by_path = monitors_by_path(before);
 
-    for (guint i = 0; i < before->list->len; i++) {
-        Snapshot *monitor = g_ptr_array_index(before->list, i);
-
-        g_hash_table_insert(by_path, monitor->path, monitor);
-    }
     for (guint i = 0; i < now->list->len; i++) {
         const Snapshot *monitor = g_ptr_array_index(now->list, i);
         Rates rates = rates_between(g_hash_table_lookup(by_path, monitor->path), monitor);
