@@ -77,24 +77,6 @@ bool root_has_program(const Root *root, const char *name)
     return false;
 }
 
-/* Returns 0 or -errno; *length becomes what was read. */
-static int read_all(int fd, char *text, size_t size, size_t *length)
-{
-    *length = 0;
-    while (*length < size) {
-        ssize_t n = read(fd, text + *length, size - *length);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        *length += (size_t)n;
-    }
-    return 0;
-}
-
 static char *failure(const char *doing, int error)
 {
     return g_strdup_printf("%s it failed: %s", doing, g_strerror(error));
@@ -104,7 +86,7 @@ char *root_read_fd(int fd, size_t *length, char **trouble)
 {
     g_autofree char *text = NULL;
     struct stat st;
-    int r;
+    ssize_t n;
 
     *trouble = NULL;
     if (fstat(fd, &st) < 0) {
@@ -117,14 +99,15 @@ char *root_read_fd(int fd, size_t *length, char **trouble)
     }
     /* One byte more than may be, as the size in `st` may be out of date. */
     text = g_malloc(ROOT_FILE_MAX + 1);
-    r = read_all(fd, text, ROOT_FILE_MAX + 1, length);
-    if (r < 0)
-        *trouble = failure("reading", -r);
-    else if (*length > ROOT_FILE_MAX)
+    n = fd_read_all(fd, text, ROOT_FILE_MAX + 1);
+    if (n < 0)
+        *trouble = failure("reading", (int)-n);
+    else if (n > ROOT_FILE_MAX)
         *trouble = g_strdup("it is larger than 1 MiB");
     if (*trouble != NULL)
         return NULL;
-    text[*length] = 0;
+    text[n] = '\0';
+    *length = (size_t)n;
     return g_steal_pointer(&text);
 }
 

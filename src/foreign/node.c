@@ -28,26 +28,18 @@ void node_deinit(Node *node)
 ssize_t node_read(const Node *node, pid_t pid, const char *name, char *text, size_t size)
 {
     char path[64];
-    size_t length = 0;
+    ssize_t length;
     CLEANUP_FD int fd = -1;
 
     snprintf(path, sizeof(path), "%d/%s", (int)pid, name);
     fd = openat(node->proc, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return -errno;
-    while (length < size - 1) {
-        ssize_t n = read(fd, text + length, size - 1 - length);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        length += (size_t)n;
-    }
+    length = fd_read_all(fd, text, size - 1);
+    if (length < 0)
+        return length;
     text[length] = '\0';
-    return (ssize_t)length;
+    return length;
 }
 
 int node_open(const Node *node, const char *path)

@@ -1,7 +1,9 @@
 #include "monitor/monitor.h"
 
 #include "state/page-file.h"
+#include "util/fd.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,15 +54,13 @@ static const char *from_anywhere(const char *path, char absolute[PATH_MAX])
  * processes apart for ever. 0 if /proc does not say. */
 static uint64_t start_of_process(void)
 {
+    CLEANUP_FD int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
     char text[1024];
-    FILE *file = fopen("/proc/self/stat", "re");
-    size_t length = file != NULL ? fread(text, 1, sizeof(text) - 1, file) : 0;
+    ssize_t length = fd_read_all(fd, text, sizeof(text) - 1);
     unsigned long long ticks = 0;
     const char *behind_name;
 
-    if (file != NULL)
-        fclose(file);
-    text[length] = '\0';
+    text[MAX(length, 0)] = '\0';
     behind_name = strrchr(text, ')');
     if (behind_name != NULL)
         sscanf(behind_name + 1,

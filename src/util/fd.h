@@ -24,6 +24,11 @@ static inline int fd_steal(int *fd)
  */
 int fd_write_all(int fd, const void *bytes, size_t length);
 
+/*
+ * Reads until `size` bytes are there or the file ends. Returns how many there are, or -errno.
+ */
+ssize_t fd_read_all(int fd, void *bytes, size_t size);
+
 /* Sets or clears FD_CLOEXEC. Returns 0 or -errno. */
 int fd_set_cloexec(int fd, bool on);
 
