@@ -49,7 +49,10 @@ own_memory() {
 	until [[ $(culprits) ]]; do :; done
 	go=$EPOCHREALTIME
 	echo "named after $(((${go/./} - ${begin/./}) / 1000)) ms: $(cat "$BATS_TEST_TMPDIR/found")"
-	equal "endless endless_line" "$(culprits)"
+	# A fast machine writes so much that this is a finding of its own: worst first.
+	culprits >"$BATS_TEST_TMPDIR/culprits"
+	equal "endless endless_line" "$(head -n 1 "$BATS_TEST_TMPDIR/culprits")"
+	equal endless "$(cut -d ' ' -f 1 "$BATS_TEST_TMPDIR/culprits" | sort -u)"
 	run -1 "$conwardctl" culprit
 	[[ $output == *"endless ("*"writes a line without an end: "* ]]
 	[[ $output != *quiet* ]]
