@@ -15,7 +15,7 @@ _conwardctl() {
 	else
 		case $command in
 		set)
-			words="$(_conwardctl_monitors) log-line-max log-partial-flush"
+			words="$(_conwardctl_monitors) log-line-max log-partial-flush log-on-error log-rate-limit log-rate-policy"
 			;;
 		stats | reopen)
 			words=$(_conwardctl_monitors)

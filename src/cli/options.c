@@ -378,7 +378,7 @@ static bool resume(EngineOptions *options, Messages *messages, Config *config)
 
     if (!shared_options_check_level(&options->shared, messages) ||
         !check_directory(options, messages) ||
-        !shared_options_check_numbers(&options->shared, messages, config) ||
+        !shared_options_check_values(&options->shared, messages, config) ||
         !check_attach(options, messages, config) ||
         !shared_options_choose_log(&options->shared, messages, &choice))
         return false;
@@ -414,7 +414,7 @@ static int engine_options_parse(char **argv, bool resumed, Config *config)
         !check_cuuid(&options, messages) || !check_runtime(&options, messages) ||
         !check_exec(&options, messages) || !check_directory(&options, messages) ||
         !shared_options_check_delay(&options.shared, messages) ||
-        !shared_options_check_numbers(&options.shared, messages, config) ||
+        !shared_options_check_values(&options.shared, messages, config) ||
         !check_attach(&options, messages, config) ||
         !check_log(&options, messages, &choice, &log_fd) ||
         !check_supported(&options, &choice, messages) || !check_bundle(&options, messages))

@@ -190,7 +190,7 @@ int run_options_parse(int argc, char **argv, const char *resumed_id, Config *con
     if (!shared_options_check_level(&options.shared, messages) || !check_id(&options, messages) ||
         !check_values(&options, messages) ||
         !shared_options_check_delay(&options.shared, messages) ||
-        !shared_options_check_numbers(&options.shared, messages, config) ||
+        !shared_options_check_values(&options.shared, messages, config) ||
         !check_log(&options, messages, resumed_id != NULL, &log_path, &log_fd))
         return REFUSED;
 

@@ -25,6 +25,10 @@ void shared_options_clear(SharedOptions *shared)
     g_strfreev(shared->log_paths);
     g_free(shared->log_line_max);
     g_free(shared->log_partial_flush);
+    g_free(shared->log_on_error);
+    g_free(shared->log_rate_limit);
+    g_free(shared->log_rate_policy);
+    g_free(shared->log_loss_record);
     g_free(shared->late_output);
     g_free(shared->log_level);
     *shared = (SharedOptions)SHARED_OPTIONS_NULL;
@@ -52,6 +56,16 @@ void shared_options_add(GOptionContext *context, SharedOptions *shared)
          "BYTES"},
         {"log-partial-flush", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_partial_flush,
          "Log an unfinished line after so long; 0 is at once (default 100)", "MILLISECONDS|never"},
+        {"log-on-error", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_on_error,
+         "While the log cannot be written, lose output and count it, or let the container wait "
+         "(default drop)",
+         "drop|wait"},
+        {"log-rate-limit", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_rate_limit,
+         "Log at most so much per second, and at once; 0 is no limit (default)", "BYTES[:BURST]"},
+        {"log-rate-policy", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_rate_policy,
+         "Lose and count what exceeds it, or let the container wait (default wait)", "drop|wait"},
+        {"log-loss-record", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_loss_record,
+         "Say in the log, too, what has been lost (default yes)", "yes|no"},
         {"no-sync-log", 0, 0, G_OPTION_ARG_NONE, &shared->no_sync_log,
          "Do not sync the log to the disk at the end", NULL},
         {"log-level", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_level,
@@ -149,44 +163,60 @@ bool number_parse(const char *text, uint64_t least, uint64_t most, uint64_t *num
     return true;
 }
 
-static bool line_max_check(const char *text, const Messages *messages, uint32_t *line_max)
+/* Sets one of the settings that can also change later; `text` NULL leaves the default. */
+static bool set(SettingsPage *settings, const char *name, const char *text,
+                const Messages *messages)
 {
-    uint64_t bytes = LOG_LINE_MAX_DEFAULT;
-
-    if (text == NULL || number_parse(text, LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST, &bytes)) {
-        *line_max = (uint32_t)bytes;
+    if (text == NULL || settings_set(settings, name, text) == SETTING_OK)
         return true;
-    }
-    if (strcmp(text, "0") == 0 || strcmp(text, "-1") == 0 || strcmp(text, "unlimited") == 0)
-        message(messages, LEVEL_ERROR,
-                "--log-line-max %s is refused: without a limit, a line that never ends would be "
-                "buffered without bound until the node runs out of memory; use a number of bytes "
-                "from %d to %d (longer lines lose nothing, they are logged in several records)",
-                text, LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST);
-    else
-        message(messages, LEVEL_ERROR,
-                "--log-line-max '%s' is out of range: use a number of bytes from %d to %d", text,
-                LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST);
+    message(messages, LEVEL_ERROR, "--%s '%s' is out of range: use %s", name, text,
+            settings_values(name));
     return false;
 }
 
-static bool partial_flush_check(const char *text, const Messages *messages, int32_t *flush)
+static bool check_line_max(const char *text, const Messages *messages)
 {
-    uint64_t milliseconds = LOG_PARTIAL_FLUSH_DEFAULT;
-
-    if (text != NULL && strcmp(text, "never") == 0) {
-        *flush = LOG_PARTIAL_FLUSH_NEVER;
+    if (text == NULL ||
+        (strcmp(text, "0") != 0 && strcmp(text, "-1") != 0 && strcmp(text, "unlimited") != 0))
         return true;
-    }
-    if (text != NULL && !number_parse(text, 0, LOG_PARTIAL_FLUSH_MOST, &milliseconds)) {
+    message(messages, LEVEL_ERROR,
+            "--log-line-max %s is refused: without a limit, a line that never ends would be "
+            "buffered without bound until the node runs out of memory; use %s (longer lines lose "
+            "nothing, they are logged in several records)",
+            text, settings_values("log-line-max"));
+    return false;
+}
+
+static bool check_loss_record(const char *text, const Messages *messages, uint32_t *says)
+{
+    if (text != NULL && strcmp(text, "yes") != 0 && strcmp(text, "no") != 0) {
         message(messages, LEVEL_ERROR,
-                "--log-partial-flush '%s' is out of range: use a number of milliseconds from 0 to "
-                "%d, or the word never",
-                text, LOG_PARTIAL_FLUSH_MOST);
+                "--log-loss-record '%s' is out of range: use the word yes or the word no", text);
         return false;
     }
-    *flush = (int32_t)milliseconds;
+    *says = text == NULL || text[0] == 'y';
     return true;
+}
+
+/* What the page will say is in force. */
+static bool check_settings(const SharedOptions *shared, const Messages *messages,
+                           SettingsPage *settings)
+{
+    *settings = (SettingsPage){
+        .log_size_max = MAX(shared->log_size_max, 0),
+        .log_global_size_max = MAX(shared->log_global_size_max, 0),
+        .log_line_max = LOG_LINE_MAX_DEFAULT,
+        .log_partial_flush = LOG_PARTIAL_FLUSH_DEFAULT,
+        .log_on_error = LOG_DROP,
+        .log_rate_policy = LOG_WAIT,
+    };
+    return check_line_max(shared->log_line_max, messages) &&
+           set(settings, "log-line-max", shared->log_line_max, messages) &&
+           set(settings, "log-partial-flush", shared->log_partial_flush, messages) &&
+           set(settings, "log-on-error", shared->log_on_error, messages) &&
+           set(settings, "log-rate-limit", shared->log_rate_limit, messages) &&
+           set(settings, "log-rate-policy", shared->log_rate_policy, messages) &&
+           check_loss_record(shared->log_loss_record, messages, &settings->log_loss_record);
 }
 
 static bool late_output_check(const char *text, const Messages *messages, int32_t *late_output)
@@ -204,11 +234,10 @@ static bool late_output_check(const char *text, const Messages *messages, int32_
     return true;
 }
 
-bool shared_options_check_numbers(const SharedOptions *shared, const Messages *messages,
-                                  Config *config)
+bool shared_options_check_values(const SharedOptions *shared, const Messages *messages,
+                                 Config *config)
 {
-    return line_max_check(shared->log_line_max, messages, &config->log_line_max) &&
-           partial_flush_check(shared->log_partial_flush, messages, &config->log_partial_flush) &&
+    return check_settings(shared, messages, &config->settings) &&
            late_output_check(shared->late_output, messages, &config->late_output);
 }
 
@@ -271,8 +300,6 @@ void shared_options_move(SharedOptions *shared, Config *config)
     config->exit_command_args = (const char **)g_steal_pointer(&shared->exit_command_args);
     config->exit_delay = shared->exit_delay;
     config->timeout = MAX(shared->timeout, 0);
-    config->log_size_max = MAX(shared->log_size_max, 0);
-    config->log_global_size_max = MAX(shared->log_global_size_max, 0);
     config->log_sync = !shared->no_sync_log;
     config->crash_core = shared->crash_core;
 }

@@ -28,7 +28,11 @@ typedef struct SharedOptions {
     gint64 log_global_size_max;
     char *log_line_max;      /* text: GLib's numbers know no limits and take octal ones */
     char *log_partial_flush; /* text: may be a word */
-    char *late_output;       /* text: likewise without octal numbers */
+    char *log_on_error;
+    char *log_rate_limit;
+    char *log_rate_policy;
+    char *log_loss_record;
+    char *late_output; /* text: likewise without octal numbers */
     gboolean no_sync_log;
     char *log_level;
     gboolean syslog;
@@ -82,9 +86,10 @@ bool shared_options_check_level(const SharedOptions *shared, Messages *messages)
 /* --exit-delay. */
 bool shared_options_check_delay(const SharedOptions *shared, const Messages *messages);
 
-/* --log-line-max, --log-partial-flush and --late-output, into *config. */
-bool shared_options_check_numbers(const SharedOptions *shared, const Messages *messages,
-                                  Config *config);
+/* --log-line-max, --log-partial-flush, --log-on-error, --log-rate-limit, --log-rate-policy,
+ * --log-loss-record and --late-output, into *config. */
+bool shared_options_check_values(const SharedOptions *shared, const Messages *messages,
+                                 Config *config);
 
 /* Reads all --log-path values; the last file wins, as with conmon. */
 bool shared_options_choose_log(const SharedOptions *shared, const Messages *messages,

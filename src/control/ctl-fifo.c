@@ -44,39 +44,13 @@ static bool is_size(int number)
     return number >= 0 && number <= SIZE_MOST;
 }
 
-/* `NAME VALUE` with one space between them; a decimal number, or `never`. */
-static int set_parse(const char *line, CtlRequest *request)
-{
-    static const struct {
-        const char *name;
-        CtlType type;
-        bool can_be_never;
-    } SETTINGS[] = {
-        {"log-line-max ", CTL_SET_LOG_LINE_MAX, false},
-        {"log-partial-flush ", CTL_SET_LOG_PARTIAL_FLUSH, true},
-    };
-
-    for (size_t i = 0; i < sizeof(SETTINGS) / sizeof(SETTINGS[0]); i++) {
-        size_t length = strlen(SETTINGS[i].name);
-        char *end;
-
-        if (strncmp(line, SETTINGS[i].name, length) != 0)
-            continue;
-        request->type = (int)SETTINGS[i].type;
-        request->value = -1;
-        if (SETTINGS[i].can_be_never && strcmp(line + length, "never") == 0)
-            return 0;
-        errno = 0;
-        request->value = strtoll(line + length, &end, 10);
-        return errno == 0 && line[length] >= '0' && line[length] <= '9' && *end == '\0' ? 0 : -1;
-    }
-    return -1;
-}
-
 int ctl_parse(const char *line, CtlRequest *request)
 {
-    if (strncmp(line, "set ", 4) == 0)
-        return set_parse(line + 4, request);
+    if (strncmp(line, "set ", 4) == 0) {
+        request->type = CTL_SET;
+        request->setting = line + 4;
+        return 0;
+    }
     /* conmon's reader is scanf: leading zeros, signs and spaces are fine, more fields are ignored;
      * what is not a decimal number (0x10, 10.5) leaves a later field unread. */
     if (sscanf(line, "%d %d %d", &request->type, &request->height, &request->width) != 3)

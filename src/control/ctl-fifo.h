@@ -18,15 +18,14 @@
 typedef enum CtlType {
     CTL_RESIZE = 1,
     CTL_REOPEN_LOG = 2,
-    CTL_SET_LOG_LINE_MAX = 100, /* ours; no line can say this number */
-    CTL_SET_LOG_PARTIAL_FLUSH,
+    CTL_SET = 100, /* ours; no line can say this number */
 } CtlType;
 
 typedef struct CtlRequest {
     int type;
     int height;
     int width;
-    int64_t value; /* of a setting, -1 for `never`; not checked for what it means */
+    const char *setting; /* NAME VALUE, in the line; not checked for what it means */
 } CtlRequest;
 
 /* Parses one line without its newline. Returns 0, or -1 if it is not a request. */

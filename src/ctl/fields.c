@@ -15,6 +15,8 @@ COUNTER(long_lines)
 COUNTER(longest)
 COUNTER(lost_bytes)
 COUNTER(lost_records)
+COUNTER(limited_bytes)
+COUNTER(limited_records)
 COUNTER(capped_bytes)
 
 static uint64_t read_bytes(const Snapshot *snapshot, StreamId stream)
@@ -38,9 +40,14 @@ const Field STREAM_FIELDS[] = {
     {"open_line", "The line whose end has not come", FIELD_GAUGE, UNIT_BYTES, snapshot_open_line},
     {"open_line_since", "When the first record of the open line was made", FIELD_GAUGE, UNIT_TIME,
      line_since},
-    {"lost", "What failed writes of the log have lost", FIELD_COUNTER, UNIT_BYTES, lost_bytes},
-    {"lost_records", "Records that failed writes of the log have lost", FIELD_COUNTER, UNIT_NONE,
-     lost_records},
+    {"lost", "What failed writes and the rate limit of the log have lost", FIELD_COUNTER,
+     UNIT_BYTES, lost_bytes},
+    {"lost_records", "Records that failed writes and the rate limit of the log have lost",
+     FIELD_COUNTER, UNIT_NONE, lost_records},
+    {"limited", "What the rate limit has lost, of all that is lost", FIELD_COUNTER, UNIT_BYTES,
+     limited_bytes},
+    {"limited_records", "Records that the rate limit has lost, of all that are lost", FIELD_COUNTER,
+     UNIT_NONE, limited_records},
     {"capped", "What the limit on all that is logged has left out", FIELD_COUNTER, UNIT_BYTES,
      capped_bytes},
     {"held", "How long the container has waited for slow readers", FIELD_COUNTER, UNIT_MICROSECONDS,
@@ -66,11 +73,22 @@ static uint64_t blocked(const Snapshot *snapshot, StreamId stream)
     return since > 0 && since < snapshot->taken_at ? (uint64_t)(snapshot->taken_at - since) : 0;
 }
 
+static uint64_t waited(const Snapshot *snapshot, StreamId stream)
+{
+    int64_t since = snapshot->page.log.waits_since;
+    bool waits = since > 0 && since < snapshot->taken_at;
+
+    (void)stream;
+    return snapshot->page.log.waited + (waits ? (uint64_t)(snapshot->taken_at - since) : 0);
+}
+
 PAGE_VALUE(started_at, page->started_at)
 PAGE_VALUE(log_size, snapshot_log_size(snapshot))
 PAGE_VALUE(log_size_max, page->settings.log_size_max)
 PAGE_VALUE(log_global_size_max, page->settings.log_global_size_max)
 PAGE_VALUE(log_line_max, page->settings.log_line_max)
+PAGE_VALUE(log_rate_limit, page->settings.log_rate_limit)
+PAGE_VALUE(log_rate_burst, page->settings.log_rate_burst)
 PAGE_VALUE(settings_generation, page->settings.generation)
 PAGE_VALUE(reopens, page->log.reopens)
 PAGE_VALUE(write_errors, page->log.write_errors)
@@ -89,6 +107,10 @@ const Field MONITOR_FIELDS[] = {
     {"log_global_size_max", "Limit on all that is ever logged, 0 for none", FIELD_GAUGE, UNIT_BYTES,
      log_global_size_max},
     {"log_line_max", "Longest content of a record", FIELD_GAUGE, UNIT_BYTES, log_line_max},
+    {"log_rate_limit", "Limit on what is logged in a second, 0 for none", FIELD_GAUGE, UNIT_BYTES,
+     log_rate_limit},
+    {"log_rate_burst", "What may be logged at once in spite of that", FIELD_GAUGE, UNIT_BYTES,
+     log_rate_burst},
     {"settings_changes", "How often settings were changed", FIELD_COUNTER, UNIT_NONE,
      settings_generation},
     {"log_reopens", "How often the log file was replaced", FIELD_COUNTER, UNIT_NONE, reopens},
@@ -97,6 +119,9 @@ const Field MONITOR_FIELDS[] = {
      UNIT_NONE, last_error},
     {"log_blocked", "Since how long a write of the log has not returned", FIELD_GAUGE,
      UNIT_MICROSECONDS, blocked},
+    {"log_waited",
+     "How long the container has waited for a log that could not be written or was too fast",
+     FIELD_COUNTER, UNIT_MICROSECONDS, waited},
     {"attach_clients", "Clients that are attached to the container", FIELD_GAUGE, UNIT_NONE,
      clients},
     {"attach_spool", "Output that the spool keeps for slow attach clients", FIELD_GAUGE, UNIT_BYTES,
@@ -122,9 +147,19 @@ static void add_fields(GString *line, const Snapshot *monitor, const Field *fiel
     }
 }
 
+const char *policy_name(uint32_t policy)
+{
+    return policy == LOG_WAIT ? "wait" : "drop";
+}
+
 void fields_json(GString *line, const Snapshot *monitor)
 {
-    json_signed(line, "log_partial_flush_ms", monitor->page.settings.log_partial_flush);
+    const SettingsPage *settings = &monitor->page.settings;
+
+    json_signed(line, "log_partial_flush_ms", settings->log_partial_flush);
+    json_text(line, "log_on_error", policy_name(settings->log_on_error));
+    json_text(line, "log_rate_policy", policy_name(settings->log_rate_policy));
+    json_text(line, "log_loss_record", settings->log_loss_record != 0 ? "yes" : "no");
     add_fields(line, monitor, MONITOR_FIELDS, STREAM_STDOUT);
     for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++) {
         json_object(line, STREAM_NAMES[stream]);

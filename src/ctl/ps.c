@@ -216,6 +216,9 @@ static void print_stats(const Snapshot *monitor)
         print_text("log partial flush", "never");
     else
         print_number("log partial flush ms", page->settings.log_partial_flush);
+    print_text("log on error", policy_name(page->settings.log_on_error));
+    print_text("log rate policy", policy_name(page->settings.log_rate_policy));
+    print_text("log loss record", page->settings.log_loss_record != 0 ? "yes" : "no");
     print_figures(monitor, MONITOR_FIELDS, STREAM_STDOUT);
     for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++) {
         printf("\n%s\n", STREAM_NAMES[stream]);

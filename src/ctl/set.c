@@ -4,47 +4,31 @@
 #include "ctl/monitors.h"
 #include "ctl/request.h"
 #include "ctl/text.h"
-#include "monitor/config.h"
+#include "state/settings.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    int64_t least;
-    int64_t most;
-    const char *word; /* that is a value, too */
-} SETTINGS[] = {
-    {"log-line-max", LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST, NULL},
-    {"log-partial-flush", 0, LOG_PARTIAL_FLUSH_MOST, "never"},
-};
-
 /* Whether there is such a setting and value; otherwise says why not. */
 static bool check(const char *name, const char *value)
 {
-    for (size_t i = 0; i < G_N_ELEMENTS(SETTINGS); i++) {
-        g_autoptr(GError) error = NULL;
-        gint64 number;
+    g_autoptr(GString) names = g_string_new(settings_name(0));
+    SettingsPage unused;
 
-        if (strcmp(name, SETTINGS[i].name) != 0)
-            continue;
-        if (g_strcmp0(value, SETTINGS[i].word) == 0 ||
-            (value[0] >= '0' && value[0] <= '9' &&
-             g_ascii_string_to_signed(value, 10, SETTINGS[i].least, SETTINGS[i].most, &number,
-                                      &error)))
-            return true;
-        ctl_say("%s cannot be '%s': use a number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT
-                "%s%s",
-                name, value, SETTINGS[i].least, SETTINGS[i].most,
-                SETTINGS[i].word != NULL ? ", or the word " : "",
-                SETTINGS[i].word != NULL ? SETTINGS[i].word : "");
+    switch (settings_set(&unused, name, value)) {
+    case SETTING_OK:
+        return true;
+    case SETTING_WRONG:
+        ctl_say("%s cannot be '%s': use %s", name, value, settings_values(name));
+        return false;
+    default:
+        for (size_t i = 1; settings_name(i) != NULL; i++)
+            g_string_append_printf(names, ", %s", settings_name(i));
+        ctl_say("there is no setting '%s' that can be changed while a monitor runs; there are %s",
+                name, names->str);
         return false;
     }
-    ctl_say("there is no setting '%s' that can be changed while a monitor runs; there are "
-            "log-line-max and log-partial-flush",
-            name);
-    return false;
 }
 
 static bool has_set(const Page *before, const Page *now)

@@ -8,8 +8,9 @@
 
 const char *trouble_name(TroubleKind kind)
 {
-    static const char *const NAMES[] = {"blocked_log", "lost_output",   "endless_line", "flood",
-                                        "stalled",     "unlimited_log", "crashes"};
+    static const char *const NAMES[] = {"blocked_log",  "waiting_log",   "lost_output",
+                                        "rate_limited", "endless_line",  "flood",
+                                        "stalled",      "unlimited_log", "crashes"};
 
     return NAMES[kind];
 }
@@ -100,12 +101,51 @@ static void look_at_disk(GPtrArray *troubles, const Snapshot *now, const Trouble
         g_strdup_printf("look at that disk: dmesg, df %s", log));
 }
 
+static void look_at_waiting(GPtrArray *troubles, const Snapshot *now, const TroubleLimits *limits)
+{
+    const LogPage *page = &now->page.log;
+    int64_t waits = lasts(page->waits_since);
+    g_autofree char *log = quoted_log(now);
+    char duration[TEXT_AMOUNT];
+
+    if (waits < limits->blocked_after || page->retry_at == 0 ||
+        now->page.settings.log_on_error != LOG_WAIT)
+        return;
+    add(troubles, TROUBLE_WAITING_LOG, now, (uint64_t)waits,
+        g_strdup_printf("has waited for %s with its output, because writes of its log %s fail: %s",
+                        text_duration(waits, duration), snapshot_text(now, "log"),
+                        g_strerror(page->last_error)),
+        g_strdup_printf("make room for the log, or mend its disk: df %s; to let it go on and lose "
+                        "output: conwardctl set %s log-on-error drop",
+                        log, plain_id(now)));
+}
+
+static void look_at_limit(GPtrArray *troubles, const Snapshot *now)
+{
+    const LogCounters *out = snapshot_counters(now, STREAM_STDOUT);
+    const LogCounters *err = snapshot_counters(now, STREAM_STDERR);
+    uint64_t bytes = out->limited_bytes + err->limited_bytes;
+    uint64_t records = out->limited_records + err->limited_records;
+    char amount[TEXT_AMOUNT];
+
+    if (records == 0)
+        return;
+    add(troubles, TROUBLE_LIMITED, now, bytes,
+        g_strdup_printf("has lost output: %s in %" PRIu64 " records, more than the rate limit of "
+                        "its log allows (%" PRId64 " bytes a second)",
+                        text_amount(bytes, amount), records, now->page.settings.log_rate_limit),
+        g_strdup_printf("to see what it writes: conwardctl logs --tail 10 %s; to let it wait in "
+                        "place of losing: conwardctl set %s log-rate-policy wait",
+                        plain_id(now), plain_id(now)));
+}
+
 static void look_at_losses(GPtrArray *troubles, const Snapshot *now)
 {
     const LogCounters *out = snapshot_counters(now, STREAM_STDOUT);
     const LogCounters *err = snapshot_counters(now, STREAM_STDERR);
-    uint64_t bytes = out->lost_bytes + err->lost_bytes;
-    uint64_t records = out->lost_records + err->lost_records;
+    uint64_t bytes = out->lost_bytes + err->lost_bytes - out->limited_bytes - err->limited_bytes;
+    uint64_t records =
+        out->lost_records + err->lost_records - out->limited_records - err->limited_records;
     g_autofree char *log = quoted_log(now);
     char amount[TEXT_AMOUNT];
 
@@ -212,7 +252,9 @@ void troubles_add(GPtrArray *troubles, const Snapshot *before, const Snapshot *n
                   const TroubleLimits *limits)
 {
     look_at_disk(troubles, now, limits);
+    look_at_waiting(troubles, now, limits);
     look_at_losses(troubles, now);
+    look_at_limit(troubles, now);
     for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++)
         look_at_line(troubles, now, stream);
     look_at_rate(troubles, before, now, elapsed, limits);

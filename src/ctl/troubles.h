@@ -7,7 +7,9 @@
 /* What is wrong with a container or its log, the worst first. */
 typedef enum TroubleKind {
     TROUBLE_BLOCKED_LOG,   /* the log's disk hangs */
+    TROUBLE_WAITING_LOG,   /* the container waits for a log that cannot be written */
     TROUBLE_LOST_OUTPUT,   /* writes failed, and what they held is gone */
+    TROUBLE_LIMITED,       /* its rate limit has lost output */
     TROUBLE_ENDLESS_LINE,  /* a line is longer than a record may be, and goes on */
     TROUBLE_FLOOD,         /* much is written */
     TROUBLE_STALLED,       /* the container waits for who reads too slowly */

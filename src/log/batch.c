@@ -1,5 +1,6 @@
 #include "log/batch.h"
 
+#include "log/loss.h"
 #include "log/record.h"
 #include "util/clock.h"
 #include "util/fd.h"
@@ -70,42 +71,72 @@ typedef struct BatchRecord {
     uint64_t content;
     StreamId stream;
     bool partial;
+    bool is_loss; /* it tells of a loss: its text is ours */
 } BatchRecord;
 
-static BatchRecord batch_record(const uint8_t *batch, uint64_t length, uint64_t at)
-{
-    BatchRecord record = {
-        .end = record_end(batch, length, at),
-        .stream =
-            batch[at + RECORD_STREAM_AT + 3] == 'e' /* stdErr */ ? STREAM_STDERR : STREAM_STDOUT,
-        .partial = batch[at + RECORD_TAG_AT] == 'P',
-    };
-
-    /* A full record's newline is the container's, a partial one's is ours. */
-    record.content = record.end - at - RECORD_HEADER_LENGTH - record.partial;
-    return record;
-}
-
-static void count_lost(LogCursors *next, StreamId stream, uint64_t content, bool partial)
-{
-    LogCounters *counters = &next->counters[stream];
-
-    counters->bytes -= content;
-    counters->records--;
-    counters->partials -= partial;
-    counters->lost_bytes += content;
-    counters->lost_records++;
-}
-
-/*
- * Gives up what a failed write left of the batch: the record that is in the file in part keeps its
- * rest, to be completed before anything else; the others are counted as lost.
- */
-static void batch_lose(BatchFile *file, uint64_t done)
+static BatchRecord batch_record(const BatchFile *file, uint64_t at)
 {
     const LogCursors *live = state_cursors(file->state);
     const uint8_t *batch = file->state->output + live->batch_offset;
-    uint64_t length = live->batch_length;
+    BatchRecord record = {
+        .end = record_end(batch, live->batch_length, at),
+        .stream =
+            batch[at + RECORD_STREAM_AT + 3] == 'e' /* stdErr */ ? STREAM_STDERR : STREAM_STDOUT,
+        .partial = batch[at + RECORD_TAG_AT] == 'P',
+        .is_loss = live->said_length > 0 && at == live->rest_length,
+    };
+
+    /* A full record's newline is the container's, a partial one's is ours. */
+    if (!record.is_loss)
+        record.content = record.end - at - RECORD_HEADER_LENGTH - record.partial;
+    return record;
+}
+
+static int64_t wall_clock_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void count_lost(LogCursors *next, const BatchRecord *record, int reason)
+{
+    LogCounters *counters = &next->counters[record->stream];
+
+    counters->bytes -= record->content;
+    counters->records--;
+    counters->partials -= record->partial;
+    counters->lost_bytes += record->content;
+    counters->lost_records++;
+    loss_add(&next->loss[record->stream], record->content, record->partial, reason,
+             wall_clock_ns());
+}
+
+/* Counts the records of the live batch from `at` on as lost. */
+static void lose_records(const BatchFile *file, LogCursors *next, uint64_t at, int reason)
+{
+    while (at < state_cursors(file->state)->batch_length) {
+        BatchRecord record = batch_record(file, at);
+
+        if (record.is_loss) {
+            loss_merge(&next->loss[record.stream], &next->said);
+            next->said_length = 0;
+        } else {
+            count_lost(next, &record, reason);
+        }
+        next->total -= record.end - at;
+        at = record.end;
+    }
+}
+
+/*
+ * A write has failed after `done` bytes of the live batch. The record that is in the file in part
+ * keeps its rest, to be completed before anything else; the others stay, or are counted as lost.
+ */
+static void batch_fail(BatchFile *file, uint64_t done, int reason)
+{
+    const LogCursors *live = state_cursors(file->state);
     LogCursors *next = state_cursors_next(file->state);
     uint64_t kept = live->rest_length; /* up to here it is in the file, or waits */
 
@@ -118,25 +149,24 @@ static void batch_lose(BatchFile *file, uint64_t done)
         next->torn_end = live->log_before + done;
     }
     while (kept < done) {
-        BatchRecord record = batch_record(batch, length, kept);
+        BatchRecord record = batch_record(file, kept);
 
+        if (record.is_loss)
+            next->said_length = 0;
         if (record.end > done) {
             next->torn_length = done - kept;
             next->torn_content = record.content;
             next->torn_stream = record.stream;
             next->torn_partial = record.partial;
+            next->torn_is_loss = record.is_loss;
+            next->torn_intact = 1;
         }
         kept = record.end;
     }
-    for (uint64_t at = kept; at < length;) {
-        BatchRecord record = batch_record(batch, length, at);
-
-        count_lost(next, record.stream, record.content, record.partial);
-        next->total -= record.end - at;
-        at = record.end;
-    }
+    if (!file->keeps)
+        lose_records(file, next, kept, reason);
+    next->batch_length = (file->keeps ? live->batch_length : kept) - done;
     next->batch_offset = live->batch_offset + done;
-    next->batch_length = kept - done;
     next->rest_length = kept - done;
     next->log_before = live->log_before + done;
     state_cursors_commit(file->state);
@@ -148,23 +178,40 @@ static void cut_back(BatchFile *file)
     const LogCursors *live = state_cursors(file->state);
 
     if (file->regular && batch_file_size(file) == live->torn_end &&
-        ftruncate(file->fd, (off_t)live->cut_to) < 0)
-        return; /* a torn record is left: nothing more can be done about it */
+        ftruncate(file->fd, (off_t)live->cut_to) < 0) {
+        /* A torn record is left: nothing more can be done about it. */
+    }
     state_cursors_next(file->state)->cutting = 0;
     state_cursors_commit(file->state);
 }
 
-/* Gives up on completing a torn record: it is lost like the others, and cut off the file. */
-static void rest_lose(BatchFile *file)
+/* Gives up on completing a torn record in this file: it is cut off, and is lost like the others or
+ * waits, whole, for the next file. */
+static void rest_leave(BatchFile *file)
 {
     LogCursors *next = state_cursors_next(file->state);
+    const BatchRecord torn = {
+        .content = next->torn_content,
+        .stream = (StreamId)next->torn_stream,
+        .partial = next->torn_partial != 0,
+    };
 
-    count_lost(next, (StreamId)next->torn_stream, next->torn_content, next->torn_partial != 0);
-    next->total -= next->torn_length + next->rest_length;
     next->cut_to = next->torn_end - next->torn_length;
     next->cutting = 1;
-    next->batch_length = 0;
+    if (file->keeps && next->torn_intact) {
+        next->batch_offset -= next->torn_length;
+        next->batch_length += next->torn_length;
+        if (next->torn_is_loss)
+            next->said_length = next->torn_length + next->rest_length;
+    } else {
+        if (!next->torn_is_loss)
+            count_lost(next, &torn, file->state->page->log.last_error);
+        next->total -= next->torn_length + next->rest_length;
+        next->batch_offset += next->rest_length;
+        next->batch_length -= next->rest_length;
+    }
     next->rest_length = 0;
+    next->log_before = next->cut_to;
     state_cursors_commit(file->state);
     cut_back(file);
 }
@@ -189,7 +236,7 @@ static int write_from(BatchFile *file, uint64_t done)
             page->blocked_since = 0;
             page->write_errors++;
             page->last_error = number;
-            batch_lose(file, done);
+            batch_fail(file, done, number);
             return -number;
         }
         done += (uint64_t)n;
@@ -200,6 +247,7 @@ static int write_from(BatchFile *file, uint64_t done)
     next = state_cursors_next(file->state);
     next->batch_length = 0;
     next->rest_length = 0;
+    next->said_length = 0;
     state_cursors_commit(file->state);
     return 0;
 }
@@ -222,6 +270,15 @@ int batch_resume(BatchFile *file)
 
 void batch_finish(BatchFile *file)
 {
-    if (state_cursors(file->state)->rest_length > 0 && batch_write(file) < 0)
-        rest_lose(file);
+    if (state_cursors(file->state)->batch_length > 0 && batch_write(file) < 0 &&
+        state_cursors(file->state)->rest_length > 0)
+        rest_leave(file);
+}
+
+void batch_move(BatchFile *file)
+{
+    if (state_cursors(file->state)->batch_length == 0)
+        return;
+    state_cursors_next(file->state)->log_before = batch_file_size(file);
+    state_cursors_commit(file->state);
 }

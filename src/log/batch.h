@@ -10,12 +10,14 @@
  *
  * How far a write got is never stored: it is the file's size less the size before. After a failure
  * the record that is in the file in part keeps its rest, which goes first next time, so that no
- * record is ever torn; all others are counted as lost.
+ * record is ever torn; all others are counted as lost, or stay.
  */
 typedef struct BatchFile {
     State *state;
     int fd;
     bool regular; /* a regular file has a size that tells how far a write got */
+    bool
+        keeps; /* after a failure all that is not written stays in the batch, and nothing is lost */
 } BatchFile;
 
 /* The file's size in bytes, 0 if it is no regular file. */
@@ -23,7 +25,7 @@ uint64_t batch_file_size(const BatchFile *file);
 
 /*
  * Writes the live batch and commits that it is written. Returns 0, or -errno after a failure, whose
- * loss is then counted.
+ * loss is then counted, if there is one.
  */
 int batch_write(BatchFile *file);
 
@@ -31,7 +33,11 @@ int batch_write(BatchFile *file);
 int batch_resume(BatchFile *file);
 
 /*
- * Nothing more will be written to this file: a record that is in it in part is completed, or else
- * counted as lost and cut off, if the file is still as it was left.
+ * Nothing more will be written to this file: what waits is written, or else a record that is in it
+ * in part is cut off, if the file is still as it was left. That record is then counted as lost;
+ * with `keeps` it stays, whole, for the file that batch_move() will tell of.
  */
 void batch_finish(BatchFile *file);
+
+/* The descriptor now means another file: what still waits goes there. */
+void batch_move(BatchFile *file);

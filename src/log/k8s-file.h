@@ -1,6 +1,7 @@
 #pragma once
 
 #include "log/batch.h"
+#include "log/rate.h"
 #include "log/record.h"
 #include "log/splitter.h"
 #include "state/state.h"
@@ -22,6 +23,10 @@ typedef struct K8sLimits {
     int32_t partial_flush;   /* milliseconds an unfinished line may wait; 0 none, -1 for ever */
     int64_t size_max;        /* of the file, in bytes; 0 = no limit */
     int64_t global_size_max; /* of all that is ever logged, in bytes; 0 = no limit */
+    RateLimit rate;          /* of records, their headers included */
+    bool rate_waits;         /* what exceeds it waits in the stream; else it is lost */
+    bool waits;              /* and so does what cannot be written */
+    bool says_losses;        /* losses are said in the log, too */
 } K8sLimits;
 
 typedef struct K8sFile {
@@ -30,6 +35,7 @@ typedef struct K8sFile {
     K8sLimits limits;
     RecordClock clock;
     uint64_t scanned[STREAMS]; /* stream offset up to which there is no newline */
+    int64_t retry_pause;       /* before the next attempt to write, in microseconds */
     Error reopen_error;        /* of the last attempt to replace the file, "" if it went well */
 } K8sFile;
 
@@ -52,20 +58,37 @@ void k8s_file_init(K8sFile *file, State *state, int fd, const char *path, K8sLim
 
 void k8s_file_deinit(K8sFile *file);
 
+/* Other limits, for what is logged from now on. */
+void k8s_file_limit(K8sFile *file, K8sLimits limits);
+
 /*
  * Writes what the stream's buffer holds. With SPLIT_WAIT, an unfinished line stays in the buffer
  * and the page's flush_at says when to come back with SPLIT_FLUSH.
  *
- * Returns 1 if something was written, 0 if there was nothing to write, or -errno of a write that
- * failed: the loss is counted, a record that was written in part will be completed by the next
- * call, and nothing else is kept. A failure to replace the file at its size limit is no failure to
+ * Returns 1 if something was written, 0 if there was nothing to write or k8s_file_waits(), or
+ * -errno of a write that failed. A record that was written in part will then be completed by a
+ * later call; all else is counted as lost, or with limits.waits stays; the page's log.retry_at says
+ * when to come back in any case. A failure to replace the file at its size limit is no failure to
  * write: it is in reopen_error.
  */
 int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode);
 
 /*
+ * Whether the streams must not be read, so that the container waits: for a log that cannot be
+ * written, or for its rate limit. Then the page's log.retry_at or log.rate_until say when to call
+ * k8s_file_pump() again.
+ */
+bool k8s_file_waits(const K8sFile *file);
+
+/* The container has ended: what it has left is not held back by its rate limit any more. */
+void k8s_file_hurry(K8sFile *file);
+
+/* What cannot be written does not wait any more, but is lost. */
+void k8s_file_give_up(K8sFile *file);
+
+/*
  * Nothing more will be written to this file: a record that is in it in part is completed, or else
- * counted as lost and cut off, if the file is still as it was left.
+ * counted as lost and cut off, if the file is still as it was left. Not while k8s_file_waits().
  */
 void k8s_file_finish(K8sFile *file);
 

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "state/settings.h"
 #include "state/state.h"
 #include "util/message.h"
 
@@ -63,17 +64,14 @@ typedef struct Config {
     bool replace_listen_pid;        /* whatever process LISTEN_PID names */
     bool passthrough;               /* the container has our caller's stdio; nothing is logged */
 
-    const char *log_path;        /* NULL: nothing is logged */
-    int log_fd;                  /* opened by validation, the monitor's then; -1 without log_path */
-    int64_t log_size_max;        /* bytes, 0 = no limit */
-    int64_t log_global_size_max; /* bytes, 0 = no limit */
-    uint32_t log_line_max;       /* bytes of a line without its newline: 256 to 1048576 */
-    int32_t log_partial_flush;   /* milliseconds, 0 = at every read, -1 = never */
-    bool log_sync;               /* fsync the log before the monitor leaves */
-    int64_t attach_spool_max;    /* bytes, 0 = no spool, -1 = not given: our choice */
-    int attach_stall_timeout;    /* seconds a client may make the container wait */
-    int attach_linger;           /* seconds a client may take nothing after the end */
-    bool crash_core;             /* a crash that is survived also leaves a core dump */
+    const char *log_path;     /* NULL: nothing is logged */
+    int log_fd;               /* opened by validation, the monitor's then; -1 without log_path */
+    SettingsPage settings;    /* of the log, as they are to begin with */
+    bool log_sync;            /* fsync the log before the monitor leaves */
+    int64_t attach_spool_max; /* bytes, 0 = no spool, -1 = not given: our choice */
+    int attach_stall_timeout; /* seconds a client may make the container wait */
+    int attach_linger;        /* seconds a client may take nothing after the end */
+    bool crash_core;          /* a crash that is survived also leaves a core dump */
 
     Messages messages; /* where the monitor's own messages go */
 } Config;
@@ -93,12 +91,6 @@ static inline bool config_runs_at_once(const Config *config)
 void config_deinit(Config *config);
 
 enum {
-    LOG_LINE_MAX_LEAST = 256,
-    LOG_LINE_MAX_DEFAULT = 16384,
-    LOG_LINE_MAX_MOST = STATE_LINE_MAX_MOST,
-    LOG_PARTIAL_FLUSH_NEVER = -1,
-    LOG_PARTIAL_FLUSH_DEFAULT = 100, /* milliseconds */
-    LOG_PARTIAL_FLUSH_MOST = 3600000,
     LATE_OUTPUT_DEFAULT = 500,
     ATTACH_STALL_TIMEOUT_DEFAULT = 30,
     ATTACH_LINGER_DEFAULT = 10,

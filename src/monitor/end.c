@@ -43,8 +43,7 @@ static void close_streams(Monitor *monitor)
         if (!monitor_page(monitor)->failed)
             monitor_pump(monitor, i, SPLIT_END);
     }
-    if (monitor_has_log(monitor))
-        k8s_file_finish(&monitor->log);
+    monitor_settle_log(monitor);
 }
 
 static void speak_of_exit_file(Monitor *monitor, const char *path, int r)
@@ -117,15 +116,19 @@ static void publish_exit_file(Monitor *monitor)
 static void report_status(Monitor *monitor)
 {
     Page *page = monitor_page(monitor);
-    const char *text = "";
+    int status = container_status(page);
+    char text[160] = "";
 
     if (monitor->config->kind != KIND_EXEC || page->failed)
         return;
     if (page->timed_out)
-        text = "command timed out"; /* CRI-O knows these very words */
-    else if (container_status(page) < 0)
-        text = "the exit status is unknown";
-    monitor_say(monitor, container_status(page), text, strlen(text));
+        snprintf(text, sizeof(text), "command timed out"); /* CRI-O knows these very words */
+    else if (status < 0)
+        snprintf(text, sizeof(text), "the exit status is unknown");
+    else if (monitor->config->api_version == 0 &&
+             monitor_describe_loss(monitor, text, sizeof(text)))
+        status = STATUS_UNKNOWN; /* the log is the answer: one that is cut must not look whole */
+    monitor_say(monitor, status, text, strlen(text));
     /* At once: what has been said must not be said again. */
     state_commit(&page->reported, page->reported | REPORTED_STATUS);
 }
@@ -153,32 +156,6 @@ static void start_exit_command(Monitor *monitor)
         page->command_status = STATUS_FAILED;
         state_commit(&page->ended, page->ended | ENDED_COMMAND);
     }
-}
-
-static void say_losses(Monitor *monitor)
-{
-    const LogCounters *counters = state_cursors(&monitor->state)->counters;
-
-    for (int i = 0; i < STREAMS; i++) {
-        const char *name = i == STREAM_STDOUT ? "stdout" : "stderr";
-
-        if (counters[i].lost_bytes > 0)
-            message(&monitor->config->messages, LEVEL_WARNING,
-                    "Lost %" PRIu64 " bytes in %" PRIu64
-                    " records of %s: the log %s could not be written",
-                    counters[i].lost_bytes, counters[i].lost_records, name,
-                    monitor->config->log_path);
-        if (counters[i].capped_bytes > 0)
-            message(&monitor->config->messages, LEVEL_WARNING,
-                    "Left out %" PRIu64 " bytes of %s: --log-global-size-max was reached",
-                    counters[i].capped_bytes, name);
-    }
-}
-
-static void sync_log(Monitor *monitor)
-{
-    if (monitor_has_log(monitor) && monitor->config->log_sync)
-        fsync(monitor->log.to.fd);
 }
 
 /* It is never started twice, whatever step of this is repeated. */
@@ -209,17 +186,30 @@ static void schedule_exit_command(Monitor *monitor)
     start_exit_command_if_due(monitor);
 }
 
-/*
- * The exit report. Each step is done once, noted when done, and does not depend on whether the one
- * before it could be done: an exit file that cannot be written must not cost the next one. The log
- * is brought to the disk last, while the exit command runs: a slow disk delays nobody.
- */
+typedef struct Step {
+    ReportStep step;
+    void (*run)(Monitor *);
+} Step;
+
+/* Each step is done once, noted when done, and does not depend on whether the one before it could
+ * be done: an exit file that cannot be written must not cost the next one. */
+static void take_steps(Monitor *monitor, const Step *steps, size_t count)
+{
+    Page *page = monitor_page(monitor);
+
+    for (size_t i = 0; i < count; i++) {
+        if (page->reported & steps[i].step)
+            continue;
+        steps[i].run(monitor);
+        FAULT_POINT();
+        state_commit(&page->reported, page->reported | steps[i].step);
+    }
+}
+
+/* The exit report. */
 static void report(Monitor *monitor)
 {
-    static const struct {
-        ReportStep step;
-        void (*run)(Monitor *);
-    } steps[] = {
+    static const Step steps[] = {
         {REPORTED_ATTACH, end_attach},
         {REPORTED_PERSIST_READY, prepare_persist_file},
         {REPORTED_PERSIST_FILE, publish_persist_file},
@@ -228,18 +218,24 @@ static void report(Monitor *monitor)
         {REPORTED_STATUS, report_status},
         {REPORTED_SYNC, close_sync},
         {REPORTED_COMMAND, schedule_exit_command},
-        {REPORTED_LOSSES, say_losses},
-        {REPORTED_LOG, sync_log},
     };
-    Page *page = monitor_page(monitor);
 
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        if (page->reported & steps[i].step)
-            continue;
-        steps[i].run(monitor);
-        FAULT_POINT();
-        state_commit(&page->reported, page->reported | steps[i].step);
-    }
+    take_steps(monitor, steps, sizeof(steps) / sizeof(steps[0]));
+}
+
+/* The log is settled and brought to the disk last, while the exit command runs: a slow disk, or one
+ * that is full, delays nobody. Returns whether that is done. */
+static bool settle_log(Monitor *monitor)
+{
+    static const Step steps[] = {
+        {REPORTED_LOSSES, monitor_say_losses},
+        {REPORTED_LOG, monitor_sync_log},
+    };
+
+    if (!monitor_settle_log(monitor))
+        return false;
+    take_steps(monitor, steps, sizeof(steps) / sizeof(steps[0]));
+    return true;
 }
 
 static bool command_is_over(const Monitor *monitor)
@@ -269,6 +265,7 @@ void monitor_end(Monitor *monitor)
     if (page->phase == PHASE_DRAINING) {
         feed_deinit(&monitor->feed);
         monitor_terminal_hang_up(monitor);
+        monitor_log_hurry(monitor);
         for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
             monitor_take_rest(monitor, i);
         if (may_print(monitor))
@@ -280,7 +277,7 @@ void monitor_end(Monitor *monitor)
     if (page->phase == PHASE_REPORTING) {
         report(monitor);
         start_exit_command_if_due(monitor);
-        if (readers_are_served(monitor) && command_is_over(monitor))
+        if (settle_log(monitor) && readers_are_served(monitor) && command_is_over(monitor))
             set_phase(monitor, PHASE_GONE);
     }
 }
@@ -293,6 +290,7 @@ void monitor_hurry(Monitor *monitor)
     if (page->command_at != 0)
         state_commit(&page->command_at, clock_boottime_us());
     state_commit(&page->late_at, 0);
+    state_commit(&page->log.settle_at, clock_boottime_us());
     monitor_drop_readers(monitor);
     monitor_end(monitor);
 }

@@ -18,21 +18,6 @@
 /* The kernel's choice must be the container, not its monitor. */
 enum { MONITOR_OOM_SCORE = -1000 };
 
-void monitor_open_log(Monitor *monitor, int fd)
-{
-    const char *path = monitor->config->log_path;
-    const SettingsPage *settings = &monitor_page(monitor)->settings;
-    const K8sLimits limits = {
-        .line_max = settings->log_line_max,
-        .partial_flush = settings->log_partial_flush,
-        .size_max = settings->log_size_max,
-        .global_size_max = settings->log_global_size_max,
-    };
-
-    if (path != NULL)
-        k8s_file_init(&monitor->log, &monitor->state, fd, path, limits);
-}
-
 void monitor_set_running(Monitor *monitor)
 {
     Page *page = monitor_page(monitor);
@@ -166,12 +151,7 @@ static int make_state(Monitor *monitor, const Inherited *inherited, Error *error
     prctl(PR_GET_NAME, page->comm);
     build_id(page->build_id, sizeof(page->build_id));
     snprintf(page->id, sizeof(page->id), "%s", monitor->config->cid);
-    page->settings = (SettingsPage){
-        .log_size_max = monitor->config->log_size_max,
-        .log_global_size_max = monitor->config->log_global_size_max,
-        .log_line_max = monitor->config->log_line_max,
-        .log_partial_flush = monitor->config->log_partial_flush,
-    };
+    page->settings = monitor->config->settings;
     monitor_describe(monitor, inherited->engine);
     return 0;
 }

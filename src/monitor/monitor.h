@@ -26,7 +26,7 @@
  *
  * Its life is the page's phase: starting → running → draining → reporting → gone. Each part of it
  * is a file here: foreground (before there is one), monitor (start and loop), runtime (starting),
- * command (the same for `conward run`), terminal, output (what the container writes), end
+ * command (the same for `conward run`), terminal, output (what the container writes), log, end
  * (draining, reporting), timers, requests (signals, ctl).
  */
 typedef struct Monitor {
@@ -170,6 +170,9 @@ void monitor_drop_readers(Monitor *monitor);
 /* Follows the outlets' progress: lets streams go on, or the end come. */
 void monitor_outlets_moved(Monitor *monitor);
 
+/* Hands what the streams hold to a log that may take more now than before. */
+void monitor_log_go_on(Monitor *monitor);
+
 /* Hands what a stream holds to the log and to the outlets. */
 void monitor_pump(Monitor *monitor, StreamId stream, SplitMode mode);
 
@@ -217,9 +220,33 @@ int monitor_requests_adopt(Monitor *monitor, Error *error);
 void monitor_reap(Monitor *monitor);
 void monitor_requests_deinit(Monitor *monitor);
 
+/* --- log.c: the log --- */
+
 /* Opens the log, or goes on with the one in `fd`; a configuration without a log has none. The
  * page says which limits it has. */
 void monitor_open_log(Monitor *monitor, int fd);
+
+/* The page says other limits now. */
+void monitor_limit_log(Monitor *monitor);
+
+/* Hands what a stream holds to the log, and speaks of what goes wrong. There must be a log. */
+void monitor_log_pump(Monitor *monitor, StreamId stream, SplitMode mode);
+
+/* The container has ended: its rate limit does not hold it back any longer. */
+void monitor_log_hurry(Monitor *monitor);
+
+/*
+ * After the last output: what waits is written, or given up when its time is over. Returns whether
+ * the log is settled; else it must be asked again when the log has gone on, and at settle_at.
+ */
+bool monitor_settle_log(Monitor *monitor);
+
+/* Writes to `text` what the log has lost, if anything. */
+bool monitor_describe_loss(const Monitor *monitor, char *text, size_t size);
+
+/* The last steps of the report: says what is lost, and brings the log to the disk. */
+void monitor_say_losses(Monitor *monitor);
+void monitor_sync_log(Monitor *monitor);
 
 /* From the first event to the last. Returns the exit status of the program. */
 int monitor_loop(Monitor *monitor);

@@ -40,40 +40,6 @@ void monitor_trim(Monitor *monitor)
                                                     keep_from(monitor, STREAM_STDERR)});
 }
 
-/* Says once that the log is longer than its limit, and why. */
-static void speak_of_size(Monitor *monitor)
-{
-    bool failing = monitor->log.reopen_error.text[0] != '\0';
-
-    if (failing && !monitor->said_oversize)
-        message(&monitor->config->messages, LEVEL_ERROR,
-                "%s. The log goes on in the old file, beyond --log-size-max",
-                monitor->log.reopen_error.text);
-    monitor->said_oversize = failing;
-}
-
-/* Says once that a log fails and once what that cost, not at every record. */
-static void speak_of_writes(Monitor *monitor, int result)
-{
-    const LogCounters *counters = state_cursors(&monitor->state)->counters;
-    uint64_t lost = counters[STREAM_STDOUT].lost_bytes + counters[STREAM_STDERR].lost_bytes;
-    uint64_t records = counters[STREAM_STDOUT].lost_records + counters[STREAM_STDERR].lost_records;
-
-    if (result < 0 && monitor->said_failure == 0) {
-        monitor->said_failure = -result;
-        message(&monitor->config->messages, LEVEL_ERROR,
-                "Failed to write the log %s: %s. The container goes on; until the log can be "
-                "written, its output is lost and counted",
-                monitor->log.path, strerror(-result));
-    } else if (result > 0 && monitor->said_failure != 0) {
-        monitor->said_failure = 0;
-        message(&monitor->config->messages, LEVEL_WARNING,
-                "The log %s can be written again; lost so far: %" PRIu64 " bytes in %" PRIu64
-                " records",
-                monitor->log.path, lost, records);
-    }
-}
-
 /* Says once that the spool fails, for then clients can do what they otherwise cannot. */
 static void speak_of_spool(Monitor *monitor)
 {
@@ -88,17 +54,15 @@ static void speak_of_spool(Monitor *monitor)
             monitor->config->bundle, strerror(failure));
 }
 
-/* How long the container is made to wait, for who looks on. */
-static void note_held(Page *page, StreamId id, bool held)
+/* How long the container is made to wait, for who looks on: since when, and how long before. */
+static void note_wait(int64_t *since, uint64_t *time, bool waits)
 {
-    int64_t *since = &page->held_since[id];
-
-    if (held == (*since != 0))
+    if (waits == (*since != 0))
         return;
-    if (held) {
+    if (waits) {
         *since = clock_boottime_us();
     } else {
-        page->held_time[id] += (uint64_t)(clock_boottime_us() - *since);
+        *time += (uint64_t)(clock_boottime_us() - *since);
         *since = 0;
     }
 }
@@ -106,19 +70,23 @@ static void note_held(Page *page, StreamId id, bool held)
 /*
  * A stream whose slowest reader lags too far behind is not read, so that its writer waits: if there
  * is no room for the rest in the spool. Always for both: a client that is found dead while one
- * stream is pumped may have held the other.
+ * stream is pumped may have held the other. Both wait for a log that cannot take any more.
  */
 static void hold_or_go_on(Monitor *monitor)
 {
+    Page *page = monitor_page(monitor);
+    bool log_waits = monitor_has_log(monitor) && k8s_file_waits(&monitor->log);
+
     attach_balance(&monitor->attach);
     speak_of_spool(monitor);
-    if (monitor_page(monitor)->phase > PHASE_DRAINING)
+    note_wait(&page->log.waits_since, &page->log.waited, log_waits);
+    if (page->phase > PHASE_DRAINING)
         return;
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
-        bool on = outlets_held(monitor, i) < STATE_HOLD_SIZE;
+        bool held = outlets_held(monitor, i) >= STATE_HOLD_SIZE;
 
-        note_held(monitor_page(monitor), i, !on);
-        stream_watch(&monitor->streams[i], on);
+        note_wait(&page->held_since[i], &page->held_time[i], held);
+        stream_watch(&monitor->streams[i], !held && !log_waits);
     }
 }
 
@@ -131,12 +99,10 @@ void monitor_outlets_pump(Monitor *monitor)
 
 void monitor_pump(Monitor *monitor, StreamId id, SplitMode mode)
 {
-    if (monitor_has_log(monitor)) {
-        speak_of_writes(monitor, k8s_file_pump(&monitor->log, id, mode));
-        speak_of_size(monitor);
-    } else {
+    if (monitor_has_log(monitor))
+        monitor_log_pump(monitor, id, mode);
+    else
         log_none_pump(&monitor->state, id);
-    }
     monitor_outlets_pump(monitor);
     hold_or_go_on(monitor);
     if (state_is_swollen(&monitor->state))
@@ -170,6 +136,14 @@ static bool is_runtimes(const Monitor *monitor, StreamId id)
     const Page *page = monitor_page(monitor);
 
     return page->failed || (page->phase == PHASE_STARTING && !is_containers_already(monitor, id));
+}
+
+void monitor_log_go_on(Monitor *monitor)
+{
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        if (!is_runtimes(monitor, i))
+            monitor_pump(monitor, i, stream_is_open(&monitor->streams[i]) ? SPLIT_WAIT : SPLIT_END);
+    }
 }
 
 /* Only the last of the runtime's words are kept, and nobody else gets them. */
@@ -254,12 +228,18 @@ void monitor_drop_readers(Monitor *monitor)
         outlet_skip(&monitor->console.outlet);
 }
 
-/* A reader never holds back the exit report: if there is no room left, it has been too slow. */
+/* Neither a reader nor the log holds back the exit report: if there is no room left, they have been
+ * too slow. */
 static void drop_laggards(Monitor *monitor)
 {
     message(&monitor->config->messages, LEVEL_WARNING,
-            "Readers that lag behind leave no room for the last output: they are dropped");
+            "Readers that lag behind, or a log that cannot be written, leave no room for the last "
+            "output: they are dropped");
     monitor_drop_readers(monitor);
+    if (monitor_has_log(monitor)) {
+        k8s_file_give_up(&monitor->log);
+        monitor_log_go_on(monitor);
+    }
 }
 
 /*

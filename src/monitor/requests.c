@@ -75,19 +75,14 @@ static void on_signal(const struct signalfd_siginfo *info, void *owner)
 static void set(Monitor *monitor, const CtlRequest *request)
 {
     SettingsPage *settings = &monitor_page(monitor)->settings;
-    int64_t value = request->value;
 
-    if (request->type == CTL_SET_LOG_LINE_MAX && value >= LOG_LINE_MAX_LEAST &&
-        value <= LOG_LINE_MAX_MOST)
-        state_commit(&settings->log_line_max, (uint32_t)value);
-    else if (request->type == CTL_SET_LOG_PARTIAL_FLUSH && value >= LOG_PARTIAL_FLUSH_NEVER &&
-             value <= LOG_PARTIAL_FLUSH_MOST)
-        state_commit(&settings->log_partial_flush, (int32_t)value);
-    else
+    if (settings_set_line(settings, request->setting) != SETTING_OK)
         return;
-    monitor->log.limits.line_max = settings->log_line_max;
-    monitor->log.limits.partial_flush = settings->log_partial_flush;
+    FAULT_POINT(); /* the request is still there, and repeated */
+    monitor_limit_log(monitor);
     state_commit(&settings->generation, settings->generation + 1);
+    if (monitor_has_log(monitor))
+        monitor_log_go_on(monitor); /* whoever waits may need not any more */
 }
 
 static void on_ctl(const CtlRequest *request, void *owner)
@@ -97,7 +92,7 @@ static void on_ctl(const CtlRequest *request, void *owner)
 
     if (request->type == CTL_RESIZE)
         monitor_resize(monitor, request->height, request->width);
-    else if (request->type != CTL_REOPEN_LOG)
+    else if (request->type == CTL_SET)
         set(monitor, request);
     else if (monitor_has_log(monitor) && k8s_file_reopen(&monitor->log, &error) < 0)
         message(&monitor->config->messages, LEVEL_ERROR, "%s. The log goes on where it was",

@@ -43,6 +43,13 @@ static int64_t earlier(int64_t a, int64_t b)
     return b != 0 && b < a ? b : a;
 }
 
+/* Whether only the log still waits for something. */
+static bool log_settles(const Monitor *monitor)
+{
+    return monitor_page(monitor)->phase == PHASE_REPORTING && monitor_has_log(monitor) &&
+           k8s_file_waits(&monitor->log);
+}
+
 static int64_t next_deadline(const Monitor *monitor)
 {
     const Page *page = monitor_page(monitor);
@@ -59,6 +66,10 @@ static int64_t next_deadline(const Monitor *monitor)
     at = earlier(at, page->kill_at);
     at = earlier(at, monitor->trim_at);
     at = earlier(at, monitor->attach.retry_at);
+    at = earlier(at, page->log.retry_at);
+    at = earlier(at, page->log.rate_until);
+    if (log_settles(monitor))
+        at = earlier(at, page->log.settle_at);
     since = attach_stalled_since(&monitor->attach, limit.with);
     if (since != INT64_MAX)
         at = earlier(at, since + (int64_t)limit.seconds * 1000000);
@@ -122,6 +133,15 @@ static void give_up_killing(Monitor *monitor)
     monitor_end(monitor);
 }
 
+/* The same for a deadline that another image of this program may take over. */
+static bool is_reached(int64_t *at, int64_t now)
+{
+    if (*at == 0 || *at > now)
+        return false;
+    state_commit(at, 0);
+    return true;
+}
+
 static void drop_stalled(Monitor *monitor, int64_t now)
 {
     const Patience limit = patience(monitor);
@@ -140,6 +160,7 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
     Monitor *monitor = ((Timers *)source)->monitor;
     Page *page = monitor_page(monitor);
     int64_t now = clock_boottime_us();
+    bool log_due;
 
     (void)callback;
     (void)data;
@@ -156,8 +177,14 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
     if (is_due(&monitor->attach.retry_at, now))
         attach_retry(&monitor->attach);
     drop_stalled(monitor, now);
+    log_due = is_reached(&page->log.retry_at, now);
+    log_due = is_reached(&page->log.rate_until, now) || log_due;
+    if (log_due)
+        monitor_log_go_on(monitor);
     if ((page->command_at != 0 && page->command_at <= now) ||
-        (page->phase == PHASE_DRAINING && page->late_at <= now))
+        (page->phase == PHASE_DRAINING && page->late_at <= now) ||
+        (page->phase == PHASE_REPORTING && log_due) ||
+        (log_settles(monitor) && page->log.settle_at <= now))
         monitor_end(monitor);
     return G_SOURCE_CONTINUE;
 }

@@ -12,7 +12,7 @@
  * marked "commit" is such a store and is written through state_commit().
  */
 enum {
-    PAGE_VERSION = 2,
+    PAGE_VERSION = 3,
     PAGE_SIZE_BYTES = 8192,
     PAGE_CLIENTS_MAX = 64,
     PAGE_FDS_MAX = 96,
@@ -64,14 +64,30 @@ typedef struct LogCounters {
     uint64_t bytes;      /* content written, in bytes the container wrote */
     uint64_t records;    /* records written */
     uint64_t partials;   /* of these, tag P */
-    uint64_t lost_bytes; /* content that a failed write lost */
+    uint64_t lost_bytes; /* content that failed writes or --log-rate-limit lost */
     uint64_t lost_records;
+    uint64_t limited_bytes; /* of these, by --log-rate-limit */
+    uint64_t limited_records;
     uint64_t capped_bytes; /* content left out by --log-global-size-max */
     uint64_t long_lines;   /* lines that needed more than one record because of their length */
     uint64_t longest;      /* longest line so far, in bytes, the open one included */
     uint64_t line;         /* of the open line: bytes that records hold, 0 = no such line */
     int64_t line_since;    /* and when its first record was made, CLOCK_REALTIME microseconds */
 } LogCounters;
+
+enum {
+    LOSS_RATE = -1, /* a reason beside errno's: --log-rate-limit */
+};
+
+/* What of a stream was lost, and the log does not say yet: see log/loss.h. */
+typedef struct LossPage {
+    uint64_t bytes;
+    uint64_t records; /* 0 = nothing */
+    int64_t from;     /* of the first and the last of it, CLOCK_REALTIME nanoseconds */
+    int64_t to;
+    int32_t reason;   /* of the first: errno or LOSS_RATE */
+    uint32_t damaged; /* 1: the line it belongs to goes on; its rest is lost, too */
+} LossPage;
 
 /*
  * One set of the log's cursors. Two exist; LogPage.live says which one counts. The other is
@@ -88,10 +104,18 @@ typedef struct LogCursors {
     uint64_t torn_content;   /* its content, in bytes the container wrote */
     uint64_t torn_stream;
     uint64_t torn_partial;
-    uint64_t cutting; /* 1: the file is to be cut back from torn_end to cut_to */
+    uint64_t torn_is_loss; /* 1: it is a loss record, and has no content */
+    uint64_t torn_intact;  /* 1: the output buffer still holds its beginning, before the rest */
+    uint64_t cutting;      /* 1: the file is to be cut back from torn_end to cut_to */
     uint64_t cut_to;
-    uint64_t total;  /* bytes ever in the log, for --log-global-size-max */
-    uint64_t capped; /* 1 once that limit has been reached */
+    uint64_t total;       /* bytes ever in the log, for --log-global-size-max */
+    uint64_t capped;      /* 1 once that limit has been reached */
+    uint64_t said_length; /* of the loss record behind the rest in the batch, 0 = none */
+    LossPage said;        /* and what it says */
+    LossPage loss[STREAMS];
+    int64_t rate_tokens; /* for --log-rate-limit: see log/rate.h */
+    int64_t rate_at;
+    uint64_t rate_drops; /* 1: until there are enough tokens again, all is lost */
     LogCounters counters[STREAMS];
 } LogCursors;
 
@@ -99,13 +123,23 @@ typedef struct LogPage {
     LogCursors set[2];
     uint64_t live;      /* commit: how often sets were flipped; the lowest bit is the live one */
     uint64_t reopening; /* commit: 1 while the file is being replaced: the steps are repeated */
+    int64_t retry_at;   /* commit: after a failed write, when to try again; 0 = no need */
+    int64_t rate_until; /* commit: until when --log-rate-limit lets the container wait; 0 = not */
+    int64_t settle_at;  /* commit: after the end, when to give up what cannot be written */
 
     /* For who looks on; not of use for going on. */
     int64_t blocked_since; /* since when a write has not returned, CLOCK_BOOTTIME microseconds */
+    int64_t waits_since; /* since when the container waits for the log, likewise; 0 = it does not */
+    uint64_t waited;     /* and how long it did before, in microseconds */
     uint64_t reopens;
     uint64_t write_errors;
     int32_t last_error; /* errno of the last of them */
 } LogPage;
+
+typedef enum LogPolicy {
+    LOG_DROP, /* it is lost, and counted */
+    LOG_WAIT, /* it stays in the pipe, and the container waits */
+} LogPolicy;
 
 /* What is in force, on the page because requests may change some of it. 0 = no limit. */
 typedef struct SettingsPage {
@@ -114,6 +148,11 @@ typedef struct SettingsPage {
     int64_t log_global_size_max;
     uint32_t log_line_max;
     int32_t log_partial_flush; /* milliseconds, 0 = at every read, -1 = never */
+    uint32_t log_on_error; /* LogPolicy: what happens to output while the log cannot be written */
+    uint32_t log_rate_policy; /* LogPolicy: and to what exceeds the rate limit */
+    int64_t log_rate_limit;   /* bytes a second */
+    int64_t log_rate_burst;   /* bytes at once */
+    uint32_t log_loss_record; /* 1: losses are said in the log, too */
 } SettingsPage;
 
 /* A reader of the raw output: an attach client, or our own stdout and stderr (`conward run`). */

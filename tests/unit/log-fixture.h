@@ -84,6 +84,26 @@ static inline GString *file_content(const char *path)
     return string;
 }
 
+/* Takes the records that tell of a loss out of what a log's records hold, and adds up what they
+ * tell.
+ */
+static inline void take_losses(GString *joined, uint64_t *bytes, uint64_t *records)
+{
+    static const char begin[] = "[conward] lost ";
+    char *loss;
+
+    *bytes = 0;
+    *records = 0;
+    while ((loss = g_strstr_len(joined->str, (gssize)joined->len, begin)) != NULL) {
+        char *end = strchr(loss, '\n');
+
+        *bytes += g_ascii_strtoull(loss + strlen(begin), NULL, 10);
+        *records += g_ascii_strtoull(strstr(loss, " bytes in ") + strlen(" bytes in "), NULL, 10);
+        ck_assert_ptr_nonnull(end);
+        g_string_erase(joined, loss - joined->str, end + 1 - loss);
+    }
+}
+
 /*
  * Appends the contents of a log's records of one stream to `joined`. Returns false at a record
  * that is torn or is none.

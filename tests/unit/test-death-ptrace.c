@@ -26,7 +26,7 @@ enum {
 
 /* What the child does, one letter a step: r reads the next piece, w pumps, f flushes, e ends the
  * stream, x finishes the file, m moves the log away and reopens it (external rotation), o reopens
- * it as it is. */
+ * it as it is, u lets the file grow again, and what waits go on. */
 typedef struct Script {
     const char *steps;
     const char *const *pieces;
@@ -101,6 +101,10 @@ static void child_main(const Death *death)
             break;
         case 'o':
             k8s_file_reopen(&log, &error);
+            break;
+        case 'u':
+            setrlimit(RLIMIT_FSIZE, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
+            state.page->log.retry_at = 0;
             break;
         }
     }
@@ -189,6 +193,8 @@ static void resume_and_compare(Death *death, pid_t pid)
     char *moved;
     GString *content;
     GString *joined = g_string_new(NULL);
+    uint64_t told;
+    uint64_t records;
     uint64_t end;
 
     copy_remains(death, &copy, pid);
@@ -199,6 +205,7 @@ static void resume_and_compare(Death *death, pid_t pid)
 
         log_feed(&copy, STREAM_STDOUT, death->input->str + end, piece, SPLIT_WAIT);
     }
+    k8s_file_hurry(&copy.log);
     k8s_file_pump(&copy.log, STREAM_STDOUT, SPLIT_END);
 
     moved = g_strdup_printf("%s.1", copy.path);
@@ -208,12 +215,15 @@ static void resume_and_compare(Death *death, pid_t pid)
     content = file_content(copy.path);
     ck_assert_msg(join_records(content, STREAM_STDOUT, joined), "torn: %s", content->str);
     counters = &state_cursors(&copy.state)->counters[STREAM_STDOUT];
-    if (death->script->file_size == 0)
+    take_losses(joined, &told, &records);
+    if (death->script->file_size == 0 || death->script->limits.waits)
         ck_assert_msg(joined->len == death->input->len &&
                           memcmp(joined->str, death->input->str, joined->len) == 0,
                       "after death %u, the log says: %s", death->deaths, joined->str);
     ck_assert_uint_eq(joined->len + counters->lost_bytes, death->input->len);
     ck_assert_uint_eq(joined->len, counters->bytes);
+    if (death->script->limits.says_losses)
+        ck_assert_uint_eq(told, counters->lost_bytes);
     death->lost_most = MAX(death->lost_most, counters->lost_bytes);
     g_string_free(content, TRUE);
     g_string_free(joined, TRUE);
@@ -278,7 +288,7 @@ static void die_everywhere(const Script *script)
     }
     ck_assert_int_eq(WEXITSTATUS(status), 0);
     ck_assert_uint_gt(death.deaths, LEAST_DEATHS); /* or nothing has been looked at */
-    if (script->file_size > 0)
+    if (script->file_size > 0 && !script->limits.waits)
         ck_assert_uint_gt(death.lost_most, 0);
     g_string_free(death.input, TRUE);
     log_teardown(&death.fixture);
@@ -330,5 +340,39 @@ START_TEST(a_torn_record_over_several_batches)
 }
 END_TEST
 
+/* Records after the loss follow, with the loss told before them. */
+START_TEST(a_loss_that_is_told)
+{
+    static const K8sLimits says = {.line_max = 8, .partial_flush = 100, .says_losses = true};
+    static const char *const pieces[] = {"one\ntwo\n",   "three, four\n", "five\n",
+                                         "six\nseven\n", "eight\n",       NULL};
+
+    die_everywhere(&(Script){"rwrwrwurwrwex", pieces, says, 120});
+}
+END_TEST
+
+START_TEST(a_log_that_is_waited_for)
+{
+    static const K8sLimits waits = {.line_max = 8, .partial_flush = 100, .waits = true};
+    static const char *const pieces[] = {"one\ntwo\n", "three, four\n", "five\n", "six\n", NULL};
+
+    die_everywhere(&(Script){"rwrwrwmwurwex", pieces, waits, 120});
+}
+END_TEST
+
+START_TEST(a_rate_limit)
+{
+    static const char *const pieces[] = {"one\ntwo\n", "three, four\n", "five\n", NULL};
+    static const K8sLimits waits = {
+        .line_max = 8, .partial_flush = 100, .rate = {1000, 100}, .rate_waits = true};
+    static const K8sLimits drops = {
+        .line_max = 8, .partial_flush = 100, .rate = {1000, 100}, .says_losses = true};
+
+    die_everywhere(&(Script){"rwrwrw", pieces, waits, 0});
+    die_everywhere(&(Script){"rwrwrw", pieces, drops, 1 << 20});
+}
+END_TEST
+
 SUITE("death", reading_splitting_writing, several_reads_before_a_write, external_rotation,
-      a_log_that_is_full, a_torn_record_over_several_batches)
+      a_log_that_is_full, a_torn_record_over_several_batches, a_loss_that_is_told,
+      a_log_that_is_waited_for, a_rate_limit)

@@ -481,6 +481,283 @@ START_TEST(without_a_log_everything_is_taken_and_counted)
 }
 END_TEST
 
+/* The contents of a log's records of one stream but for those that tell of a loss; adds up what
+ * these tell. */
+static GString *log_told(const LogFixture *fixture, StreamId stream, uint64_t *bytes,
+                         uint64_t *records)
+{
+    GString *joined = log_joined(fixture, stream);
+
+    take_losses(joined, bytes, records);
+    return joined;
+}
+
+/*
+ * Feeds 30 times two lines and the beginning of a third; from the 20th time on there is room.
+ * Returns how much that was, and at *failures how many pumps failed.
+ */
+static size_t feed_to_full_disk(LogFixture *fixture, rlim_t size, int *failures)
+{
+    size_t fed = 0;
+
+    *failures = 0;
+    limit_file_size(size);
+    for (int i = 0; i < 30; i++) {
+        char text[64];
+        int length = snprintf(text, sizeof(text), "number %d\nanother %d\nand", i, i);
+
+        *failures += log_feed(fixture, STREAM_STDERR, text, (size_t)length, SPLIT_WAIT) < 0;
+        fed += (size_t)length;
+        if (i == 20) {
+            limit_file_size(RLIM_INFINITY);
+            fixture->state.page->log.retry_at = 0;
+        }
+    }
+    k8s_file_pump(&fixture->log, STREAM_STDERR, SPLIT_END);
+    return fed;
+}
+
+/* For every size at which the file can be full: the log tells all that is missing in it. */
+START_TEST(the_log_tells_what_it_has_lost)
+{
+    for (rlim_t size = 40; size < 400; size++) {
+        LogFixture fixture;
+        GString *joined;
+        uint64_t bytes;
+        uint64_t records;
+        int failures;
+        size_t fed;
+
+        log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = -1, .says_losses = true});
+        fed = feed_to_full_disk(&fixture, size, &failures);
+        ck_assert_int_gt(failures, 0);
+        joined = log_told(&fixture, STREAM_STDERR, &bytes, &records);
+        ck_assert_uint_eq(joined->len + bytes, fed);
+        ck_assert_uint_eq(records,
+                          state_cursors(&fixture.state)->counters[STREAM_STDERR].lost_records);
+        ck_assert(g_str_has_suffix(joined->str, "another 29\nand"));
+        ck_assert_int_eq(fixture.state.page->log.retry_at, 0);
+        g_string_free(joined, TRUE);
+        log_teardown(&fixture);
+    }
+}
+END_TEST
+
+/* For every size at which the file can be full: nothing is lost, whenever the rest comes. */
+START_TEST(what_waits_for_a_full_disk_is_not_lost)
+{
+    for (rlim_t size = 0; size < 400; size++) {
+        LogFixture fixture;
+        GString *joined;
+        uint64_t bytes;
+        uint64_t records;
+        int failures;
+        size_t fed;
+
+        log_setup(
+            &fixture,
+            (K8sLimits){.line_max = 256, .partial_flush = -1, .waits = true, .says_losses = true});
+        fed = feed_to_full_disk(&fixture, size, &failures);
+        ck_assert_int_eq(failures, 1); /* then it waits, until it may try again */
+        joined = log_told(&fixture, STREAM_STDERR, &bytes, &records);
+        ck_assert_uint_eq(joined->len, fed);
+        ck_assert_uint_eq(bytes + records, 0);
+        ck_assert(!k8s_file_waits(&fixture.log));
+        g_string_free(joined, TRUE);
+        log_teardown(&fixture);
+    }
+}
+END_TEST
+
+START_TEST(what_waits_goes_to_the_new_file_and_only_there)
+{
+    for (rlim_t size = 0; size < 200; size++) {
+        LogFixture fixture;
+        GString *joined = g_string_new(NULL);
+        GString *content;
+        Error error;
+        char *moved;
+
+        log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = -1, .waits = true});
+        moved = g_strdup_printf("%s.1", fixture.path);
+        limit_file_size(size);
+        log_feed(&fixture, STREAM_STDOUT, "one\ntwo\n", 8, SPLIT_WAIT);
+        log_feed(&fixture, STREAM_STDOUT, "three\nfour\n", 11, SPLIT_WAIT);
+        ck_assert_int_eq(rename(fixture.path, moved), 0);
+        ck_assert_int_eq(k8s_file_reopen(&fixture.log, &error), 0);
+        content = file_content(moved);
+        limit_file_size(RLIM_INFINITY);
+        fixture.state.page->log.retry_at = 0;
+        k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_WAIT);
+        ck_assert_msg(join_records(content, STREAM_STDOUT, joined), "torn in the old file, size %d",
+                      (int)size);
+        g_string_free(content, TRUE);
+        content = file_content(fixture.path);
+        ck_assert_msg(join_records(content, STREAM_STDOUT, joined), "torn in the new file, size %d",
+                      (int)size);
+        ck_assert_str_eq(joined->str, "one\ntwo\nthree\nfour\n");
+        g_string_free(content, TRUE);
+        g_string_free(joined, TRUE);
+        g_free(moved);
+        log_teardown(&fixture);
+    }
+}
+END_TEST
+
+START_TEST(what_waits_in_vain_is_counted_as_lost)
+{
+    for (rlim_t size = 0; size < 200; size++) {
+        LogFixture fixture;
+        const LogCounters *counters;
+        GString *joined;
+
+        log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = -1, .waits = true});
+        limit_file_size(size);
+        log_feed(&fixture, STREAM_STDOUT, "one\ntwo\n", 8, SPLIT_WAIT);
+        log_feed(&fixture, STREAM_STDOUT, "three\nfour\nfive", 15, SPLIT_WAIT);
+        k8s_file_give_up(&fixture.log);
+        k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_END);
+        k8s_file_finish(&fixture.log);
+        limit_file_size(RLIM_INFINITY);
+        joined = log_joined(&fixture, STREAM_STDOUT);
+        counters = &state_cursors(&fixture.state)->counters[STREAM_STDOUT];
+        ck_assert_uint_eq(joined->len, counters->bytes);
+        ck_assert_uint_eq(counters->bytes + counters->lost_bytes, 23);
+        ck_assert_uint_eq(counters->records + counters->lost_records, 5);
+        g_string_free(joined, TRUE);
+        log_teardown(&fixture);
+    }
+}
+END_TEST
+
+/* The rest of a line that has lost something would look like a line of its own. */
+START_TEST(two_ends_of_a_damaged_line_never_become_one)
+{
+    LogFixture fixture;
+    GString *joined;
+    uint64_t bytes;
+    uint64_t records;
+
+    log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = 0, .says_losses = true});
+    log_feed(&fixture, STREAM_STDOUT, "begins", 6, SPLIT_WAIT);
+    limit_file_size(1);
+    ck_assert_int_lt(log_feed(&fixture, STREAM_STDOUT, ", goes on", 9, SPLIT_WAIT), 0);
+    limit_file_size(RLIM_INFINITY);
+    log_feed(&fixture, STREAM_STDOUT, ", and on", 8, SPLIT_WAIT);
+    log_feed(&fixture, STREAM_STDOUT, ", and ends\nwhole\n", 17, SPLIT_WAIT);
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert(g_str_has_prefix(joined->str, "begins[conward] lost 28 bytes in 3 records on stdout, "
+                                            "from "));
+    ck_assert(g_str_has_suffix(joined->str, ": File too large\nwhole\n"));
+    g_string_free(joined, TRUE);
+    joined = log_told(&fixture, STREAM_STDOUT, &bytes, &records);
+    ck_assert_str_eq(joined->str, "beginswhole\n");
+    g_string_free(joined, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_loss_is_said_on_the_stream_that_lost_and_by_the_next_attempt)
+{
+    LogFixture fixture;
+    GString *joined;
+
+    log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = -1, .says_losses = true});
+    limit_file_size(1);
+    log_feed(&fixture, STREAM_STDERR, "torn\nlost\n", 10, SPLIT_WAIT);
+    limit_file_size(RLIM_INFINITY);
+    log_feed(&fixture, STREAM_STDOUT, "kept\n", 5, SPLIT_WAIT);
+    ck_assert_int_ne(fixture.state.page->log.retry_at, 0);
+    k8s_file_pump(&fixture.log, STREAM_STDERR, SPLIT_WAIT);
+    ck_assert_int_eq(fixture.state.page->log.retry_at, 0);
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert_str_eq(joined->str, "kept\n");
+    g_string_free(joined, TRUE);
+    joined = log_joined(&fixture, STREAM_STDERR);
+    ck_assert(
+        g_str_has_prefix(joined->str, "torn\n[conward] lost 5 bytes in 1 records on stderr, "));
+    g_string_free(joined, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_size_limit_that_has_no_room_for_the_loss_record_ends)
+{
+    LogFixture fixture;
+    GString *joined;
+
+    log_setup(
+        &fixture,
+        (K8sLimits){.line_max = 256, .partial_flush = -1, .size_max = 10, .says_losses = true});
+    limit_file_size(1);
+    log_feed(&fixture, STREAM_STDOUT, "one\ntwo\nthree\n", 14, SPLIT_WAIT);
+    log_feed(&fixture, STREAM_STDOUT, "four\n", 5, SPLIT_WAIT);
+    limit_file_size(RLIM_INFINITY);
+    log_feed(&fixture, STREAM_STDOUT, "five\n", 5, SPLIT_WAIT);
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert_str_eq(joined->str, "five\n");
+    g_string_free(joined, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_rate_that_waits_loses_nothing)
+{
+    LogFixture fixture;
+    GString *joined;
+    int64_t *until;
+
+    log_setup(
+        &fixture,
+        (K8sLimits){.line_max = 256, .partial_flush = -1, .rate = {1000, 200}, .rate_waits = true});
+    until = &fixture.state.page->log.rate_until;
+    for (int i = 0; i < 10; i++)
+        log_feed(&fixture, STREAM_STDOUT, "a line\n", 7, SPLIT_WAIT);
+    ck_assert(k8s_file_waits(&fixture.log));
+    ck_assert_int_gt(*until, clock_boottime_us());
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert_uint_eq(joined->len, 28); /* 4 records of 52 bytes are the first to pass 200 */
+    g_string_free(joined, TRUE);
+
+    k8s_file_hurry(&fixture.log);
+    k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_END);
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert_uint_eq(joined->len, 70);
+    g_string_free(joined, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_rate_that_drops_counts_and_says)
+{
+    LogFixture fixture;
+    const LogCounters *counters;
+    GString *joined;
+    uint64_t bytes;
+    uint64_t records;
+
+    log_setup(&fixture,
+              (K8sLimits){
+                  .line_max = 256, .partial_flush = -1, .rate = {1000, 200}, .says_losses = true});
+    for (int i = 0; i < 10; i++)
+        log_feed(&fixture, STREAM_STDOUT, "a line\n", 7, SPLIT_WAIT);
+    ck_assert(!k8s_file_waits(&fixture.log));
+    k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_END);
+    counters = &state_cursors(&fixture.state)->counters[STREAM_STDOUT];
+    ck_assert_uint_eq(counters->lost_records, 6);
+    ck_assert_uint_eq(counters->limited_bytes, 42);
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert(g_str_has_suffix(joined->str, ": more than the limit of 1000 bytes per second\n"));
+    g_string_free(joined, TRUE);
+    joined = log_told(&fixture, STREAM_STDOUT, &bytes, &records);
+    ck_assert_uint_eq(bytes, 42);
+    ck_assert_uint_eq(records, 6);
+    ck_assert_uint_eq(joined->len, 28);
+    g_string_free(joined, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
 SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mode_is_0640,
       an_unfinished_line_gets_a_deadline_and_loses_it, a_zero_deadline_writes_at_every_read,
       a_flood_of_newlines_takes_several_batches, a_size_limit_keeps_the_newest_whole_records,
@@ -492,4 +769,10 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       reopen_does_not_write_through_a_planted_link, a_full_disk_costs_whole_records_and_counts_them,
       a_disk_that_stays_full_leaves_no_torn_record,
       what_another_writer_has_appended_is_never_cut_off,
-      a_fifo_without_a_reader_is_an_error_at_once, without_a_log_everything_is_taken_and_counted)
+      a_fifo_without_a_reader_is_an_error_at_once, without_a_log_everything_is_taken_and_counted,
+      the_log_tells_what_it_has_lost, what_waits_for_a_full_disk_is_not_lost,
+      what_waits_goes_to_the_new_file_and_only_there, what_waits_in_vain_is_counted_as_lost,
+      two_ends_of_a_damaged_line_never_become_one,
+      a_loss_is_said_on_the_stream_that_lost_and_by_the_next_attempt,
+      a_size_limit_that_has_no_room_for_the_loss_record_ends, a_rate_that_waits_loses_nothing,
+      a_rate_that_drops_counts_and_says)

@@ -1,0 +1,62 @@
+#include "log/loss.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/param.h>
+
+void loss_add(LossPage *loss, uint64_t content, bool partial, int32_t reason, int64_t now)
+{
+    if (loss->records == 0) {
+        loss->from = now;
+        loss->reason = reason;
+    }
+    loss->to = now;
+    loss->bytes += content;
+    loss->records++;
+    loss->damaged = partial;
+}
+
+void loss_merge(LossPage *loss, const LossPage *earlier)
+{
+    bool alone = loss->records == 0;
+
+    loss->bytes += earlier->bytes;
+    loss->records += earlier->records;
+    loss->from = earlier->from;
+    loss->reason = earlier->reason;
+    if (alone)
+        loss->to = earlier->to;
+}
+
+/* A time as records have it, in a buffer of RECORD_TIME_LENGTH + 1 bytes. */
+static void time_text(RecordClock *clock, int64_t nanoseconds, char *text)
+{
+    const struct timespec time = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+    char header[RECORD_HEADER_LENGTH];
+
+    record_header(clock, time, STREAM_STDOUT, header);
+    memcpy(text, header, RECORD_TIME_LENGTH);
+    text[RECORD_TIME_LENGTH] = '\0';
+}
+
+size_t loss_text(const LossPage *loss, StreamId stream, int64_t rate, RecordClock *clock,
+                 char *text)
+{
+    char from[RECORD_TIME_LENGTH + 1];
+    char to[RECORD_TIME_LENGTH + 1];
+    char why[128];
+    int length;
+
+    time_text(clock, loss->from, from);
+    time_text(clock, loss->to, to);
+    if (loss->reason == LOSS_RATE)
+        snprintf(why, sizeof(why), "more than the limit of %" PRId64 " bytes per second", rate);
+    else
+        snprintf(why, sizeof(why), "%s", strerror(loss->reason));
+    length = snprintf(
+        text, LOSS_TEXT_MOST,
+        "[conward] lost %" PRIu64 " bytes in %" PRIu64 " records on %s, from %s to %s: %s",
+        loss->bytes, loss->records, stream == STREAM_STDOUT ? "stdout" : "stderr", from, to, why);
+    return (size_t)MIN(length, LOSS_TEXT_MOST - 1);
+}

@@ -1,0 +1,33 @@
+#pragma once
+
+#include "log/record.h"
+#include "state/page.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * What of a stream has not come into the log, and the record that says so there:
+ *
+ *     [conward] lost 1234 bytes in 56 records on stdout, from TIME to TIME: No space left on device
+ *
+ * A line of which a part is lost is damaged: its rest is lost as well, for its two ends must not
+ * look like one line.
+ */
+enum {
+    LOSS_TEXT_MOST = 320,
+};
+
+/* Adds a record of `content` bytes, lost just now for that reason: an errno, or LOSS_RATE. */
+void loss_add(LossPage *loss, uint64_t content, bool partial, int32_t reason, int64_t now);
+
+/* Adds another loss, an earlier one: the record that told of it has been lost, too. */
+void loss_merge(LossPage *loss, const LossPage *earlier);
+
+/*
+ * Writes the text of the record into a buffer of LOSS_TEXT_MOST bytes and returns its length.
+ * `rate`: the limit in bytes a second, for LOSS_RATE.
+ */
+size_t loss_text(const LossPage *loss, StreamId stream, int64_t rate, RecordClock *clock,
+                 char *text);

@@ -1,0 +1,33 @@
+#include "log/rate.h"
+
+enum { SECOND = 1000000 };
+
+RateBucket rate_full(RateLimit limit, int64_t now)
+{
+    return (RateBucket){limit.burst, now};
+}
+
+void rate_refill(RateLimit limit, RateBucket *bucket, int64_t now)
+{
+    int64_t room = limit.burst - bucket->tokens;
+    int64_t elapsed = now - bucket->at;
+    int64_t gained;
+
+    if (room <= 0 || elapsed > room * SECOND / limit.bytes) {
+        /* Nothing is saved up beyond the burst, also if that was made smaller. */
+        *bucket = rate_full(limit, now);
+        return;
+    }
+    gained = elapsed * limit.bytes / SECOND;
+    bucket->tokens += gained;
+    /* Only the time that has given whole tokens: else a caller that often asks would get none. */
+    bucket->at += gained * SECOND / limit.bytes;
+}
+
+int64_t rate_wait(RateLimit limit, const RateBucket *bucket, int64_t tokens)
+{
+    int64_t most = tokens < limit.burst ? tokens : limit.burst;
+    int64_t missing = most - bucket->tokens;
+
+    return missing <= 0 ? 0 : (missing * SECOND + limit.bytes - 1) / limit.bytes;
+}

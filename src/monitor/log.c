@@ -1,0 +1,174 @@
+#include "monitor/monitor.h"
+
+#include "util/clock.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/*
+ * The log, as the monitor sees it: opened, limited, spoken of, and settled at the end. What is
+ * written to it, and how, is the business of log/.
+ */
+
+enum { SETTLE_TIME = 10 * 1000000 }; /* microseconds for what waits, after the container's end */
+
+/* The limits that the page says. */
+static K8sLimits limits_in_force(const Monitor *monitor)
+{
+    const SettingsPage *settings = &monitor_page(monitor)->settings;
+
+    return (K8sLimits){
+        .line_max = settings->log_line_max,
+        .partial_flush = settings->log_partial_flush,
+        .size_max = settings->log_size_max,
+        .global_size_max = settings->log_global_size_max,
+        .rate = {settings->log_rate_limit, settings->log_rate_burst},
+        .rate_waits = settings->log_rate_policy == LOG_WAIT,
+        .waits = settings->log_on_error == LOG_WAIT,
+        /* What an engine reads back as a command's output holds nothing else. */
+        .says_losses = settings->log_loss_record != 0 && monitor->config->kind != KIND_EXEC,
+    };
+}
+
+void monitor_open_log(Monitor *monitor, int fd)
+{
+    const char *path = monitor->config->log_path;
+
+    if (path != NULL)
+        k8s_file_init(&monitor->log, &monitor->state, fd, path, limits_in_force(monitor));
+}
+
+void monitor_limit_log(Monitor *monitor)
+{
+    if (monitor_has_log(monitor))
+        k8s_file_limit(&monitor->log, limits_in_force(monitor));
+}
+
+/* Says once that the log is longer than its limit, and why. */
+static void speak_of_size(Monitor *monitor)
+{
+    bool failing = monitor->log.reopen_error.text[0] != '\0';
+
+    if (failing && !monitor->said_oversize)
+        message(&monitor->config->messages, LEVEL_ERROR,
+                "%s. The log goes on in the old file, beyond --log-size-max",
+                monitor->log.reopen_error.text);
+    monitor->said_oversize = failing;
+}
+
+/* Says once that a log fails and once what that cost, not at every record. */
+static void speak_of_writes(Monitor *monitor, int result)
+{
+    const LogCounters *counters = state_cursors(&monitor->state)->counters;
+    uint64_t lost = counters[STREAM_STDOUT].lost_bytes + counters[STREAM_STDERR].lost_bytes;
+    uint64_t records = counters[STREAM_STDOUT].lost_records + counters[STREAM_STDERR].lost_records;
+
+    if (result < 0 && monitor->said_failure == 0) {
+        monitor->said_failure = -result;
+        message(&monitor->config->messages, LEVEL_ERROR, "Failed to write the log %s: %s. %s",
+                monitor->log.path, strerror(-result),
+                k8s_file_waits(&monitor->log)
+                    ? "The container waits with its output until the log can be written"
+                    : "The container goes on; until the log can be written, its output is lost and "
+                      "counted");
+    } else if (result > 0 && monitor->said_failure != 0) {
+        monitor->said_failure = 0;
+        message(&monitor->config->messages, LEVEL_WARNING,
+                "The log %s can be written again; lost so far: %" PRIu64 " bytes in %" PRIu64
+                " records",
+                monitor->log.path, lost, records);
+    }
+}
+
+void monitor_log_pump(Monitor *monitor, StreamId id, SplitMode mode)
+{
+    speak_of_writes(monitor, k8s_file_pump(&monitor->log, id, mode));
+    speak_of_size(monitor);
+}
+
+void monitor_log_hurry(Monitor *monitor)
+{
+    if (!monitor_has_log(monitor) || monitor_page(monitor)->log.rate_until == 0)
+        return;
+    k8s_file_hurry(&monitor->log);
+    monitor_log_go_on(monitor);
+}
+
+/* Whether what waits may still be written: not for a command whose log is the answer that an engine
+ * waits for. */
+static bool may_wait(Monitor *monitor)
+{
+    int64_t *until = &monitor_page(monitor)->log.settle_at;
+
+    if (*until == 0)
+        state_commit(until, clock_boottime_us() + SETTLE_TIME);
+    return monitor->config->kind != KIND_EXEC && *until > clock_boottime_us();
+}
+
+bool monitor_settle_log(Monitor *monitor)
+{
+    if (!monitor_has_log(monitor))
+        return true;
+    if (k8s_file_waits(&monitor->log)) {
+        if (may_wait(monitor))
+            return false;
+        k8s_file_give_up(&monitor->log);
+        monitor_log_go_on(monitor);
+    }
+    k8s_file_finish(&monitor->log);
+    return true;
+}
+
+bool monitor_describe_loss(const Monitor *monitor, char *text, size_t size)
+{
+    const LogCounters *counters = state_cursors(&monitor->state)->counters;
+    uint64_t bytes = counters[STREAM_STDOUT].lost_bytes + counters[STREAM_STDERR].lost_bytes;
+    uint64_t limited =
+        counters[STREAM_STDOUT].limited_bytes + counters[STREAM_STDERR].limited_bytes;
+
+    if (bytes == 0)
+        return false;
+    snprintf(text, size, "log incomplete: lost %" PRIu64 " bytes: %s", bytes,
+             bytes > limited ? strerror(monitor_page(monitor)->log.last_error)
+                             : "more than its rate limit allows");
+    return true;
+}
+
+static void say_loss(const Monitor *monitor, StreamId id, uint64_t bytes, uint64_t records,
+                     const char *why)
+{
+    if (records > 0)
+        message(&monitor->config->messages, LEVEL_WARNING,
+                "Lost %" PRIu64 " bytes in %" PRIu64 " records of %s: the log %s %s", bytes,
+                records, id == STREAM_STDOUT ? "stdout" : "stderr", monitor->config->log_path, why);
+}
+
+void monitor_say_losses(Monitor *monitor)
+{
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        const LogCounters *counters = &state_cursors(&monitor->state)->counters[i];
+
+        say_loss(monitor, i, counters->lost_bytes - counters->limited_bytes,
+                 counters->lost_records - counters->limited_records, "could not be written");
+        say_loss(monitor, i, counters->limited_bytes, counters->limited_records,
+                 "may not grow faster than --log-rate-limit says");
+        if (counters->capped_bytes > 0)
+            message(&monitor->config->messages, LEVEL_WARNING,
+                    "Left out %" PRIu64 " bytes of %s: --log-global-size-max was reached",
+                    counters->capped_bytes, i == STREAM_STDOUT ? "stdout" : "stderr");
+    }
+}
+
+void monitor_sync_log(Monitor *monitor)
+{
+    if (!monitor_has_log(monitor) || !monitor->config->log_sync || !monitor->log.to.regular)
+        return;
+    if (fsync(monitor->log.to.fd) < 0)
+        message(&monitor->config->messages, LEVEL_ERROR,
+                "Failed to bring the log %s to the disk: %s. Its last records may be lost; look at "
+                "that disk",
+                monitor->log.path, strerror(errno));
+}
