@@ -131,10 +131,10 @@ static void lose_records(const BatchFile *file, LogCursors *next, uint64_t at, i
 }
 
 /*
- * A write has failed after `done` bytes of the live batch. The record that is in the file in part
- * keeps its rest, to be completed before anything else; the others stay, or are counted as lost.
+ * Of the live batch, `done` bytes are in the file. The record that is there in part keeps its rest,
+ * to be completed before anything else; the others stay, or are counted as lost.
  */
-static void batch_fail(BatchFile *file, uint64_t done, int reason)
+static void batch_stop(BatchFile *file, uint64_t done, bool keeps, int reason)
 {
     const LogCursors *live = state_cursors(file->state);
     LogCursors *next = state_cursors_next(file->state);
@@ -159,13 +159,12 @@ static void batch_fail(BatchFile *file, uint64_t done, int reason)
             next->torn_stream = record.stream;
             next->torn_partial = record.partial;
             next->torn_is_loss = record.is_loss;
-            next->torn_intact = 1;
         }
         kept = record.end;
     }
-    if (!file->keeps)
+    if (!keeps)
         lose_records(file, next, kept, reason);
-    next->batch_length = (file->keeps ? live->batch_length : kept) - done;
+    next->batch_length = (keeps ? live->batch_length : kept) - done;
     next->batch_offset = live->batch_offset + done;
     next->rest_length = kept - done;
     next->log_before = live->log_before + done;
@@ -185,9 +184,8 @@ static void cut_back(BatchFile *file)
     state_cursors_commit(file->state);
 }
 
-/* Gives up on completing a torn record in this file: it is cut off, and is lost like the others or
- * waits, whole, for the next file. */
-static void rest_leave(BatchFile *file)
+/* Gives up on completing a torn record in this file. */
+static void rest_leave(BatchFile *file, bool keeps)
 {
     LogCursors *next = state_cursors_next(file->state);
     const BatchRecord torn = {
@@ -198,7 +196,7 @@ static void rest_leave(BatchFile *file)
 
     next->cut_to = next->torn_end - next->torn_length;
     next->cutting = 1;
-    if (file->keeps && next->torn_intact) {
+    if (keeps) {
         next->batch_offset -= next->torn_length;
         next->batch_length += next->torn_length;
         if (next->torn_is_loss)
@@ -216,63 +214,91 @@ static void rest_leave(BatchFile *file)
     cut_back(file);
 }
 
-static int write_from(BatchFile *file, uint64_t done)
+/* All of the live batch is in the file. */
+static void batch_end(BatchFile *file)
 {
-    const LogCursors *live = state_cursors(file->state);
-    const uint8_t *batch = file->state->output + live->batch_offset;
-    LogPage *page = &file->state->page->log;
-    LogCursors *next;
+    LogCursors *next = state_cursors_next(file->state);
 
-    /* A disk that hangs blocks us: who looks on can see it, and since when. */
-    page->blocked_since = clock_boottime_us();
-    while (done < live->batch_length) {
-        ssize_t n = write(file->fd, batch + done, live->batch_length - done);
-
-        if (n < 0) {
-            int number = errno;
-
-            if (number == EINTR)
-                continue;
-            page->blocked_since = 0;
-            page->write_errors++;
-            page->last_error = number;
-            batch_fail(file, done, number);
-            return -number;
-        }
-        done += (uint64_t)n;
-        FAULT_POINT();
-    }
-    page->blocked_since = 0;
-
-    next = state_cursors_next(file->state);
     next->batch_length = 0;
     next->rest_length = 0;
     next->said_length = 0;
     state_cursors_commit(file->state);
-    return 0;
+}
+
+/* Writes the live batch up to `length`. Returns 0, or -errno; *done tells how far it came. */
+static int write_to(BatchFile *file, uint64_t length, uint64_t *done)
+{
+    const uint8_t *batch = file->state->output + state_cursors(file->state)->batch_offset;
+    LogPage *page = &file->state->page->log;
+    int r = 0;
+
+    *done = 0;
+    /* A disk that hangs blocks us: who looks on can see it, and since when. */
+    page->blocked_since = clock_boottime_us();
+    while (*done < length && r == 0) {
+        ssize_t n = write(file->fd, batch + *done, length - *done);
+
+        if (n >= 0)
+            *done += (uint64_t)n;
+        else if (errno != EINTR)
+            r = -errno;
+        FAULT_POINT();
+    }
+    page->blocked_since = 0;
+    if (r < 0) {
+        page->write_errors++;
+        page->last_error = -r;
+    }
+    return r;
 }
 
 int batch_write(BatchFile *file)
 {
-    return write_from(file, 0);
+    uint64_t done;
+    int r = write_to(file, state_cursors(file->state)->batch_length, &done);
+
+    if (r < 0)
+        batch_stop(file, done, file->keeps, -r);
+    else
+        batch_end(file);
+    return r;
 }
 
-int batch_resume(BatchFile *file)
+void batch_resume(BatchFile *file)
 {
-    const LogCursors *live = state_cursors(file->state);
+    uint64_t length = state_cursors(file->state)->batch_length;
+    uint64_t done = 0;
 
-    if (live->cutting)
+    if (state_cursors(file->state)->cutting)
         cut_back(file);
-    if (live->batch_length == 0)
-        return 0;
-    return write_from(file, file->regular ? batch_progress(file, live) : 0);
+    if (length > 0 && file->regular)
+        done = batch_progress(file, state_cursors(file->state));
+    if (done > 0 && done == length)
+        batch_end(file);
+    else if (done > 0)
+        batch_stop(file, done, true, 0);
 }
 
 void batch_finish(BatchFile *file)
 {
+    file->keeps = false;
     if (state_cursors(file->state)->batch_length > 0 && batch_write(file) < 0 &&
         state_cursors(file->state)->rest_length > 0)
-        rest_leave(file);
+        rest_leave(file, false);
+}
+
+void batch_leave(BatchFile *file)
+{
+    uint64_t rest = state_cursors(file->state)->rest_length;
+    uint64_t done;
+
+    if (rest == 0)
+        return;
+    write_to(file, rest, &done);
+    if (done > 0)
+        batch_stop(file, done, true, 0);
+    if (state_cursors(file->state)->rest_length > 0)
+        rest_leave(file, true);
 }
 
 void batch_move(BatchFile *file)

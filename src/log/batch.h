@@ -29,15 +29,21 @@ uint64_t batch_file_size(const BatchFile *file);
  */
 int batch_write(BatchFile *file);
 
-/* Goes on where another image of this program stopped. Returns as batch_write(). */
-int batch_resume(BatchFile *file);
+/* Goes on where another image of this program stopped: finds out how far it had come. Nothing is
+ * written, and nothing is lost: all that is not in the file stays. */
+void batch_resume(BatchFile *file);
 
 /*
- * Nothing more will be written to this file: what waits is written, or else a record that is in it
- * in part is cut off, if the file is still as it was left. That record is then counted as lost;
- * with `keeps` it stays, whole, for the file that batch_move() will tell of.
+ * Nothing more will ever be written: what waits is written now, or counted as lost, and a record
+ * that is in the file in part is cut off, if the file is still as it was left.
  */
 void batch_finish(BatchFile *file);
 
-/* The descriptor now means another file: what still waits goes there. */
+/*
+ * Nothing more will be written to this file, but to another one: a record that is in it in part is
+ * completed, or else cut off, to be written as a whole to the other file, with all that waits.
+ */
+void batch_leave(BatchFile *file);
+
+/* The descriptor now means that other file. */
 void batch_move(BatchFile *file);

@@ -44,19 +44,21 @@ int k8s_file_open(const char *path)
 /*
  * Begins a batch in `next`. It goes to the output buffer's first half, unless the rest of a torn
  * record waits there: that must stay intact until the commit, so the new batch, which begins with
- * a copy of it, takes the other half.
+ * a copy of it, takes the other half. The record's beginning comes along: it may have to be written
+ * again, to another file.
  */
 static void batch_begin(K8sFile *file, LogCursors *next)
 {
     uint8_t *output = file->to.state->output;
-    const uint8_t *rest = output + next->batch_offset;
-    bool in_first = next->batch_offset < STATE_BATCH_AREA;
+    uint64_t before = next->rest_length > 0 ? next->torn_length : 0;
+    const uint8_t *torn = output + next->batch_offset - before;
+    bool in_first = next->batch_offset - before < STATE_BATCH_AREA;
+    uint64_t area = next->rest_length > 0 && in_first ? STATE_BATCH_AREA : 0;
 
-    next->batch_offset = next->rest_length > 0 && in_first ? STATE_BATCH_AREA : 0;
+    memcpy(output + area, torn, before + next->rest_length);
+    next->batch_offset = area + before;
     next->batch_length = next->rest_length;
     next->log_before = batch_file_size(&file->to);
-    next->torn_intact = 0;
-    memcpy(output + next->batch_offset, rest, next->rest_length);
 }
 
 /* What a record says of the line that it belongs to. */
@@ -89,7 +91,6 @@ typedef struct Builder {
     LogCursors *next;
     StreamId stream;
     bool at_end;    /* of the stream */
-    bool silent;    /* losses cannot be said just now: a write has failed */
     bool unlimited; /* the size limit does not count: the file could not be replaced just now */
     struct timespec now;
     char header[RECORD_HEADER_LENGTH];
@@ -144,22 +145,25 @@ static void append(Builder *builder, char tag, const uint8_t *content, size_t le
 
 /*
  * The record that says what has been lost, at the place where that is missing, before anything
- * else. It is always the first in its batch, where batch.c knows it from the container's own.
+ * else, and in one batch with the record of `after` bytes that follows it, if one does. It is
+ * always the first in its batch, where batch.c knows it from the container's own.
  */
-static Built say_loss(Builder *builder)
+static Built say_loss(Builder *builder, uint64_t after)
 {
     LogCursors *next = builder->next;
     LossPage *loss = &next->loss[builder->stream];
     K8sFile *file = builder->file;
+    int64_t most = file->limits.size_max;
     char text[LOSS_TEXT_MOST];
     size_t length = loss_text(loss, builder->stream, file->limits.rate.bytes, &file->clock, text);
     uint64_t record = RECORD_HEADER_LENGTH + length + 1;
+    bool has_room = most == 0 || record + after <= (uint64_t)most;
 
     if (next->batch_length > next->rest_length)
         return BUILT_FULL;
-    if (too_long(builder, record))
+    if (has_room && too_long(builder, record + after))
         return BUILT_TOO_LONG;
-    if (!is_capped(builder, record)) {
+    if (has_room && !is_capped(builder, record)) {
         append(builder, 'F', (const uint8_t *)text, length);
         next->said_length = record;
         next->said = *loss;
@@ -178,7 +182,7 @@ static bool must_say_loss(const Builder *builder)
     int64_t age = now_ns(builder) - loss->from;
     bool is_over = !loss->damaged && !builder->next->rate_drops;
 
-    return loss->records > 0 && builder->file->limits.says_losses && !builder->silent &&
+    return loss->records > 0 && builder->file->limits.says_losses &&
            (is_over || builder->at_end || age < 0 || age > SAY_WITHIN);
 }
 
@@ -285,7 +289,8 @@ static Built batch_build(Builder *builder, SplitMode mode)
                                     file->limits.line_max, mode);
 
         if (must_say_loss(builder))
-            built = say_loss(builder);
+            built = say_loss(builder,
+                             split.tag == SPLIT_MORE ? 0 : RECORD_HEADER_LENGTH + split.length + 1);
         else if (split.tag != SPLIT_MORE)
             built = add_record(builder, split, bytes);
         else
@@ -356,8 +361,6 @@ static int go_on(K8sFile *file)
     LogPage *log = &file->to.state->page->log;
     const LogCursors *live = state_cursors(file->to.state);
 
-    if (log->rate_until != 0 && log->rate_until <= clock_boottime_us())
-        state_commit(&log->rate_until, 0);
     if (file->to.keeps && live->batch_length > 0)
         return log->retry_at > clock_boottime_us() ? 0 : write_batch(file);
     /* The rest of a torn record begins the next batch; there is more only if it was to be kept. */
@@ -381,7 +384,6 @@ static int pump_batch(Builder *builder, SplitMode mode, Built *built)
         state_touch(state, next->batch_length);
         state_cursors_commit(state);
         r = write_batch(file);
-        builder->silent = builder->silent || r < 0;
     }
     if (*built == BUILT_TOO_FAST)
         state_commit(&state->page->log.rate_until,
@@ -546,7 +548,7 @@ int k8s_file_reopen(K8sFile *file, Error *error)
 {
     LogPage *page = &file->to.state->page->log;
 
-    batch_finish(&file->to); /* the rest of a torn record belongs to the old file */
+    batch_leave(&file->to); /* the rest of a torn record belongs to the old file */
     state_commit(&page->reopening, 1);
     return move_on(file, error);
 }
@@ -562,9 +564,9 @@ void k8s_file_init(K8sFile *file, State *state, int fd, const char *path, K8sLim
     k8s_file_limit(file, limits);
     file->to.regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     fds_add(state, FD_LOG, fd);
-    if (state->page->log.reopening)
-        move_on(file, &error); /* before anything is written that the old file had no room for */
     batch_resume(&file->to);
+    if (state->page->log.reopening)
+        move_on(file, &error);
     if (state_cursors(state)->total == 0) {
         /* What an earlier container has left in the file counts for the global limit. */
         state_cursors_next(state)->total = batch_file_size(&file->to);

@@ -1,15 +1,26 @@
 #include "log/rate.h"
 
-enum { SECOND = 1000000 };
+enum {
+    SECOND = 1000000,
+    LEAST_ROOM = 10, /* so small a part of a second's bytes: who sleeps wakes up late, and what has
+                        become due meanwhile must have room, or the rate could not be kept */
+};
+
+static int64_t room_of(RateLimit limit)
+{
+    int64_t least = limit.bytes / LEAST_ROOM;
+
+    return limit.burst > least ? limit.burst : least;
+}
 
 RateBucket rate_full(RateLimit limit, int64_t now)
 {
-    return (RateBucket){limit.burst, now};
+    return (RateBucket){room_of(limit), now};
 }
 
 void rate_refill(RateLimit limit, RateBucket *bucket, int64_t now)
 {
-    int64_t room = limit.burst - bucket->tokens;
+    int64_t room = room_of(limit) - bucket->tokens;
     int64_t elapsed = now - bucket->at;
     int64_t gained;
 
@@ -26,7 +37,8 @@ void rate_refill(RateLimit limit, RateBucket *bucket, int64_t now)
 
 int64_t rate_wait(RateLimit limit, const RateBucket *bucket, int64_t tokens)
 {
-    int64_t most = tokens < limit.burst ? tokens : limit.burst;
+    int64_t room = room_of(limit);
+    int64_t most = tokens < room ? tokens : room;
     int64_t missing = most - bucket->tokens;
 
     return missing <= 0 ? 0 : (missing * SECOND + limit.bytes - 1) / limit.bytes;

@@ -13,7 +13,8 @@
  */
 typedef struct RateLimit {
     int64_t bytes; /* a second; 0 = no limit */
-    int64_t burst; /* what the bucket holds at most, in bytes */
+    int64_t
+        burst; /* what the bucket holds at most, in bytes; a tenth of a second's worth at least */
 } RateLimit;
 
 typedef struct RateBucket {

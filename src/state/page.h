@@ -97,7 +97,8 @@ typedef struct LogCursors {
     uint64_t start[STREAMS]; /* stream offset of the first byte no record holds yet */
     uint64_t batch_offset;   /* the batch in the output buffer: */
     uint64_t batch_length;   /* 0 = nothing is waiting to be written */
-    uint64_t rest_length;    /* so much of its beginning is the rest of a torn record */
+    uint64_t rest_length;    /* so much of its beginning is the rest of a torn record, whose own
+                                beginning is before it in the buffer */
     uint64_t log_before;     /* size of the log file without the batch */
     uint64_t torn_length;    /* so much of that torn record is in the file */
     uint64_t torn_end;       /* size of the file when that much was written */
@@ -105,7 +106,6 @@ typedef struct LogCursors {
     uint64_t torn_stream;
     uint64_t torn_partial;
     uint64_t torn_is_loss; /* 1: it is a loss record, and has no content */
-    uint64_t torn_intact;  /* 1: the output buffer still holds its beginning, before the rest */
     uint64_t cutting;      /* 1: the file is to be cut back from torn_end to cut_to */
     uint64_t cut_to;
     uint64_t total;       /* bytes ever in the log, for --log-global-size-max */

@@ -142,8 +142,12 @@ static bool is_plausible(const Page *page)
 
     if (page->phase > PHASE_GONE)
         return false;
-    if (live->batch_offset > STATE_BATCH_AREA || live->batch_length > STATE_BATCH_AREA ||
-        live->rest_length > live->batch_length)
+    if (live->batch_offset > STATE_OUTPUT_SIZE ||
+        live->batch_length > STATE_OUTPUT_SIZE - live->batch_offset ||
+        live->rest_length > live->batch_length ||
+        live->said_length > live->batch_length - live->rest_length)
+        return false;
+    if (live->rest_length > 0 && live->torn_length > live->batch_offset)
         return false;
     if (page->feed.end < page->feed.start || page->feed.end - page->feed.start > STATE_FEED_SIZE ||
         page->feed.state > FEED_CLOSED)
@@ -219,6 +223,8 @@ static void give_back(uint8_t *buffer, size_t from, size_t to)
 void state_trim(State *state, const uint64_t keep_from[STREAMS])
 {
     const LogCursors *live = state_cursors(state);
+    /* The beginning of a torn record may have to be written again, to another file. */
+    uint64_t before = live->rest_length > 0 ? live->torn_length : 0;
 
     for (size_t i = 0; i < STREAMS; i++) {
         const StreamPage *stream = &state->page->streams[i];
@@ -226,7 +232,7 @@ void state_trim(State *state, const uint64_t keep_from[STREAMS])
         give_back(state->input[i], 0, keep_from[i] - stream->base);
         give_back(state->input[i], stream->end - stream->base, STATE_INPUT_SIZE);
     }
-    give_back(state->output, 0, live->batch_offset);
+    give_back(state->output, 0, live->batch_offset - before);
     give_back(state->output, live->batch_offset + live->batch_length, STATE_OUTPUT_SIZE);
     if (state->page->feed.start == state->page->feed.end)
         give_back(state->feed, 0, STATE_FEED_SIZE);

@@ -15,6 +15,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ import pytest
 
 import engine
 import k8slog
+import procfs
 from crashes import Witness, page
 from engine import CRIO, PODMAN
 from exec_engine import Exec, ExecSync
@@ -237,6 +239,99 @@ def full_log(play):
     assert limit - 100 < size <= limit
     output = container.output()
     assert output == (b"0123456789\n" * 400000)[: len(output)]
+
+
+def limit_log(container, size):
+    """Also limits the file that says which points are passed, so it must not be too small."""
+    resource.prlimit(container.monitor.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def waiting_log(play):
+    """The container waits for a log that cannot be written; the file is replaced meanwhile, with a record torn in it."""
+    container = play.container(command="seq 1 20000; read word < go; exit 7")
+    container.options["--log-on-error"] = "wait"
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container)
+    limit_log(container, 100_003)
+    container.start()
+    wait_until(lambda: page(container.monitor.pid)["waits"] == 1, "the container to wait")
+    before = container.logs / "before"
+    container.log.rename(before)
+    container.control("2 0 0\n")
+    wait_until(container.log.exists, "the new log")
+    limit_log(container, resource.RLIM_INFINITY)
+    container.wait_log(b" 20000\n")
+    os.write(go, b"\n")
+    witness.check(7)
+    records = k8slog.records(before.read_bytes()) + container.records()
+    assert k8slog.output(records) == k8slog.numbered(1, 20000)
+
+
+def told_loss(play):
+    """A log that loses output, and then tells it; and another loss that the end tells."""
+    container = play.container(command="seq 1 20000; read word < go; seq 20001 40000; exit 7")
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container)
+    limit_log(container, 100_003)
+    container.start()
+    all_read = len(k8slog.numbered(1, 20000))
+    wait_until(lambda: page(container.monitor.pid)["stdout_read"] == all_read, "all output")
+    limit_log(container, resource.RLIM_INFINITY)
+    wait_until(lambda: b"[conward] lost " in container.log.read_bytes(), "the loss record")
+    limit_log(container, container.log.stat().st_size + 100_003)
+    os.write(go, b"\n")
+    wait_until(lambda: page(container.monitor.pid)["write_errors"] >= 2 or container.exit_file.exists(), "a failure")
+    with contextlib.suppress(ProcessLookupError):
+        limit_log(container, resource.RLIM_INFINITY)
+    witness.check(7)
+    lost, _, rest = k8slog.check_told(container.records(), k8slog.numbered(1, 40000))
+    assert lost > 0
+
+
+def slow_log(play):
+    """A container that waits for its rate, and ends before all that it has written is logged."""
+    container = play.container(command="seq 1 500; read word < go; seq 501 4000; exit 7")
+    container.options["--log-rate-limit"] = "100000:1000"
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    container.wait_log(b" 500\n")
+    os.write(go, b"\n")
+    witness.check(7)
+    assert container.output() == k8slog.numbered(1, 4000)
+
+
+def limited_log(play):
+    container = play.container(command="seq 1 5000; read word < go; seq 5001 8000; exit 7")
+    container.options.update({"--log-rate-limit": "50000", "--log-rate-policy": "drop"})
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    wait_until(lambda: b"[conward] lost " in container.log.read_bytes(), "the loss record")
+    os.write(go, b"\n")
+    witness.check(7)
+    lost, _, rest = k8slog.check_told(container.records(), k8slog.numbered(1, 8000))
+    assert lost > 0 and rest == b""
+
+
+def unwritable_log(play):
+    """A log that waits in vain: until somebody becomes impatient."""
+    container = play.container(command="seq 1 5000; exit 7")
+    container.options["--log-on-error"] = "wait"
+    witness = Witness(container)
+    play.create(container)
+    limit_log(container, 100_003)
+    container.start()
+    # Else the signal would be the exit command's.
+    wait_until(lambda: witness.commands.exists() and not procfs.children(container.monitor.pid), "its exit command")
+    container.signal_monitor(signal.SIGTERM)
+    witness.check(7)
+    output = container.output()
+    assert output == k8slog.numbered(1, 5000)[: len(output)]
 
 
 def failing_runtime(play):
@@ -603,6 +698,11 @@ SCENARIOS = [
     stalled,
     size_limit,
     full_log,
+    waiting_log,
+    told_loss,
+    slow_log,
+    limited_log,
+    unwritable_log,
     failing_runtime,
     child_of_another,
     notify,

@@ -11,6 +11,8 @@ _LINE = re.compile(
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}[+-]\d\d:\d\d) (stdout|stderr) ([FP]) ([^\n]*)\n", re.DOTALL
 )
 
+_LOSS = re.compile(rb"\[conward\] lost (\d+) bytes in (\d+) records on (\w+), from \S+ to \S+: [^\n]+")
+
 
 def records(data):
     """The records in the bytes of a log."""
@@ -30,6 +32,26 @@ def output(found, stream="stdout"):
     return b"".join(
         record.content + (b"\n" if record.tag == "F" else b"") for record in found if record.stream == stream
     )
+
+
+def check_told(found, wanted, stream="stdout"):
+    """Checks that a stream's records are what the container wrote, `wanted`, less exactly what the loss records tell,
+    each in its place. Returns how many bytes and records those tell of, and what of `wanted` is behind the last record."""
+    at = lost_bytes = lost_records = 0
+    for record in found:
+        if record.stream != stream:
+            continue
+        told = _LOSS.fullmatch(record.content)
+        if told:
+            assert record.tag == "F" and told[3].decode() == stream
+            lost_bytes += int(told[1])
+            lost_records += int(told[2])
+            at += int(told[1])
+            continue
+        content = record.content + (b"\n" if record.tag == "F" else b"")
+        assert wanted[at : at + len(content)] == content, f"{record} is not what was written at byte {at}"
+        at += len(content)
+    return lost_bytes, lost_records, wanted[at:]
 
 
 def without_losses(found):

@@ -59,5 +59,18 @@ int main(int argc, char **argv)
     printf("generation=%lu\n", (unsigned long)page.settings.generation);
     printf("log_line_max=%u\n", page.settings.log_line_max);
     printf("log_partial_flush=%d\n", page.settings.log_partial_flush);
+    printf("log_rate_limit=%ld\n", (long)page.settings.log_rate_limit);
+    printf("last_error=%d\n", page.log.last_error);
+    printf("write_errors=%lu\n", (unsigned long)page.log.write_errors);
+    printf("waits=%d\n", page.log.waits_since != 0);
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        const LogCounters *counters = &page.log.set[page.log.live & 1].counters[i];
+        const char *name = i == STREAM_STDOUT ? "stdout" : "stderr";
+
+        printf("%s_logged=%lu\n", name, (unsigned long)counters->bytes);
+        printf("%s_lost=%lu\n", name, (unsigned long)counters->lost_bytes);
+        printf("%s_lost_records=%lu\n", name, (unsigned long)counters->lost_records);
+        printf("%s_read=%lu\n", name, (unsigned long)page.streams[i].end);
+    }
     return EXIT_SUCCESS;
 }

@@ -13,6 +13,7 @@
  *   child-later     the next child crashes between fork and execve, without them
  *   blocked-write   writing to a log (a file *.log) takes for ever
  *   torn-write      the same, after one half has been written
+ *   failing-write   writing to a log fails with EIO; this one lasts until its file is removed
  *
  * What takes for ever waits to read from a fifo in DIRECTORY, `gate`.
  *
@@ -104,6 +105,18 @@ static bool take(const char *name)
     taken = unlink(path) == 0;
     errno = saved;
     return taken;
+}
+
+static bool is_asked_for(const char *name)
+{
+    char path[PATH_MAX];
+    int saved = errno;
+    bool is_there;
+
+    path_of(name, path);
+    is_there = access(path, F_OK) == 0;
+    errno = saved;
+    return is_there;
 }
 
 static _Noreturn void segfault(void)
@@ -230,6 +243,10 @@ ssize_t write(int fd, const void *bytes, size_t length)
     }
     if (take("blocked-write"))
         wait_at_gate();
+    if (is_asked_for("failing-write")) {
+        errno = EIO;
+        return -1;
+    }
     return syscall(SYS_write, fd, bytes, length);
 }
 

@@ -199,6 +199,7 @@ static void resume_and_compare(Death *death, pid_t pid)
 
     copy_remains(death, &copy, pid);
     check_writes_to_path(&copy);
+    copy.state.page->log.retry_at = 0; /* the time has come */
     k8s_file_pump(&copy.log, STREAM_STDOUT, SPLIT_WAIT);
     while ((end = copy.state.page->streams[STREAM_STDOUT].end) < death->input->len) {
         size_t piece = death->input->len - end < 5 ? death->input->len - end : 5;

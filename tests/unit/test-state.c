@@ -189,7 +189,45 @@ START_TEST(the_table_knows_what_is_open)
 }
 END_TEST
 
+/* Whether another image takes over a batch that is said to be there. The state is gone then. */
+static bool is_adopted(uint64_t offset, uint64_t length, uint64_t rest)
+{
+    State state;
+    State other;
+    Error error;
+    LogCursors *next;
+    int page_fd;
+    bool adopted;
+
+    ck_assert_int_eq(state_create(&state, false, &error), 0);
+    next = state_cursors_next(&state);
+    next->batch_offset = offset;
+    next->batch_length = length;
+    next->rest_length = rest;
+    state_cursors_commit(&state);
+    page_fd = dup(state.page_fd);
+    munmap(state.page, PAGE_SIZE_BYTES);
+    close(state.page_fd);
+    adopted = state_adopt(&other, page_fd, &error) == 0;
+    if (adopted)
+        state_deinit(&other);
+    return adopted;
+}
+
+START_TEST(a_batch_may_be_anywhere_in_its_buffer_and_nowhere_else)
+{
+    ck_assert(is_adopted(0, STATE_BATCH_AREA, 0));
+    ck_assert(is_adopted(STATE_BATCH_AREA, STATE_BATCH_AREA, 1));
+    ck_assert(is_adopted(STATE_BATCH_AREA + 4711, STATE_BATCH_AREA - 4711, 0)); /* half written */
+    ck_assert(is_adopted(STATE_OUTPUT_SIZE, 0, 0));
+    ck_assert(!is_adopted(STATE_OUTPUT_SIZE, 1, 0));
+    ck_assert(!is_adopted(STATE_OUTPUT_SIZE + 1, 0, 0));
+    ck_assert(!is_adopted(UINT64_MAX, 2, 0));
+    ck_assert(!is_adopted(0, 10, 11));
+}
+END_TEST
+
 SUITE("state", pending_bytes_stay_intact_however_they_are_moved,
       a_full_buffer_is_said_and_nothing_is_lost, trim_gives_memory_back_and_keeps_what_is_pending,
       a_child_does_not_have_the_state, another_image_adopts_what_was_left,
-      the_table_knows_what_is_open)
+      the_table_knows_what_is_open, a_batch_may_be_anywhere_in_its_buffer_and_nowhere_else)
