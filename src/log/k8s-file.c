@@ -438,6 +438,9 @@ void k8s_file_limit(K8sFile *file, K8sLimits limits)
     }
     file->limits = limits;
     file->to.keeps = limits.waits;
+    /* Whoever has waited for the old rate asks again. */
+    if (state->page->log.rate_until != 0)
+        state_commit(&state->page->log.rate_until, 0);
 }
 
 void k8s_file_hurry(K8sFile *file)

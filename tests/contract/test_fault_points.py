@@ -293,11 +293,13 @@ def told_loss(play):
 def slow_log(play):
     """A container that waits for its rate, and ends before all that it has written is logged."""
     container = play.container(command="seq 1 500; read word < go; seq 501 4000; exit 7")
-    container.options["--log-rate-limit"] = "100000:1000"
+    container.options["--log-rate-limit"] = "1:1000"
     go = container.fifo("go")
     witness = Witness(container)
     play.create(container)
     container.start()
+    wait_until(lambda: page(container.monitor.pid)["waits"] == 1, "the container to wait")
+    container.control("set log-rate-limit 100000:1000\n")
     container.wait_log(b" 500\n")
     os.write(go, b"\n")
     witness.check(7)
