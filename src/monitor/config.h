@@ -75,22 +75,13 @@ typedef struct Config {
     int attach_linger;           /* seconds a client may take nothing after the end */
     bool crash_core;             /* a crash that is survived also leaves a core dump */
 
+    /* For behind the page, where the next image finds it: the settings that have been given, and
+     * where they came from; see settings/take.h. */
+    const char *settings;
+    size_t settings_length;
+
     Messages messages; /* where the monitor's own messages go */
 } Config;
-
-#define CONFIG_NULL  \
-    {                \
-        .log_fd = -1 \
-    }
-
-/* Whether the container runs before its runtime has ended, so that all output may be its own. */
-static inline bool config_runs_at_once(const Config *config)
-{
-    return config->kind == KIND_EXEC || config->kind == KIND_RESTORE;
-}
-
-/* Frees the strings. */
-void config_deinit(Config *config);
 
 enum {
     LOG_LINE_MAX_LEAST = 256,
@@ -103,3 +94,21 @@ enum {
     ATTACH_STALL_TIMEOUT_DEFAULT = 30,
     ATTACH_LINGER_DEFAULT = 10,
 };
+
+/* Nothing but the defaults of what a node's settings may change. */
+#define CONFIG_NULL                                                                         \
+    {                                                                                       \
+        .log_fd = -1, .log_line_max = LOG_LINE_MAX_DEFAULT,                                 \
+        .log_partial_flush = LOG_PARTIAL_FLUSH_DEFAULT, .late_output = LATE_OUTPUT_DEFAULT, \
+        .attach_spool_max = -1, .attach_stall_timeout = ATTACH_STALL_TIMEOUT_DEFAULT,       \
+        .attach_linger = ATTACH_LINGER_DEFAULT,                                             \
+    }
+
+/* Whether the container runs before its runtime has ended, so that all output may be its own. */
+static inline bool config_runs_at_once(const Config *config)
+{
+    return config->kind == KIND_EXEC || config->kind == KIND_RESTORE;
+}
+
+/* Frees the strings. */
+void config_deinit(Config *config);
