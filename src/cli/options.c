@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <locale.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -377,5 +378,6 @@ int options_parse(int argc, char **argv, const Resumed *resumed, Config *config)
     status = run ? run_options_parse(argc, argv, resumed, config)
                  : engine_options_parse(argv, resumed, config);
     setlocale(LC_CTYPE, "C"); /* the monitor needs none, and none of its tables in memory */
+    malloc_trim(0);           /* nor what parsing has taken, which would be its own after a fork */
     return status;
 }

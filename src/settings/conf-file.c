@@ -83,39 +83,49 @@ static void say_unopened(const char *path, bool is_users, int number, Error *err
     }
 }
 
-char *conf_read(const char *path, bool is_users, size_t *length, Error *error)
+char *conf_read_fd(int fd, size_t *length, Error *error)
 {
-    /* Without waiting for whoever writes into a fifo. */
-    CLEANUP_FD int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     g_autofree char *text = NULL;
     struct stat st;
     ssize_t n;
 
-    *error = (Error)ERROR_NULL;
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        say_unopened(path, is_users, errno, error);
+    if (fstat(fd, &st) < 0) {
+        error_set(error, errno, "it cannot be looked at");
         return NULL;
     }
     if (!S_ISREG(st.st_mode)) {
         error_set(error, 0, "it is not a regular file; remove it, or put a text file there");
         return NULL;
     }
-    if (!conf_is_safe(&st, is_users, error))
+    if (st.st_size > CONF_FILE_MAX) {
+        error_set(error, 0, "it has %lld bytes, and may have %d; make it shorter",
+                  (long long)st.st_size, CONF_FILE_MAX);
         return NULL;
-    if (st.st_size <= CONF_FILE_MAX) {
-        text = g_malloc((size_t)st.st_size + 1);
-        n = fd_read_all(fd, text, (size_t)st.st_size);
-        if (n < 0) {
-            error_set(error, (int)-n, "it cannot be read");
-            return NULL;
-        }
-        text[n] = '\0';
-        *length = (size_t)n;
-        return g_steal_pointer(&text);
     }
-    error_set(error, 0, "it has %lld bytes, and may have %d; make it shorter",
-              (long long)st.st_size, CONF_FILE_MAX);
-    return NULL;
+    text = g_malloc((size_t)st.st_size + 1);
+    n = fd_read_all(fd, text, (size_t)st.st_size);
+    if (n < 0) {
+        error_set(error, (int)-n, "it cannot be read");
+        return NULL;
+    }
+    text[n] = '\0';
+    *length = (size_t)n;
+    return g_steal_pointer(&text);
+}
+
+char *conf_read(const char *path, bool is_users, size_t *length, Error *error)
+{
+    CLEANUP_FD int fd = open(path, CONF_OPEN_FLAGS | O_CLOEXEC);
+    struct stat st;
+
+    *error = (Error)ERROR_NULL;
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        say_unopened(path, is_users, errno, error);
+        return NULL;
+    }
+    if (S_ISREG(st.st_mode) && !conf_is_safe(&st, is_users, error))
+        return NULL;
+    return conf_read_fd(fd, length, error);
 }
 
 static GKeyFile *load(const char *text, size_t length)

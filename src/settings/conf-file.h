@@ -19,6 +19,9 @@
 #define CONF_PATTERN "*.conf"
 #define CONF_SECTION "conward"
 
+/* Without waiting for whoever writes into a fifo. */
+#define CONF_OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY)
+
 enum {
     CONF_FILE_MAX = 64 << 10, /* bytes */
     CONF_FILES_MAX = 100,     /* of the directory */
@@ -43,6 +46,9 @@ bool conf_is_safe(const struct stat *st, bool is_users, Error *error);
  * file, unless there is none.
  */
 char *conf_read(const char *path, bool is_users, size_t *length, Error *error);
+
+/* The same for a descriptor that has been opened with CONF_OPEN_FLAGS, whoever may write it. */
+char *conf_read_fd(int fd, size_t *length, Error *error);
 
 /*
  * Understands a text. Returns what the caller frees, or NULL with *error filled as above, and *line
