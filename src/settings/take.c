@@ -2,11 +2,9 @@
 
 #include "settings/conf-file.h"
 #include "state/page-file.h"
-#include "util/fd.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,35 +132,47 @@ static int compare_names(gconstpointer a, gconstpointer b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The files of the directory, in the order of their names. */
-static void take_directory(Taking *taking, const char *path)
+/* What cannot be opened; it need not be there. */
+static void complain_of_directory(Taking *taking, const char *path, int number)
 {
-    static const char IGNORED[] = ". It is ignored";
-    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
-    DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
-    struct dirent *entry;
+    g_autofree char *what = g_strdup_printf("%s cannot be used:", path);
+    g_autofree char *why =
+        g_strdup_printf("%s; make it a directory that can be read, or remove it", strerror(number));
 
-    if (directory == NULL) {
-        g_autofree char *why = g_strdup_printf("%s; make it a directory that can be read, or "
-                                               "remove it",
-                                               strerror(errno));
-        g_autofree char *what = g_strdup_printf("%s cannot be used:", path);
+    if (number != ENOENT)
+        problem(taking, what, why, ". It is ignored");
+}
 
-        if (errno != ENOENT && errno != ENOTDIR)
-            problem(taking, what, why, IGNORED);
-        fd_close(&fd);
-        return;
-    }
+/* The names of its files, in their order. */
+static GPtrArray *list(DIR *directory, bool *complete)
+{
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+    struct dirent *entry = NULL;
+
     for (int i = 0; i < ENTRIES_MOST && (entry = readdir(directory)) != NULL; i++) {
         if (fnmatch(CONF_PATTERN, entry->d_name, FNM_PERIOD) == 0)
             g_ptr_array_add(names, g_strdup(entry->d_name));
     }
-    closedir(directory);
+    *complete = entry == NULL && names->len <= CONF_FILES_MAX;
     g_ptr_array_sort(names, compare_names);
-    if (names->len > CONF_FILES_MAX)
+    return names;
+}
+
+static void take_directory(Taking *taking, const char *path)
+{
+    g_autoptr(GPtrArray) names = NULL;
+    DIR *directory = opendir(path); /* which waits for nobody */
+    bool complete;
+
+    if (directory == NULL) {
+        complain_of_directory(taking, path, errno);
+        return;
+    }
+    names = list(directory, &complete);
+    closedir(directory);
+    if (!complete)
         problem(taking, path, "has too many files; put the settings into fewer",
-                ". The last ones are ignored");
+                ". What is beyond is ignored");
     for (guint i = 0; i < names->len && i < CONF_FILES_MAX; i++) {
         g_autofree char *file = g_strconcat(path, "/", names->pdata[i], NULL);
 

@@ -372,6 +372,22 @@ def test_what_is_said_is_bounded(new_container, node):
     assert "conwardctl doctor" in said.splitlines()[-1]
 
 
+def test_a_file_where_the_directory_belongs(new_container, node):
+    container = new_container(command="true")
+    node.directory.rmdir()
+    os.mkfifo(node.directory)
+    said = run(container, node)
+    assert said.startswith("[conmon:w]: /etc/conward/conward.conf.d cannot be used: Not a directory")
+
+
+def test_a_full_directory(new_container, node):
+    container = new_container(command="true")
+    for number in range(1100):
+        (node.directory / f"{number}.old").touch()
+    said = run(container, node)
+    assert said.count("\n") == 1 and "too many files" in said
+
+
 def test_too_many_files(new_container, node):
     container = new_container(command="true")
     for number in range(150):
