@@ -44,7 +44,9 @@ static bool refuse(Error *error, const char *text, const char *format, ...)
     va_start(args, format);
     what_to_use = g_strdup_vprintf(format, args);
     va_end(args);
-    error_set(error, 0, "'%s' is out of range: use %s", text, what_to_use);
+    /* Not so much of it that nobody reads what to use. */
+    error_set(error, 0, "'%.64s%s' is out of range: use %s", text, strlen(text) > 64 ? "..." : "",
+              what_to_use);
     return false;
 }
 

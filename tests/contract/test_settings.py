@@ -131,6 +131,15 @@ def test_a_wrong_value_counts_as_none(new_container, node):
     assert container.wait() == 0
 
 
+@pytest.mark.parametrize("length", [100, 1000, 60000])
+def test_a_long_value_does_not_hide_what_to_use(new_container, node, length):
+    container = new_container(command="true")
+    node.conf.write_text(conf(log_line_max="x" * length))
+    said = run(container, node)
+    assert "use a number of bytes from 256" in said or "is too long; make it shorter" in said
+    assert len(said) < 500
+
+
 def test_only_the_command_line_must_be_right(new_container, node):
     container = new_container(command="true")
     container.options["--log-line-max"] = "0"

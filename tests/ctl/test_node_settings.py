@@ -36,7 +36,8 @@ def podman(image):
     """A node whose Podman has conward as its monitor, and sets no limit."""
     conmon = "usr/local/libexec/conward/conmon"
     image.put(conmon)
-    image.put("etc/containers/containers.conf", f'[engine]\nconmon_path = ["/{conmon}"]\n')
+    image.put("etc/containers/containers.conf",
+              f'[containers]\nlog_driver = "k8s-file"\n[engine]\nconmon_path = ["/{conmon}"]\n')
     return image
 
 
