@@ -16,9 +16,6 @@ void engine_options_clear(EngineOptions *options)
     g_strfreev(options->log_labels);
     g_free(options->socket_dir);
     g_free(options->sdnotify_socket);
-    g_free(options->attach_spool_max);
-    g_free(options->attach_stall_timeout);
-    g_free(options->attach_linger);
     g_free(options->ignored);
 }
 
@@ -87,17 +84,6 @@ void engine_options_add(GOptionContext *context, EngineOptions *options)
         {"replace-listen-pid", 0, 0, G_OPTION_ARG_NONE, &options->replace_listen_pid,
          "Set LISTEN_PID, if there is one, to the runtime's pid", NULL},
         {"sync", 0, 0, G_OPTION_ARG_NONE, &options->sync, "Stay in the foreground", NULL},
-        {"attach-spool-max", 0, 0, G_OPTION_ARG_FILENAME, &options->attach_spool_max,
-         "Keep so much for attach clients that read too slowly, 0 to 68719476736 (default 64 MiB, "
-         "4 MiB on tmpfs)",
-         "BYTES"},
-        {"attach-stall-timeout", 0, 0, G_OPTION_ARG_FILENAME, &options->attach_stall_timeout,
-         "When no more can be kept, drop attach clients that read nothing for so long, 1 to 86400 "
-         "(default 30)",
-         "SECONDS"},
-        {"attach-linger", 0, 0, G_OPTION_ARG_FILENAME, &options->attach_linger,
-         "After the end, drop attach clients that read nothing for so long, 0 to 3600 (default 10)",
-         "SECONDS"},
         {"seccomp-notify-socket", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME, &options->ignored,
          "Ignored, as conmon no longer has it", "PATH"},
         {"seccomp-notify-plugins", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME,
@@ -109,4 +95,5 @@ void engine_options_add(GOptionContext *context, EngineOptions *options)
 
     shared_options_add(context, &options->shared);
     g_option_context_add_main_entries(context, entries, NULL);
+    tunable_options_add(context, &options->shared, true);
 }

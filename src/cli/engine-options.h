@@ -35,9 +35,6 @@ typedef struct EngineOptions {
     char *sdnotify_socket;
     gboolean replace_listen_pid;
     gboolean sync;
-    char *attach_spool_max; /* text, as the numbers of SharedOptions; so below */
-    char *attach_stall_timeout;
-    char *attach_linger;
     gboolean help;
     char *ignored;
 } EngineOptions;

@@ -6,16 +6,16 @@
 int main(int argc, char **argv)
 {
     Config config = CONFIG_NULL;
-    char id[PAGE_ID_MAX];
-    int page_fd;
-    bool resumed;
+    Resumed resumed;
+    bool is_resumed;
     int status;
 
     fd_fill_stdio();
-    resumed = image_is_resumed(&page_fd, id);
-    status = options_parse(argc, argv, resumed ? id : NULL, &config);
+    is_resumed = image_is_resumed(&resumed);
+    status = options_parse(argc, argv, is_resumed ? &resumed : NULL, &config);
     if (status < 0)
-        status = resumed ? monitor_resume(&config, argv, page_fd) : monitor_main(&config, argv);
+        status = is_resumed ? monitor_resume(&config, argv, resumed.page_fd)
+                            : monitor_main(&config, argv);
     config_deinit(&config);
     return status;
 }

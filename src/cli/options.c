@@ -7,8 +7,8 @@
 
 #include <errno.h>
 #include <glib.h>
-#include <inttypes.h>
 #include <locale.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,13 +19,6 @@ enum {
     DONE = 0,
     REFUSED = 1,
 };
-
-enum {
-    ATTACH_STALL_TIMEOUT_MOST = 86400,
-    ATTACH_LINGER_MOST = 3600, /* engines wait for the monitor's end */
-};
-
-#define ATTACH_SPOOL_MAX_MOST (INT64_C(64) << 30)
 
 /*
  * GLib's parser is the grammar that engines write for: a value may begin with '-' (--runtime-arg
@@ -228,58 +221,9 @@ static bool check_log(const EngineOptions *options, const Messages *messages, Lo
     return true;
 }
 
-static bool check_spool(const char *text, const Messages *messages, int64_t *max)
+static bool take_settings(EngineOptions *options, const Resumed *resumed, Config *config)
 {
-    uint64_t bytes;
-
-    *max = -1;
-    if (text == NULL)
-        return true;
-    if (number_parse(text, 0, ATTACH_SPOOL_MAX_MOST, &bytes)) {
-        *max = (int64_t)bytes;
-        return true;
-    }
-    if (strcmp(text, "-1") == 0 || strcmp(text, "unlimited") == 0)
-        message(
-            messages, LEVEL_ERROR,
-            "--attach-spool-max %s is refused: without a limit, a client that does not read "
-            "would fill the disk until the node cannot work; use a number of bytes from 0 (keep "
-            "nothing) to %" PRId64,
-            text, ATTACH_SPOOL_MAX_MOST);
-    else
-        message(messages, LEVEL_ERROR,
-                "--attach-spool-max '%s' is out of range: use a number of bytes from 0 (keep "
-                "nothing) to %" PRId64,
-                text, ATTACH_SPOOL_MAX_MOST);
-    return false;
-}
-
-static bool check_seconds(const char *name, const char *text, int least, int most,
-                          const Messages *messages, int *seconds)
-{
-    uint64_t number;
-
-    if (text == NULL)
-        return true;
-    if (!number_parse(text, (uint64_t)least, (uint64_t)most, &number)) {
-        message(messages, LEVEL_ERROR,
-                "%s '%s' is out of range: use a number of seconds from %d to %d", name, text, least,
-                most);
-        return false;
-    }
-    *seconds = (int)number;
-    return true;
-}
-
-static bool check_attach(const EngineOptions *options, const Messages *messages, Config *config)
-{
-    config->attach_stall_timeout = ATTACH_STALL_TIMEOUT_DEFAULT;
-    config->attach_linger = ATTACH_LINGER_DEFAULT;
-    return check_spool(options->attach_spool_max, messages, &config->attach_spool_max) &&
-           check_seconds("--attach-stall-timeout", options->attach_stall_timeout, 1,
-                         ATTACH_STALL_TIMEOUT_MOST, messages, &config->attach_stall_timeout) &&
-           check_seconds("--attach-linger", options->attach_linger, 0, ATTACH_LINGER_MOST, messages,
-                         &config->attach_linger);
+    return shared_options_take(&options->shared, resumed, options->exec, false, config);
 }
 
 /* What conmon can do and this version cannot. */
@@ -372,21 +316,20 @@ static void set_log(const LogChoice *choice, Config *config)
 }
 
 /* What a command line that has been validated once says, without looking at any file. */
-static bool resume(EngineOptions *options, Messages *messages, Config *config)
+static bool resume(EngineOptions *options, const Resumed *resumed, Messages *messages,
+                   Config *config)
 {
     LogChoice choice;
 
     if (!shared_options_check_level(&options->shared, messages) ||
-        !check_directory(options, messages) ||
-        !shared_options_check_values(&options->shared, messages, config) ||
-        !check_attach(options, messages, config) ||
+        !check_directory(options, messages) || !take_settings(options, resumed, config) ||
         !shared_options_choose_log(&options->shared, messages, &choice))
         return false;
     set_log(&choice, config);
     return true;
 }
 
-static int engine_options_parse(char **argv, bool resumed, Config *config)
+static int engine_options_parse(char **argv, const Resumed *resumed, Config *config)
 {
     g_auto(EngineOptions) options = ENGINE_OPTIONS_NULL;
     CLEANUP_FD int log_fd = -1;
@@ -403,8 +346,8 @@ static int engine_options_parse(char **argv, bool resumed, Config *config)
 
     *config = (Config)CONFIG_NULL;
     set_messages(&options, argv[0], messages);
-    if (resumed) {
-        if (!resume(&options, messages, config))
+    if (resumed != NULL) {
+        if (!resume(&options, resumed, messages, config))
             return REFUSED;
         move(&options, config);
         return GO_ON;
@@ -414,8 +357,7 @@ static int engine_options_parse(char **argv, bool resumed, Config *config)
         !check_cuuid(&options, messages) || !check_runtime(&options, messages) ||
         !check_exec(&options, messages) || !check_directory(&options, messages) ||
         !shared_options_check_delay(&options.shared, messages) ||
-        !shared_options_check_values(&options.shared, messages, config) ||
-        !check_attach(&options, messages, config) ||
+        !take_settings(&options, NULL, config) ||
         !check_log(&options, messages, &choice, &log_fd) ||
         !check_supported(&options, &choice, messages) || !check_bundle(&options, messages))
         return REFUSED;
@@ -427,14 +369,15 @@ static int engine_options_parse(char **argv, bool resumed, Config *config)
     return GO_ON;
 }
 
-int options_parse(int argc, char **argv, const char *resumed_id, Config *config)
+int options_parse(int argc, char **argv, const Resumed *resumed, Config *config)
 {
     bool run = argc > 1 && strcmp(argv[1], "run") == 0;
     int status;
 
     setlocale(LC_CTYPE, ""); /* for --log-tag; other categories would change messages and dates */
-    status = run ? run_options_parse(argc, argv, resumed_id, config)
-                 : engine_options_parse(argv, resumed_id != NULL, config);
+    status = run ? run_options_parse(argc, argv, resumed, config)
+                 : engine_options_parse(argv, resumed, config);
     setlocale(LC_CTYPE, "C"); /* the monitor needs none, and none of its tables in memory */
+    malloc_trim(0);           /* nor what parsing has taken, which would be its own after a fork */
     return status;
 }

@@ -168,7 +168,7 @@ static bool check_log(const RunOptions *options, const Messages *messages, bool 
     return resumed || log_choice_open(&choice, messages, log_fd);
 }
 
-int run_options_parse(int argc, char **argv, const char *resumed_id, Config *config)
+int run_options_parse(int argc, char **argv, const Resumed *resumed, Config *config)
 {
     g_auto(RunOptions) options = RUN_OPTIONS_NULL;
     g_autofree char *log_path = NULL;
@@ -183,15 +183,15 @@ int run_options_parse(int argc, char **argv, const char *resumed_id, Config *con
         return status;
 
     messages->syslog = options.shared.syslog;
-    if (resumed_id != NULL && resumed_id[0] != '\0') {
+    if (resumed != NULL && resumed->id[0] != '\0') {
         g_free(options.shared.cid);
-        options.shared.cid = g_strdup(resumed_id);
+        options.shared.cid = g_strdup(resumed->id);
     }
     if (!shared_options_check_level(&options.shared, messages) || !check_id(&options, messages) ||
         !check_values(&options, messages) ||
         !shared_options_check_delay(&options.shared, messages) ||
-        !shared_options_check_values(&options.shared, messages, config) ||
-        !check_log(&options, messages, resumed_id != NULL, &log_path, &log_fd))
+        !shared_options_take(&options.shared, resumed, false, true, config) ||
+        !check_log(&options, messages, resumed != NULL, &log_path, &log_fd))
         return REFUSED;
 
     config->kind = KIND_RUN;

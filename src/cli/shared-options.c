@@ -2,6 +2,7 @@
 
 #include "log/k8s-file.h"
 #include "log/log-path.h"
+#include "settings/take.h"
 #include "version.h"
 
 #include <stdio.h>
@@ -9,8 +10,7 @@
 #include <unistd.h>
 
 enum {
-    FILE_NAME_MOST = 200,    /* leaves room below NAME_MAX for what a temporary file adds */
-    LATE_OUTPUT_MOST = 4000, /* engines wait five seconds for the exit file */
+    FILE_NAME_MOST = 200, /* leaves room below NAME_MAX for what a temporary file adds */
 };
 
 void shared_options_clear(SharedOptions *shared)
@@ -23,13 +23,8 @@ void shared_options_clear(SharedOptions *shared)
     g_free(shared->exit_command);
     g_strfreev(shared->exit_command_args);
     g_strfreev(shared->log_paths);
-    g_free(shared->log_line_max);
-    g_free(shared->log_partial_flush);
-    g_free(shared->log_on_error);
-    g_free(shared->log_rate_limit);
-    g_free(shared->log_rate_policy);
-    g_free(shared->log_loss_record);
-    g_free(shared->late_output);
+    for (size_t i = 0; i < TUNABLES_MAX; i++)
+        g_free(shared->given[i]);
     g_free(shared->log_level);
     *shared = (SharedOptions)SHARED_OPTIONS_NULL;
 }
@@ -51,21 +46,6 @@ void shared_options_add(GOptionContext *context, SharedOptions *shared)
          "Maximum size of the log file; 0 or less means no limit", "BYTES"},
         {"log-global-size-max", 0, 0, G_OPTION_ARG_INT64, &shared->log_global_size_max,
          "Stop logging after so much in total; 0 or less means no limit", "BYTES"},
-        {"log-line-max", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_line_max,
-         "Longest line in one record, 256 to 1048576; longer ones become several (default 16384)",
-         "BYTES"},
-        {"log-partial-flush", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_partial_flush,
-         "Log an unfinished line after so long; 0 is at once (default 100)", "MILLISECONDS|never"},
-        {"log-on-error", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_on_error,
-         "While the log cannot be written, lose output and count it, or let the container wait "
-         "(default drop)",
-         "drop|wait"},
-        {"log-rate-limit", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_rate_limit,
-         "Log at most so much per second, and at once; 0 is no limit (default)", "BYTES[:BURST]"},
-        {"log-rate-policy", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_rate_policy,
-         "Lose and count what exceeds it, or let the container wait (default wait)", "drop|wait"},
-        {"log-loss-record", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_loss_record,
-         "Say in the log, too, what has been lost (default yes)", "yes|no"},
         {"no-sync-log", 0, 0, G_OPTION_ARG_NONE, &shared->no_sync_log,
          "Do not sync the log to the disk at the end", NULL},
         {"log-level", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_level,
@@ -82,17 +62,30 @@ void shared_options_add(GOptionContext *context, SharedOptions *shared)
          "Argument of the exit command. Can be given several times", "ARG"},
         {"exit-delay", 0, 0, G_OPTION_ARG_INT, &shared->exit_delay,
          "Wait before the exit command runs", "SECONDS"},
-        {"late-output", 0, 0, G_OPTION_ARG_FILENAME, &shared->late_output,
-         "Wait so long after the end for output of processes left behind (default 500)",
-         "MILLISECONDS"},
         {"timeout", 'T', 0, G_OPTION_ARG_INT, &shared->timeout, "Kill it after so long", "SECONDS"},
-        {"crash-core", 0, 0, G_OPTION_ARG_NONE, &shared->crash_core,
-         "Leave a core dump if the monitor crashes, and go on", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &shared->version, "Show the version", NULL},
         G_OPTION_ENTRY_NULL,
     };
 
     g_option_context_add_main_entries(context, entries, NULL);
+    tunable_options_add(context, shared, false);
+}
+
+void tunable_options_add(GOptionContext *context, SharedOptions *shared, bool engine)
+{
+    for (size_t i = 0; TUNABLES[i].name != NULL; i++) {
+        const Tunable *tunable = &TUNABLES[i];
+        bool is_flag = tunable->where & TUNABLE_FLAG;
+        const GOptionEntry entries[] = {
+            {tunable->name, 0, 0, is_flag ? G_OPTION_ARG_NONE : G_OPTION_ARG_FILENAME,
+             is_flag ? (void *)&shared->flags[i] : (void *)&shared->given[i], tunable->help,
+             tunable->argument},
+            G_OPTION_ENTRY_NULL,
+        };
+
+        if (tunable->help != NULL && !(tunable->where & TUNABLE_ENGINE) == !engine)
+            g_option_context_add_main_entries(context, entries, NULL);
+    }
 }
 
 void version_print(void)
@@ -151,94 +144,25 @@ bool shared_options_check_delay(const SharedOptions *shared, const Messages *mes
     return false;
 }
 
-bool number_parse(const char *text, uint64_t least, uint64_t most, uint64_t *number)
+/* What GLib has read for us, whose numbers are conmon's. */
+static void give(SharedOptions *shared, const char *name, char *text)
 {
-    guint64 value;
-
-    if (!g_ascii_isdigit(text[0]) || (text[0] == '0' && text[1] != '\0'))
-        return false;
-    if (!g_ascii_string_to_unsigned(text, 10, least, most, &value, NULL))
-        return false;
-    *number = value;
-    return true;
+    shared->given[tunable_find(name)] = text;
 }
 
-/* Sets one of the settings that can also change later; `text` NULL leaves the default. */
-static bool set(SettingsPage *settings, const char *name, const char *text,
-                const Messages *messages)
+bool shared_options_take(SharedOptions *shared, const Resumed *resumed, bool exec, bool strict,
+                         Config *config)
 {
-    if (text == NULL || settings_set(settings, name, text) == SETTING_OK)
-        return true;
-    message(messages, LEVEL_ERROR, "--%s '%s' is out of range: use %s", name, text,
-            settings_values(name));
-    return false;
-}
+    const TakeOptions options = {shared->given, exec, strict, &config->messages};
 
-static bool check_line_max(const char *text, const Messages *messages)
-{
-    if (text == NULL ||
-        (strcmp(text, "0") != 0 && strcmp(text, "-1") != 0 && strcmp(text, "unlimited") != 0))
-        return true;
-    message(messages, LEVEL_ERROR,
-            "--log-line-max %s is refused: without a limit, a line that never ends would be "
-            "buffered without bound until the node runs out of memory; use %s (longer lines lose "
-            "nothing, they are logged in several records)",
-            text, settings_values("log-line-max"));
-    return false;
-}
-
-static bool check_loss_record(const char *text, const Messages *messages, uint32_t *says)
-{
-    if (text != NULL && strcmp(text, "yes") != 0 && strcmp(text, "no") != 0) {
-        message(messages, LEVEL_ERROR,
-                "--log-loss-record '%s' is out of range: use the word yes or the word no", text);
-        return false;
+    if (shared->log_size_max != NOT_GIVEN)
+        give(shared, "log-size-max", g_strdup_printf("%" G_GINT64_FORMAT, shared->log_size_max));
+    for (size_t i = 0; i < TUNABLES_MAX; i++) {
+        if (shared->flags[i])
+            shared->given[i] = g_strdup("yes");
     }
-    *says = text == NULL || text[0] == 'y';
-    return true;
-}
-
-/* What the page will say is in force. */
-static bool check_settings(const SharedOptions *shared, const Messages *messages,
-                           SettingsPage *settings)
-{
-    *settings = (SettingsPage){
-        .log_size_max = MAX(shared->log_size_max, 0),
-        .log_global_size_max = MAX(shared->log_global_size_max, 0),
-        .log_line_max = LOG_LINE_MAX_DEFAULT,
-        .log_partial_flush = LOG_PARTIAL_FLUSH_DEFAULT,
-        .log_on_error = LOG_DROP,
-        .log_rate_policy = LOG_WAIT,
-    };
-    return check_line_max(shared->log_line_max, messages) &&
-           set(settings, "log-line-max", shared->log_line_max, messages) &&
-           set(settings, "log-partial-flush", shared->log_partial_flush, messages) &&
-           set(settings, "log-on-error", shared->log_on_error, messages) &&
-           set(settings, "log-rate-limit", shared->log_rate_limit, messages) &&
-           set(settings, "log-rate-policy", shared->log_rate_policy, messages) &&
-           check_loss_record(shared->log_loss_record, messages, &settings->log_loss_record);
-}
-
-static bool late_output_check(const char *text, const Messages *messages, int32_t *late_output)
-{
-    uint64_t milliseconds = LATE_OUTPUT_DEFAULT;
-
-    if (text != NULL && !number_parse(text, 0, LATE_OUTPUT_MOST, &milliseconds)) {
-        message(messages, LEVEL_ERROR,
-                "--late-output '%s' is out of range: use a number of milliseconds from 0 to %d "
-                "(engines wait five seconds for the end)",
-                text, LATE_OUTPUT_MOST);
-        return false;
-    }
-    *late_output = (int32_t)milliseconds;
-    return true;
-}
-
-bool shared_options_check_values(const SharedOptions *shared, const Messages *messages,
-                                 Config *config)
-{
-    return check_settings(shared, messages, &config->settings) &&
-           late_output_check(shared->late_output, messages, &config->late_output);
+    return resumed != NULL ? settings_take_again(&options, resumed->page_fd, config)
+                           : settings_take(&options, config);
 }
 
 bool shared_options_choose_log(const SharedOptions *shared, const Messages *messages,
@@ -300,6 +224,6 @@ void shared_options_move(SharedOptions *shared, Config *config)
     config->exit_command_args = (const char **)g_steal_pointer(&shared->exit_command_args);
     config->exit_delay = shared->exit_delay;
     config->timeout = MAX(shared->timeout, 0);
+    config->log.log_global_size_max = MAX(shared->log_global_size_max, 0);
     config->log_sync = !shared->no_sync_log;
-    config->crash_core = shared->crash_core;
 }

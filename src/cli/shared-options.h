@@ -1,6 +1,8 @@
 #pragma once
 
 #include "monitor/config.h"
+#include "settings/tunable.h"
+#include "state/image.h"
 #include "util/message.h"
 
 #include <glib.h>
@@ -26,24 +28,21 @@ typedef struct SharedOptions {
     char **log_paths;
     gint64 log_size_max;
     gint64 log_global_size_max;
-    char *log_line_max;      /* text: GLib's numbers know no limits and take octal ones */
-    char *log_partial_flush; /* text: may be a word */
-    char *log_on_error;
-    char *log_rate_limit;
-    char *log_rate_policy;
-    char *log_loss_record;
-    char *late_output; /* text: likewise without octal numbers */
+    char *given[TUNABLES_MAX]; /* by number in TUNABLES, as text */
+    gboolean flags[TUNABLES_MAX];
     gboolean no_sync_log;
     char *log_level;
     gboolean syslog;
-    gboolean crash_core;
     gboolean version;
 } SharedOptions;
 
-#define SHARED_OPTIONS_NULL                           \
-    {                                                 \
-        .log_size_max = -1, .log_global_size_max = -1 \
+#define SHARED_OPTIONS_NULL                                  \
+    {                                                        \
+        .log_size_max = NOT_GIVEN, .log_global_size_max = -1 \
     }
+
+/* Nobody gives this number of bytes. */
+#define NOT_GIVEN G_MININT64
 
 /* What all --log-path values together ask for. */
 typedef struct LogChoice {
@@ -74,22 +73,21 @@ void messages_init(Messages *messages, bool engine_style, bool syslog, const cha
  */
 const char *file_name_problem(const char *name);
 
-/*
- * Decimal digits and nothing else, within the given limits: no sign, no blanks, and no leading zero
- * that might mean octal. Returns whether *number was set.
- */
-bool number_parse(const char *text, uint64_t least, uint64_t most, uint64_t *number);
-
 /* --log-level, into messages->level. */
 bool shared_options_check_level(const SharedOptions *shared, Messages *messages);
 
 /* --exit-delay. */
 bool shared_options_check_delay(const SharedOptions *shared, const Messages *messages);
 
-/* --log-line-max, --log-partial-flush, --log-on-error, --log-rate-limit, --log-rate-policy,
- * --log-loss-record and --late-output, into *config. */
-bool shared_options_check_values(const SharedOptions *shared, const Messages *messages,
-                                 Config *config);
+/*
+ * Adds the options of the table of settings to a command line's own: those that only engines'
+ * command lines have, or the others.
+ */
+void tunable_options_add(GOptionContext *context, SharedOptions *shared, bool engine);
+
+/* What that table has, from wherever it comes, into *config. `exec` and `strict` as TakeOptions. */
+bool shared_options_take(SharedOptions *shared, const Resumed *resumed, bool exec, bool strict,
+                         Config *config);
 
 /* Reads all --log-path values; the last file wins, as with conmon. */
 bool shared_options_choose_log(const SharedOptions *shared, const Messages *messages,

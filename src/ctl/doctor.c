@@ -1,6 +1,7 @@
 #include "ctl/doctor.h"
 
 #include "ctl/command.h"
+#include "ctl/doctor-conward.h"
 #include "ctl/doctor-print.h"
 #include "ctl/text.h"
 #include "doctor/examination.h"
@@ -24,6 +25,7 @@ static const struct {
     {"containerd", examine_containerd}, {"CRI-O", examine_crio},
     {"Podman", examine_podman},         {"Docker", examine_docker},
     {"journald", examine_journald},     {"the kubelet", examine_kubelet},
+    {"conward", examine_conward}, /* last: it depends on what engines set */
 };
 
 /* What has become of the findings. */
@@ -116,7 +118,9 @@ static int examine(const Root *root, const char *user_config, bool json, bool fi
     g_autoptr(GString) here = g_string_new(NULL);
     g_autoptr(GString) missing = g_string_new(NULL);
     g_autoptr(GHashTable) mended = g_hash_table_new(NULL, NULL);
-    Examination examination = {root, findings, user_config};
+    g_autoptr(GPtrArray) unlimited = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) limited = g_ptr_array_new_with_free_func(g_free);
+    Examination examination = {root, findings, user_config, unlimited, limited};
     Outcome outcome = {mended, false};
 
     examine_all(&examination, here, missing);

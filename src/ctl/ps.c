@@ -6,6 +6,7 @@
 #include "ctl/monitors.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
+#include "settings/take.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -87,6 +88,28 @@ static void add_identity(GString *line, const Snapshot *monitor)
     json_text(line, "log_driver", page->has_log ? "k8s-file" : "none");
 }
 
+static const char *text_of(const void *snapshot, const char *name)
+{
+    return snapshot_text(snapshot, name);
+}
+
+/* The settings that a node can have, as they were given to this monitor, and where. */
+static void add_settings(GString *line, const Snapshot *monitor)
+{
+    json_object(line, "settings");
+    for (const Tunable *tunable = TUNABLES; tunable->name != NULL; tunable++) {
+        SettingOrigin origin = setting_origin(tunable, text_of, monitor);
+        g_autofree char *name = g_strdelimit(g_strdup(tunable->name), "-", '_');
+
+        json_object(line, name);
+        if (origin.value != NULL)
+            json_text(line, "value", origin.value);
+        json_text(line, "from", origin.where);
+        json_end_object(line);
+    }
+    json_end_object(line);
+}
+
 static void print_json(const Snapshot *monitor)
 {
     g_autoptr(GString) line = g_string_new(NULL);
@@ -94,6 +117,7 @@ static void print_json(const Snapshot *monitor)
     json_begin(line);
     add_identity(line, monitor);
     fields_json(line, monitor);
+    add_settings(line, monitor);
     json_end(line);
 }
 
@@ -200,6 +224,17 @@ static void print_figures(const Snapshot *monitor, const Field *fields, StreamId
     }
 }
 
+static void print_settings(const Snapshot *monitor)
+{
+    puts("\nsettings, as they were given");
+    for (const Tunable *tunable = TUNABLES; tunable->name != NULL; tunable++) {
+        SettingOrigin origin = setting_origin(tunable, text_of, monitor);
+        g_autofree char *text = g_strdup_printf("%s (%s)", origin.value, origin.where);
+
+        print_text(tunable->name, origin.value != NULL ? text : origin.where);
+    }
+}
+
 static void print_stats(const Snapshot *monitor)
 {
     static const char *const TEXTS[] = {"name", "engine", "runtime", "command", "log", "bundle"};
@@ -224,6 +259,7 @@ static void print_stats(const Snapshot *monitor)
         printf("\n%s\n", STREAM_NAMES[stream]);
         print_figures(monitor, STREAM_FIELDS, stream);
     }
+    print_settings(monitor);
 }
 
 int stats_run(int argc, char **argv)

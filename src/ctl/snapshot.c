@@ -63,11 +63,8 @@ static bool read_page(int fd, Page *page)
 static void read_texts(int fd, Snapshot *snapshot)
 {
     char *texts = g_malloc(PAGE_TEXTS_MAX);
-    ssize_t length = pread(fd, texts, PAGE_TEXTS_MAX, PAGE_SIZE_BYTES);
 
-    while (length > 0 && texts[length - 1] != '\0')
-        length--;
-    snapshot->texts_length = length > 0 ? (size_t)length : 0;
+    snapshot->texts_length = page_file_texts(fd, texts);
     snapshot->texts = g_realloc(texts, MAX(snapshot->texts_length, 1));
 }
 

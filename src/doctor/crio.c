@@ -10,7 +10,7 @@
 
 /* docs/crio.conf.5.md of CRI-O: log_size_max is deprecated and -1, no limit, by default: the
  * kubelet rotates logs. Without a kubelet nobody does. */
-static void examine_size(Examination *examination, const Settings *settings)
+static void examine_size(Examination *examination, const Settings *settings, bool is_conward)
 {
     const Setting *limit = settings_find_integer(settings, "crio.runtime.log_size_max");
     Finding *finding;
@@ -18,6 +18,10 @@ static void examine_size(Examination *examination, const Settings *settings)
     if (root_has_program(examination->root, "kubelet") ||
         root_has(examination->root, "/var/lib/kubelet/config.yaml"))
         return;
+    if (is_conward && settings->unread == 0) {
+        remember_limit(examination, NAME, limit);
+        return;
+    }
     if ((limit != NULL && limit->number > 0) || (limit == NULL && settings->unread > 0))
         return;
     finding = finding_add(examination->findings, SEVERITY_WARNING, NAME,
@@ -52,18 +56,25 @@ static void examine_monitor(Examination *examination, const Setting *monitor)
     finding->restart = "systemctl restart crio";
 }
 
-/* crio.runtime.conmon, and the monitor_path of each runtime; of each only the last. */
-static void examine_monitors(Examination *examination, const Settings *settings)
+/* crio.runtime.conmon, and the monitor_path of each runtime; of each only the last. Returns whether
+ * there are some, and all are conward. */
+static bool examine_monitors(Examination *examination, const Settings *settings)
 {
+    unsigned monitors = 0, conwards = 0;
+
     for (guint i = 0; i < settings->all->len; i++) {
         const Setting *setting = settings->all->pdata[i];
 
         if ((strcmp(setting->path, "crio.runtime.conmon") == 0 ||
              (g_str_has_prefix(setting->path, RUNTIMES) &&
               g_str_has_suffix(setting->path, ".monitor_path"))) &&
-            setting == settings_find(settings, setting->path))
+            setting == settings_find(settings, setting->path)) {
             examine_monitor(examination, setting);
+            monitors++;
+            conwards += path_is_conward(setting->text);
+        }
     }
+    return monitors > 0 && conwards == monitors;
 }
 
 bool examine_crio(Examination *examination)
@@ -75,9 +86,7 @@ bool examine_crio(Examination *examination)
     examine_file(examination, NAME, "/etc/crio/crio.conf", toml_read, settings);
     examine_directory(examination, NAME, "/etc/crio/crio.conf.d", "*", toml_read, settings);
     here = settings->read + settings->unread > 0 || root_has_program(examination->root, "crio");
-    if (here) {
-        examine_size(examination, settings);
-        examine_monitors(examination, settings);
-    }
+    if (here)
+        examine_size(examination, settings, examine_monitors(examination, settings));
     return here;
 }

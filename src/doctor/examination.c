@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#define LOG_SIZE_MAX "104857600" /* 100 MiB */
-
 static void unread(Examination *examination, const char *program, const char *shown, unsigned line,
                    const char *reason)
 {
@@ -96,4 +94,14 @@ void fix_log_size_max(Examination *examination, Finding *finding, const Setting 
         finding->mend = g_strdup_printf("Put into %s:\n%s", drop_in, content);
         fix_create(finding, drop_in, content);
     }
+}
+
+void remember_limit(Examination *examination, const char *program, const Setting *setting)
+{
+    if (setting == NULL || setting->number <= 0)
+        g_ptr_array_add(examination->unlimited, g_strdup(program));
+    else
+        g_ptr_array_add(examination->limited,
+                        g_strdup_printf("%s = %s of %s, in %s", setting->path, setting->text,
+                                        program, setting->file));
 }

@@ -9,7 +9,14 @@ typedef struct Examination {
     GPtrArray *findings;
     const char
         *user_config; /* the user's configuration directory if Podman runs rootless, or NULL */
+
+    /* Of engines whose monitor is conward: those that set no limit to the size of a log, and the
+     * settings of those that do. Strings. */
+    GPtrArray *unlimited;
+    GPtrArray *limited;
 } Examination;
+
+#define LOG_SIZE_MAX "104857600" /* 100 MiB: what mends a log without a limit */
 
 /*
  * Reads one file into the settings. A file that is not there is nothing; one that cannot be read,
@@ -37,6 +44,12 @@ void fix_create(Finding *finding, const char *path, const char *content);
  */
 void fix_log_size_max(Examination *examination, Finding *finding, const Setting *setting,
                       const char *table, const char *drop_in);
+
+/*
+ * Remembers whether an engine whose monitor is conward sets a limit: `setting`, an integer or NULL.
+ * conward.conf can do so in its place.
+ */
+void remember_limit(Examination *examination, const char *program, const Setting *setting);
 
 /*
  * The programs. Each says whether it is here: its configuration or the program itself.

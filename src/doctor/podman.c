@@ -27,7 +27,7 @@ static void read_all(Examination *examination, Settings *settings)
 
 /* containers.conf(5): log_size_max is -1, no limit, by default; log_driver is journald or k8s-file,
  * as Podman was built. */
-static void examine_size(Examination *examination, const Settings *settings)
+static void examine_size(Examination *examination, const Settings *settings, bool is_conward)
 {
     const Setting *limit = settings_find_integer(settings, "containers.log_size_max");
     const Setting *driver = settings_find(settings, "containers.log_driver");
@@ -38,7 +38,11 @@ static void examine_size(Examination *examination, const Settings *settings)
     Finding *finding;
 
     /* Other drivers do not heed it. */
-    if (!unlimited || (driver != NULL && !to_file))
+    if (driver != NULL && !to_file)
+        return;
+    if (is_conward && settings->unread == 0)
+        remember_limit(examination, NAME, limit);
+    if (!unlimited || is_conward)
         return;
     finding = finding_add(examination->findings, SEVERITY_WARNING, NAME,
                           g_strdup("Podman's log files grow without limit"));
@@ -80,10 +84,12 @@ static GPtrArray *monitor_paths(const Settings *settings)
     return paths;
 }
 
-static void examine_monitor(Examination *examination, const Settings *settings)
+/* Returns whether it is conward. */
+static bool examine_monitor(Examination *examination, const Settings *settings)
 {
     g_autoptr(GPtrArray) paths = monitor_paths(settings);
     const Setting *missing = NULL; /* conward, first of those that are not there */
+    bool is_conward = false;
     Finding *finding;
 
     for (guint i = 0; i < paths->len; i++) {
@@ -94,6 +100,7 @@ static void examine_monitor(Examination *examination, const Settings *settings)
                                   g_strdup_printf("Podman's monitor is %s%s", path->text,
                                                   path_is_conward(path->text) ? ", conward" : ""));
             finding_at(finding, path);
+            is_conward = path_is_conward(path->text);
             break;
         }
         if (missing == NULL && path_is_conward(path->text))
@@ -102,12 +109,13 @@ static void examine_monitor(Examination *examination, const Settings *settings)
             missing = paths->pdata[0];
     }
     if (missing == NULL)
-        return;
+        return is_conward;
     finding = finding_add(examination->findings, SEVERITY_WARNING, NAME,
                           g_strdup_printf("Podman's monitor %s does not exist", missing->text));
     finding_at(finding, missing);
     finding->why = "Podman silently takes the next that exists, or fails if there is none.";
     finding->mend = g_strdup("Install the monitor there, or put the right path into this line.");
+    return is_conward;
 }
 
 bool examine_podman(Examination *examination)
@@ -117,7 +125,6 @@ bool examine_podman(Examination *examination)
 
     read_all(examination, settings);
     here = settings->read + settings->unread > 0 || root_has_program(examination->root, "podman");
-    examine_size(examination, settings);
-    examine_monitor(examination, settings);
+    examine_size(examination, settings, examine_monitor(examination, settings));
     return here;
 }

@@ -66,19 +66,39 @@ typedef struct Config {
 
     const char *log_path;     /* NULL: nothing is logged */
     int log_fd;               /* opened by validation, the monitor's then; -1 without log_path */
-    SettingsPage settings;    /* of the log, as they are to begin with */
+    SettingsPage log;         /* its settings, as they are to begin with */
     bool log_sync;            /* fsync the log before the monitor leaves */
     int64_t attach_spool_max; /* bytes, 0 = no spool, -1 = not given: our choice */
     int attach_stall_timeout; /* seconds a client may make the container wait */
     int attach_linger;        /* seconds a client may take nothing after the end */
     bool crash_core;          /* a crash that is survived also leaves a core dump */
 
+    /* For behind the page, where the next image finds it: the settings that have been given, and
+     * where they came from; see settings/take.h. */
+    const char *settings;
+    size_t settings_length;
+
     Messages messages; /* where the monitor's own messages go */
 } Config;
 
-#define CONFIG_NULL  \
-    {                \
-        .log_fd = -1 \
+enum {
+    LATE_OUTPUT_DEFAULT = 500,
+    ATTACH_STALL_TIMEOUT_DEFAULT = 30,
+    ATTACH_LINGER_DEFAULT = 10,
+};
+
+/* Nothing but the defaults of what a node's settings may change. */
+#define CONFIG_NULL                                                 \
+    {                                                               \
+        .log_fd = -1,                                               \
+        .log = {.log_line_max = LOG_LINE_MAX_DEFAULT,               \
+                .log_partial_flush = LOG_PARTIAL_FLUSH_DEFAULT,     \
+                .log_on_error = LOG_DROP,                           \
+                .log_rate_policy = LOG_WAIT,                        \
+                .log_loss_record = 1},                              \
+        .late_output = LATE_OUTPUT_DEFAULT, .attach_spool_max = -1, \
+        .attach_stall_timeout = ATTACH_STALL_TIMEOUT_DEFAULT,       \
+        .attach_linger = ATTACH_LINGER_DEFAULT,                     \
     }
 
 /* Whether the container runs before its runtime has ended, so that all output may be its own. */
@@ -89,9 +109,3 @@ static inline bool config_runs_at_once(const Config *config)
 
 /* Frees the strings. */
 void config_deinit(Config *config);
-
-enum {
-    LATE_OUTPUT_DEFAULT = 500,
-    ATTACH_STALL_TIMEOUT_DEFAULT = 30,
-    ATTACH_LINGER_DEFAULT = 10,
-};

@@ -84,6 +84,8 @@ void monitor_describe(const Monitor *monitor, const char *engine)
     page->kind = config->kind;
     page->has_log = config->log_path != NULL;
 
+    if (config->settings != NULL) /* first, where there is room for sure */
+        add_part(&texts, config->settings, config->settings_length);
     add(&texts, "name", config->name);
     add(&texts, "cuuid", config->cuuid);
     add(&texts, "engine", engine);

@@ -151,7 +151,7 @@ static int make_state(Monitor *monitor, const Inherited *inherited, Error *error
     prctl(PR_GET_NAME, page->comm);
     build_id(page->build_id, sizeof(page->build_id));
     snprintf(page->id, sizeof(page->id), "%s", monitor->config->cid);
-    page->settings = monitor->config->settings;
+    page->settings = monitor->config->log;
     monitor_describe(monitor, inherited->engine);
     return 0;
 }

@@ -99,7 +99,7 @@ int image_execute(const Image *image)
     return -error;
 }
 
-bool image_is_resumed(int *page_fd, char id[PAGE_ID_MAX])
+bool image_is_resumed(Resumed *resumed)
 {
     const char *value = getenv(variable);
     int fd = -1;
@@ -114,10 +114,9 @@ bool image_is_resumed(int *page_fd, char id[PAGE_ID_MAX])
     if (pid != getpid() || fd <= STDERR_FILENO || fcntl(fd, F_GETFD) < 0)
         return false;
     fd_set_cloexec(fd, true);
-    *page_fd = fd;
-    id[0] = '\0';
+    *resumed = (Resumed){.page_fd = fd};
     if (pread(fd, &page, sizeof(page), 0) == (ssize_t)sizeof(page) && page.magic == PAGE_MAGIC &&
         page.version == PAGE_VERSION)
-        snprintf(id, PAGE_ID_MAX, "%.*s", PAGE_ID_MAX - 1, page.id);
+        snprintf(resumed->id, PAGE_ID_MAX, "%.*s", PAGE_ID_MAX - 1, page.id);
     return true;
 }

@@ -33,10 +33,16 @@ void image_deinit(Image *image);
  */
 int image_execute(const Image *image);
 
+/* What this image of the program has from the one before it. */
+typedef struct Resumed {
+    int page_fd;
+    char id[PAGE_ID_MAX]; /* of the container, empty if the page is damaged */
+} Resumed;
+
 /*
- * Whether this image has been executed by another one in the same process; then *page_fd is the
- * page's descriptor and `id` the container's id, empty if the page is damaged. Damaged or not, what
- * has been started once must not be started again. The variable is taken out of the environment, so
- * that no child ever sees it; one that names no memory file of ours means nothing.
+ * Whether this image has been executed by another one in the same process; then *resumed is filled.
+ * Damaged or not, what has been started once must not be started again. The variable is taken out
+ * of the environment, so that no child ever sees it; one that names no memory file of ours means
+ * nothing.
  */
-bool image_is_resumed(int *page_fd, char id[PAGE_ID_MAX]);
+bool image_is_resumed(Resumed *resumed);

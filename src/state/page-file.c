@@ -54,6 +54,9 @@ static int create_in(const char *directory)
     }
     /* On a full file system a page without its memory would be a SIGBUS later. */
     r = posix_fallocate(fd, 0, PAGE_SIZE_BYTES);
+    if (r == 0 && fallocate(fd, FALLOC_FL_KEEP_SIZE, PAGE_SIZE_BYTES, PAGE_SETTINGS_MAX) < 0 &&
+        errno != EOPNOTSUPP)
+        r = errno;
     if (r != 0) {
         unlinkat(at, name, 0);
         return -r;
@@ -71,6 +74,15 @@ int page_file_create(void)
         snprintf(directory, sizeof(directory), "%s/conward", runtime) < PATH_MAX)
         fd = create_in(directory);
     return fd;
+}
+
+size_t page_file_texts(int fd, char texts[PAGE_TEXTS_MAX])
+{
+    ssize_t length = pread(fd, texts, PAGE_TEXTS_MAX, PAGE_SIZE_BYTES);
+
+    while (length > 0 && texts[length - 1] != '\0')
+        length--;
+    return length > 0 ? (size_t)length : 0;
 }
 
 /* The kernel's name of what is open. Returns whether there is one that fits. */

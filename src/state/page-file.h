@@ -18,7 +18,10 @@
 #define PAGE_FILE_DIRECTORY "/run/conward"
 #define PAGE_FILE_SUFFIX ".state"
 #define PAGE_FILE_CTL ".ctl" /* beside it: the control fifo of a monitor that has no bundle */
-enum { PAGE_TEXTS_MAX = 16384 };
+enum {
+    PAGE_TEXTS_MAX = 16384,
+    PAGE_SETTINGS_MAX = 4096, /* of these, so much is sure to find room, even on a full disk */
+};
 
 /*
  * Makes the file of this process with all its memory, and locks it (flock(2)) for as long as the
@@ -26,6 +29,9 @@ enum { PAGE_TEXTS_MAX = 16384 };
  * nobody can find does its work all the same.
  */
 int page_file_create(void);
+
+/* Reads what is behind the page, whole texts only. Returns their length. */
+size_t page_file_texts(int fd, char texts[PAGE_TEXTS_MAX]);
 
 /* Fills in the path of what belongs beside the page, and has another suffix. Returns whether the
  * page has a file. */

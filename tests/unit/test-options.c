@@ -66,10 +66,10 @@ START_TEST(test_engine_defaults)
     ck_assert(config.detach);
     ck_assert_ptr_null(config.log_path);
     ck_assert_int_eq(config.log_fd, -1);
-    ck_assert_int_eq(config.settings.log_size_max, 0);
-    ck_assert_int_eq(config.settings.log_global_size_max, 0);
-    ck_assert_uint_eq(config.settings.log_line_max, 16384);
-    ck_assert_int_eq(config.settings.log_partial_flush, 100);
+    ck_assert_int_eq(config.log.log_size_max, 0);
+    ck_assert_int_eq(config.log.log_global_size_max, 0);
+    ck_assert_uint_eq(config.log.log_line_max, 16384);
+    ck_assert_int_eq(config.log.log_partial_flush, 100);
     ck_assert(config.log_sync);
     ck_assert_int_eq(config.attach_spool_max, -1);
     ck_assert_int_eq(config.attach_stall_timeout, 30);
@@ -104,10 +104,10 @@ START_TEST(test_engine_values)
     ck_assert(config.systemd_cgroup && config.no_pivot && config.no_new_keyring);
     ck_assert(!config.log_sync);
     ck_assert(!config.detach);
-    ck_assert_int_eq(config.settings.log_size_max, INT64_MAX);
-    ck_assert_int_eq(config.settings.log_global_size_max, 16777216);
-    ck_assert_uint_eq(config.settings.log_line_max, 256);
-    ck_assert_int_eq(config.settings.log_partial_flush, 0);
+    ck_assert_int_eq(config.log.log_size_max, INT64_MAX);
+    ck_assert_int_eq(config.log.log_global_size_max, 16777216);
+    ck_assert_uint_eq(config.log.log_line_max, 256);
+    ck_assert_int_eq(config.log.log_partial_flush, 0);
     ck_assert_int_eq(config.attach_spool_max, 0);
     ck_assert_int_eq(config.attach_stall_timeout, 86400);
     ck_assert_int_eq(config.attach_linger, 3600);
@@ -150,10 +150,10 @@ START_TEST(test_engine_numbers_below_zero_mean_no_limit)
     Config config = ENGINE("--log-size-max", "-1", "--log-global-size-max=-5", "--timeout=-5",
                            "--log-partial-flush", "never");
 
-    ck_assert_int_eq(config.settings.log_size_max, 0);
-    ck_assert_int_eq(config.settings.log_global_size_max, 0);
+    ck_assert_int_eq(config.log.log_size_max, 0);
+    ck_assert_int_eq(config.log.log_global_size_max, 0);
     ck_assert_int_eq(config.timeout, 0);
-    ck_assert_int_eq(config.settings.log_partial_flush, -1);
+    ck_assert_int_eq(config.log.log_partial_flush, -1);
 }
 END_TEST
 
@@ -280,8 +280,8 @@ START_TEST(test_run_defaults)
     ck_assert_str_eq(config.log_path, log);
     ck_assert_int_ge(config.log_fd, 3);
     ck_assert(!config.quiet && !config.detach && config.log_sync);
-    ck_assert_uint_eq(config.settings.log_line_max, 16384);
-    ck_assert_int_eq(config.settings.log_partial_flush, 100);
+    ck_assert_uint_eq(config.log.log_line_max, 16384);
+    ck_assert_int_eq(config.log.log_partial_flush, 100);
     ck_assert_ptr_null(config.container_pidfile);
     ck_assert_ptr_null(config.monitor_pidfile);
     ck_assert_ptr_null(config.socket_dir);
