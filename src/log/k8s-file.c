@@ -1,5 +1,6 @@
 #include "log/k8s-file.h"
 
+#include "log/rotation.h"
 #include "state/fds.h"
 #include "state/input.h"
 #include "util/clock.h"
@@ -7,8 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/param.h>
 #include <sys/stat.h>
@@ -16,7 +15,6 @@
 
 enum {
     LOG_MODE = 0640,
-    LINKS_MOST = 40, /* as the kernel follows */
 };
 
 _Static_assert(RECORD_HEADER_LENGTH + 1 <= STATE_RECORD_OVERHEAD, "a batch has too little room");
@@ -174,80 +172,6 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
     return r;
 }
 
-/*
- * The file that the log's path means: a symbolic link stays one, and the file it names is replaced,
- * also if somebody has moved that away.
- */
-static int resolve(const char *path, char resolved[PATH_MAX])
-{
-    char target[PATH_MAX];
-
-    if (snprintf(resolved, PATH_MAX, "%s", path) >= PATH_MAX)
-        return -ENAMETOOLONG;
-    for (int i = 0; i < LINKS_MOST; i++) {
-        ssize_t length = readlink(resolved, target, sizeof(target) - 1);
-        char *slash = strrchr(resolved, '/');
-        size_t kept;
-
-        if (length < 0)
-            return 0; /* no link, or nothing there */
-        target[length] = '\0';
-        kept = target[0] == '/' || slash == NULL ? 0 : (size_t)(slash + 1 - resolved);
-        if (kept + (size_t)length >= PATH_MAX)
-            return -ENAMETOOLONG;
-        memcpy(resolved + kept, target, (size_t)length + 1);
-    }
-    return -ELOOP;
-}
-
-/* Whether a file may be renamed to `path`: nothing else than a regular file may be there. */
-static bool is_replaceable(const char *path)
-{
-    struct stat st;
-
-    return lstat(path, &st) < 0 ? errno == ENOENT : S_ISREG(st.st_mode);
-}
-
-/* Makes a new, empty file at the path and goes on there, under the same descriptor number. */
-static int replace(K8sFile *file, Error *error)
-{
-    char path[PATH_MAX];
-    char temporary[PATH_MAX + 32];
-    CLEANUP_FD int fd = -1;
-    int r;
-
-    if (!file->to.regular)
-        return error_set(error, 0, "Cannot replace the log %s: it is not a regular file",
-                         file->path);
-    r = resolve(file->path, path);
-    if (r < 0)
-        return error_set(error, -r, "Cannot replace the log %s", file->path);
-    if (!is_replaceable(path))
-        return error_set(error, 0, "Cannot replace the log %s: %s is not a regular file",
-                         file->path, path);
-    /* Our pid in the name: what lies there is our own, and is neither followed nor written to. */
-    snprintf(temporary, sizeof(temporary), "%s.%d.tmp", path, (int)getpid());
-    unlink(temporary);
-    fd = open(temporary, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, LOG_MODE);
-    if (fd < 0)
-        return error_set(error, errno, "Cannot reopen the log: failed to create %s", temporary);
-    FAULT_POINT();
-    if (rename(temporary, path) < 0) {
-        int number = errno;
-
-        unlink(temporary);
-        return error_set(error, number, "Cannot reopen the log: failed to rename %s to %s",
-                         temporary, path);
-    }
-    FAULT_POINT();
-    /* The same number stays the log's: there is no moment without one. */
-    if (dup3(fd, file->to.fd, O_CLOEXEC) < 0)
-        return error_set(error, errno, "Cannot reopen the log file %s", file->path);
-    FAULT_POINT();
-    fds_refresh(file->to.state, file->to.fd);
-    return 0;
-}
-
 void k8s_file_finish(K8sFile *file)
 {
     batch_finish(&file->to);
@@ -261,7 +185,10 @@ int k8s_file_reopen(K8sFile *file, Error *error)
     batch_finish(&file->to); /* the rest of a torn record belongs to the old file */
     *error = (Error)ERROR_NULL;
     state_commit(&page->reopening, 1);
-    r = replace(file, error);
+    r = file->to.regular
+            ? rotation_replace(file->to.state, file->to.fd, file->path, error)
+            : error_set(error, 0, "Cannot replace the log %s: it is not a regular file",
+                        file->path);
     page->reopens += r == 0;
     state_commit(&page->reopening, 0);
     return r;
