@@ -69,14 +69,21 @@ static bool check_early(const EngineOptions *options)
     const char *cid = options->shared.cid;
     const char *problem;
 
-    if (options->log_max_files < 0) {
+    if (options->shared.log_max_files < 0) {
         fprintf(stderr, "conmon: log-max-files must be non-negative, got %d\n",
-                options->log_max_files);
+                options->shared.log_max_files);
         return false;
     }
-    if (options->log_rotate && options->log_max_files == 0) {
+    if (options->shared.log_rotate && options->shared.log_max_files == 0) {
         fprintf(stderr, "conmon: log-max-files must be at least 1 when log-rotate is enabled, "
                         "got 0\n");
+        return false;
+    }
+    if (options->shared.log_rotate && options->shared.log_max_files > LOG_BACKUPS_MOST) {
+        fprintf(stderr,
+                "conmon: log-max-files must be at most %d when log-rotate is enabled, got %d: "
+                "every rotation renames that many files\n",
+                LOG_BACKUPS_MOST, options->shared.log_max_files);
         return false;
     }
     if (cid == NULL || *cid == '\0') {
@@ -210,7 +217,7 @@ static bool check_log(const EngineOptions *options, const Messages *messages, Lo
     if (options->shared.log_paths == NULL)
         return refuse(messages, "Log driver not provided. Use --log-path");
     if (!shared_options_choose_log(&options->shared, messages, choice) ||
-        !log_choice_open(choice, messages, log_fd))
+        !log_choice_open(choice, &options->shared, messages, log_fd))
         return false;
     if (choice->file != NULL && !choice->journald && options->log_tag != NULL)
         return refuse(messages, "k8s-file doesn't support --log-tag");
@@ -283,27 +290,13 @@ static bool check_attach(const EngineOptions *options, const Messages *messages,
 }
 
 /* What conmon can do and this version cannot. */
-static bool check_supported(const EngineOptions *options, const LogChoice *choice,
-                            const Messages *messages)
+static bool check_supported(const LogChoice *choice, const Messages *messages)
 {
-#define NOT_SUPPORTED " is not supported by this version of conward: "
-    const struct {
-        bool asked;
-        const char *sentence;
-    } limits[] = {
-        {choice->journald, "log driver journald" NOT_SUPPORTED
-                           "use --log-path k8s-file:PATH, or conmon for containers that log there"},
-        {options->log_rotate, "--log-rotate" NOT_SUPPORTED
-                              "leave it out (--log-size-max then keeps the newest records only), "
-                              "or use conmon"},
-    };
-#undef NOT_SUPPORTED
-
-    for (size_t i = 0; i < G_N_ELEMENTS(limits); i++) {
-        if (limits[i].asked)
-            return refuse(messages, limits[i].sentence);
-    }
-    return true;
+    if (!choice->journald)
+        return true;
+    return refuse(messages,
+                  "log driver journald is not supported by this version of conward: use --log-path "
+                  "k8s-file:PATH, or conmon for containers that log there");
 }
 
 /* We make the attach socket and the fifos there; conmon fails at it later, where nobody hears. */
@@ -416,8 +409,8 @@ static int engine_options_parse(char **argv, bool resumed, Config *config)
         !shared_options_check_delay(&options.shared, messages) ||
         !shared_options_check_numbers(&options.shared, messages, config) ||
         !check_attach(&options, messages, config) ||
-        !check_log(&options, messages, &choice, &log_fd) ||
-        !check_supported(&options, &choice, messages) || !check_bundle(&options, messages))
+        !check_log(&options, messages, &choice, &log_fd) || !check_supported(&choice, messages) ||
+        !check_bundle(&options, messages))
         return REFUSED;
 
     set_log(&choice, config);

@@ -138,6 +138,12 @@ static bool check_values(const RunOptions *options, const Messages *messages)
                 options->shared.timeout);
         return false;
     }
+    if (options->shared.log_max_files < 1 || options->shared.log_max_files > LOG_BACKUPS_MOST) {
+        message(messages, LEVEL_ERROR,
+                "--log-max-files %d is out of range: use a number of files from 1 to %d",
+                options->shared.log_max_files, LOG_BACKUPS_MOST);
+        return false;
+    }
     if (options->pidfile != NULL && !options->detach) {
         message(messages, LEVEL_ERROR,
                 "--pidfile is for the monitor of --detach: give both, or --container-pidfile for "
@@ -165,7 +171,7 @@ static bool check_log(const RunOptions *options, const Messages *messages, bool 
     *path = options->shared.log_paths != NULL ? g_strdup(choice.file)
                                               : g_strdup_printf("./%s.log", options->shared.cid);
     choice.file = *path;
-    return resumed || log_choice_open(&choice, messages, log_fd);
+    return resumed || log_choice_open(&choice, &options->shared, messages, log_fd);
 }
 
 int run_options_parse(int argc, char **argv, const char *resumed_id, Config *config)

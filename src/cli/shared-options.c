@@ -23,6 +23,7 @@ void shared_options_clear(SharedOptions *shared)
     g_free(shared->exit_command);
     g_strfreev(shared->exit_command_args);
     g_strfreev(shared->log_paths);
+    g_strfreev(shared->log_allowlist_dirs);
     g_free(shared->log_line_max);
     g_free(shared->log_partial_flush);
     g_free(shared->late_output);
@@ -47,6 +48,12 @@ void shared_options_add(GOptionContext *context, SharedOptions *shared)
          "Maximum size of the log file; 0 or less means no limit", "BYTES"},
         {"log-global-size-max", 0, 0, G_OPTION_ARG_INT64, &shared->log_global_size_max,
          "Stop logging after so much in total; 0 or less means no limit", "BYTES"},
+        {"log-rotate", 0, 0, G_OPTION_ARG_NONE, &shared->log_rotate,
+         "Keep what was logged before --log-size-max was reached, in PATH.1 and so on", NULL},
+        {"log-max-files", 0, 0, G_OPTION_ARG_INT, &shared->log_max_files,
+         "Old log files to keep, 1 to 1000, for --log-rotate (default 1)", "COUNT"},
+        {"log-allowlist-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &shared->log_allowlist_dirs,
+         "The log must be in or below this directory. Can be given several times", "DIR"},
         {"log-line-max", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_line_max,
          "Longest line in one record, 256 to 1048576; longer ones become several (default 16384)",
          "BYTES"},
@@ -241,13 +248,31 @@ bool shared_options_choose_log(const SharedOptions *shared, const Messages *mess
     return true;
 }
 
-bool log_choice_open(const LogChoice *choice, const Messages *messages, int *fd)
+/*
+ * Also after the file has been opened: only then it is certain where it is. (The link in /proc
+ * leads there.)
+ */
+static bool is_allowed(const char *path, const SharedOptions *shared, const Messages *messages)
 {
+    Error error = ERROR_NULL;
+
+    if (rotation_check_allowed(path, (const char *const *)shared->log_allowlist_dirs, &error) == 0)
+        return true;
+    message(messages, LEVEL_ERROR, "%s", error.text);
+    return false;
+}
+
+bool log_choice_open(const LogChoice *choice, const SharedOptions *shared, const Messages *messages,
+                     int *fd)
+{
+    char link[32];
     int opened;
 
     *fd = -1;
     if (choice->file == NULL)
         return true;
+    if (!is_allowed(choice->file, shared, messages))
+        return false;
     opened = k8s_file_open(choice->file);
     if (opened < 0) {
         message(messages, LEVEL_ERROR,
@@ -257,7 +282,8 @@ bool log_choice_open(const LogChoice *choice, const Messages *messages, int *fd)
         return false;
     }
     *fd = opened;
-    return true;
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", opened);
+    return is_allowed(link, shared, messages);
 }
 
 void shared_options_move(SharedOptions *shared, Config *config)
@@ -273,6 +299,8 @@ void shared_options_move(SharedOptions *shared, Config *config)
     config->timeout = MAX(shared->timeout, 0);
     config->log_size_max = MAX(shared->log_size_max, 0);
     config->log_global_size_max = MAX(shared->log_global_size_max, 0);
+    config->log_backups = shared->log_rotate ? (uint32_t)shared->log_max_files : 0;
+    config->log_allowed = (const char **)g_steal_pointer(&shared->log_allowlist_dirs);
     config->log_sync = !shared->no_sync_log;
     config->crash_core = shared->crash_core;
 }

@@ -136,6 +136,33 @@ static void set_flush(K8sFile *file, StreamId stream, bool progress)
         state_commit(at, clock_boottime_us() + (int64_t)file->limits.partial_flush * 1000);
 }
 
+/*
+ * The rest of a torn record belongs to the old file. One that cannot be completed now is worth a
+ * later rotation, unless it is the file itself that can have no more bytes.
+ */
+static int finish_record(K8sFile *file)
+{
+    int r = state_cursors(file->to.state)->rest_length > 0 ? batch_write(&file->to) : 0;
+
+    if (r < 0 && r != -EFBIG)
+        return error_set(&file->rotation.error, -r,
+                         "Cannot replace the log %s: its last record cannot be completed",
+                         file->path);
+    batch_finish(&file->to);
+    return 0;
+}
+
+/* Puts a new file at the path. */
+static int rotate(K8sFile *file)
+{
+    int r = finish_record(file);
+
+    if (r == 0)
+        return rotation_run(&file->rotation, file->to.fd);
+    rotation_failed(&file->rotation);
+    return r;
+}
+
 int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
 {
     bool progress = false;
@@ -160,9 +187,9 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
             failed = batch_write(&file->to);
             r = failed < 0 ? failed : r == 0 ? 1 : r;
         }
-        /* The promise is the log; its limit comes second, and is tried again next time. */
+        /* The promise is the log; its limit comes second, and is tried again later. */
         if (built == BUILT_TOO_LONG)
-            unlimited = k8s_file_reopen(file, &file->reopen_error) < 0;
+            unlimited = !rotation_is_due(&file->rotation) || rotate(file) < 0;
     } while (built != BUILT_ALL);
 
     if (mode == SPLIT_FLUSH)
@@ -177,27 +204,25 @@ void k8s_file_finish(K8sFile *file)
     batch_finish(&file->to);
 }
 
-int k8s_file_reopen(K8sFile *file, Error *error)
+int k8s_file_reopen(K8sFile *file)
 {
-    LogPage *page = &file->to.state->page->log;
-    int r;
+    if (!file->to.regular)
+        return error_set(&file->rotation.error, 0,
+                         "Cannot replace the log %s: it is not a regular file", file->path);
+    rotation_ask(&file->rotation);
+    return rotate(file);
+}
 
-    batch_finish(&file->to); /* the rest of a torn record belongs to the old file */
-    *error = (Error)ERROR_NULL;
-    state_commit(&page->reopening, 1);
-    r = file->to.regular
-            ? rotation_replace(file->to.state, file->to.fd, file->path, error)
-            : error_set(error, 0, "Cannot replace the log %s: it is not a regular file",
-                        file->path);
-    page->reopens += r == 0;
-    state_commit(&page->reopening, 0);
-    return r;
+int64_t k8s_file_retry_at(const K8sFile *file)
+{
+    bool asked = file->to.fd >= 0 && state_cursors(file->to.state)->rotation_asked;
+
+    return asked ? file->rotation.retry_at : 0;
 }
 
 void k8s_file_init(K8sFile *file, State *state, int fd, const char *path, K8sLimits limits)
 {
     struct stat st = {0};
-    Error error;
 
     *file = (K8sFile)K8S_FILE_NULL;
     file->to = (BatchFile){.state = state, .fd = fd};
@@ -205,9 +230,10 @@ void k8s_file_init(K8sFile *file, State *state, int fd, const char *path, K8sLim
     file->limits = limits;
     file->to.regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     fds_add(state, FD_LOG, fd);
+    rotation_init(&file->rotation, state, path, limits.backups, limits.allowed);
     batch_resume(&file->to);
-    if (state->page->log.reopening)
-        k8s_file_reopen(file, &error);
+    if (rotation_is_owed(state))
+        rotate(file);
     if (state_cursors(state)->total == 0) {
         /* What an earlier container has left in the file counts for the global limit. */
         state_cursors_next(state)->total = batch_file_size(&file->to);

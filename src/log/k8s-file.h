@@ -2,6 +2,7 @@
 
 #include "log/batch.h"
 #include "log/record.h"
+#include "log/rotation.h"
 #include "log/splitter.h"
 #include "state/state.h"
 #include "util/error.h"
@@ -22,6 +23,9 @@ typedef struct K8sLimits {
     int32_t partial_flush;   /* milliseconds an unfinished line may wait; 0 none, -1 for ever */
     int64_t size_max;        /* of the file, in bytes; 0 = no limit */
     int64_t global_size_max; /* of all that is ever logged, in bytes; 0 = no limit */
+
+    uint32_t backups;           /* old files that are kept; 0 = what is older is discarded */
+    const char *const *allowed; /* directories where it may be; NULL = any */
 } K8sLimits;
 
 typedef struct K8sFile {
@@ -30,7 +34,7 @@ typedef struct K8sFile {
     K8sLimits limits;
     RecordClock clock;
     uint64_t scanned[STREAMS]; /* stream offset up to which there is no newline */
-    Error reopen_error;        /* of the last attempt to replace the file, "" if it went well */
+    Rotation rotation;         /* which file it is */
 } K8sFile;
 
 #define K8S_FILE_NULL                           \
@@ -59,7 +63,7 @@ void k8s_file_deinit(K8sFile *file);
  * Returns 1 if something was written, 0 if there was nothing to write, or -errno of a write that
  * failed: the loss is counted, a record that was written in part will be completed by the next
  * call, and nothing else is kept. A failure to replace the file at its size limit is no failure to
- * write: it is in reopen_error.
+ * write: it is in rotation.error, and tried again after rotation.retry_at.
  */
 int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode);
 
@@ -70,11 +74,16 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode);
 void k8s_file_finish(K8sFile *file);
 
 /*
- * Replaces the file at the path by a new, empty one and goes on there (ctl message 2, and
- * --log-size-max). It is made beside the path and renamed onto it: CRI-O waits for an inotify
- * event that names exactly the log path. On failure the old file stays in use. What is not a
- * regular file (/dev/null) is never replaced.
+ * Puts a new, empty file at the path and goes on there (ctl message 2): see log/rotation.h. On
+ * failure the old file stays in use; k8s_file_retry_at() says when to come back. What is not a
+ * regular file (/dev/null) is never replaced, and a request for that is not repeated.
  *
- * Returns 0, or negative with *error filled.
+ * Returns 0, or negative with the reason in rotation.error.
  */
-int k8s_file_reopen(K8sFile *file, Error *error);
+int k8s_file_reopen(K8sFile *file);
+
+/*
+ * When a reopen that could not be done is to be tried again, by another k8s_file_reopen():
+ * CLOCK_BOOTTIME microseconds, 0 = there is none.
+ */
+int64_t k8s_file_retry_at(const K8sFile *file);

@@ -28,5 +28,6 @@ void config_deinit(Config *config)
     g_free((char *)config->socket_dir);
     g_free((char *)config->sdnotify_socket);
     g_free((char *)config->log_path);
+    free_words(config->log_allowed);
     *config = (Config)CONFIG_NULL;
 }

@@ -67,6 +67,8 @@ typedef struct Config {
     int log_fd;                  /* opened by validation, the monitor's then; -1 without log_path */
     int64_t log_size_max;        /* bytes, 0 = no limit */
     int64_t log_global_size_max; /* bytes, 0 = no limit */
+    uint32_t log_backups;        /* old files to keep; 0 = --log-rotate is not given */
+    const char **log_allowed;    /* directories for logs; NULL-terminated, NULL = any */
     uint32_t log_line_max;       /* bytes of a line without its newline: 256 to 1048576 */
     int32_t log_partial_flush;   /* milliseconds, 0 = at every read, -1 = never */
     bool log_sync;               /* fsync the log before the monitor leaves */
@@ -93,6 +95,7 @@ static inline bool config_runs_at_once(const Config *config)
 void config_deinit(Config *config);
 
 enum {
+    LOG_BACKUPS_MOST = 1000, /* each rotation renames them all */
     LOG_LINE_MAX_LEAST = 256,
     LOG_LINE_MAX_DEFAULT = 16384,
     LOG_LINE_MAX_MOST = STATE_LINE_MAX_MOST,

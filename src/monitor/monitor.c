@@ -27,6 +27,8 @@ void monitor_open_log(Monitor *monitor, int fd)
         .partial_flush = settings->log_partial_flush,
         .size_max = settings->log_size_max,
         .global_size_max = settings->log_global_size_max,
+        .backups = settings->log_backups,
+        .allowed = monitor->config->log_allowed,
     };
 
     if (path != NULL)
@@ -171,6 +173,7 @@ static int make_state(Monitor *monitor, const Inherited *inherited, Error *error
         .log_global_size_max = monitor->config->log_global_size_max,
         .log_line_max = monitor->config->log_line_max,
         .log_partial_flush = monitor->config->log_partial_flush,
+        .log_backups = monitor->config->log_backups,
     };
     monitor_describe(monitor, inherited->engine);
     return 0;

@@ -52,7 +52,7 @@ typedef struct Monitor {
     GSource *timers;
     int64_t trim_at;    /* CLOCK_BOOTTIME microseconds, 0 = nothing to give back */
     int said_failure;   /* errno of the log's failure that has been spoken of, 0 = none */
-    bool said_oversize; /* that the log could not be replaced at its size limit */
+    bool said_rotation; /* that the log could not be replaced */
     bool said_spool;    /* that there is none where one is needed */
     bool said_refused;  /* that an attach client was one too many */
 } Monitor;
@@ -172,6 +172,9 @@ void monitor_outlets_moved(Monitor *monitor);
 
 /* Hands what a stream holds to the log and to the outlets. */
 void monitor_pump(Monitor *monitor, StreamId stream, SplitMode mode);
+
+/* Puts a new file at the log's path, as somebody has asked for, or tries to do so again. */
+void monitor_reopen_log(Monitor *monitor);
 
 /* Gives back the memory that a burst has left in the buffers. */
 void monitor_trim(Monitor *monitor);

@@ -40,16 +40,22 @@ void monitor_trim(Monitor *monitor)
                                                     keep_from(monitor, STREAM_STDERR)});
 }
 
-/* Says once that the log is longer than its limit, and why. */
-static void speak_of_size(Monitor *monitor)
+/* Says once that the log cannot be replaced, and why, and once that it can be again. */
+static void speak_of_rotation(Monitor *monitor)
 {
-    bool failing = monitor->log.reopen_error.text[0] != '\0';
+    const K8sFile *log = &monitor->log;
+    bool failing = log->rotation.error.text[0] != '\0';
 
-    if (failing && !monitor->said_oversize)
-        message(&monitor->config->messages, LEVEL_ERROR,
-                "%s. The log goes on in the old file, beyond --log-size-max",
-                monitor->log.reopen_error.text);
-    monitor->said_oversize = failing;
+    if (failing && !monitor->said_rotation)
+        message(&monitor->config->messages, LEVEL_ERROR, "%s. The log goes on in the old file%s",
+                log->rotation.error.text,
+                log->rotation.retry_at == 0   ? ""
+                : k8s_file_retry_at(log) == 0 ? ", beyond --log-size-max; this is tried again"
+                                              : "; this is tried again until it succeeds");
+    else if (!failing && monitor->said_rotation)
+        message(&monitor->config->messages, LEVEL_WARNING,
+                "The log %s has been replaced now, after attempts that failed", log->path);
+    monitor->said_rotation = failing;
 }
 
 /* Says once that a log fails and once what that cost, not at every record. */
@@ -133,7 +139,7 @@ void monitor_pump(Monitor *monitor, StreamId id, SplitMode mode)
 {
     if (monitor_has_log(monitor)) {
         speak_of_writes(monitor, k8s_file_pump(&monitor->log, id, mode));
-        speak_of_size(monitor);
+        speak_of_rotation(monitor);
     } else {
         log_none_pump(&monitor->state, id);
     }
@@ -141,6 +147,14 @@ void monitor_pump(Monitor *monitor, StreamId id, SplitMode mode)
     hold_or_go_on(monitor);
     if (state_is_swollen(&monitor->state))
         monitor->trim_at = clock_boottime_us() + TRIM_AFTER;
+}
+
+void monitor_reopen_log(Monitor *monitor)
+{
+    if (!monitor_has_log(monitor))
+        return;
+    k8s_file_reopen(&monitor->log);
+    speak_of_rotation(monitor);
 }
 
 /* How much of a stream is kept while it is not known whose words it carries. */

@@ -73,6 +73,16 @@ typedef struct LogCounters {
     int64_t line_since;    /* and when its first record was made, CLOCK_REALTIME microseconds */
 } LogCounters;
 
+/* What a rotation of the log is doing: see log/rotation.h. Until it is done, it is begun again. */
+typedef enum RotationStep {
+    ROTATION_NONE,
+    ROTATION_MAKING,     /* a new file, PATH.tmp */
+    ROTATION_SHIFTING,   /* PATH.1 becomes PATH.2, and so on */
+    ROTATION_MOVING,     /* PATH becomes PATH.1 */
+    ROTATION_PUBLISHING, /* PATH.tmp becomes PATH */
+    ROTATION_TAKING,     /* the log's descriptor becomes that of the new file */
+} RotationStep;
+
 /*
  * One set of the log's cursors. Two exist; LogPage.live says which one counts. The other is
  * filled in and becomes the live one by one store, so that all its fields change at once.
@@ -92,17 +102,24 @@ typedef struct LogCursors {
     uint64_t cut_to;
     uint64_t total;  /* bytes ever in the log, for --log-global-size-max */
     uint64_t capped; /* 1 once that limit has been reached */
+
+    /* Which file the log is: see log/rotation.h. */
+    uint64_t rotation;        /* RotationStep */
+    uint64_t rotation_backup; /* 1: it makes the old file a backup */
+    uint64_t rotation_asked;  /* 1: somebody waits for it, until it is done */
+    uint64_t reopens;         /* how often there was a new file */
+    uint64_t backups;         /* how often the old one became a backup */
+
     LogCounters counters[STREAMS];
 } LogCursors;
 
 typedef struct LogPage {
     LogCursors set[2];
-    uint64_t live;      /* commit: how often sets were flipped; the lowest bit is the live one */
-    uint64_t reopening; /* commit: 1 while the file is being replaced: the steps are repeated */
+    uint64_t live;  /* commit: how often sets were flipped; the lowest bit is the live one */
+    uint64_t place; /* checksum of where the log is, all symbolic links followed; 0 = unknown */
 
     /* For who looks on; not of use for going on. */
     int64_t blocked_since; /* since when a write has not returned, CLOCK_BOOTTIME microseconds */
-    uint64_t reopens;
     uint64_t write_errors;
     int32_t last_error; /* errno of the last of them */
 } LogPage;
@@ -114,6 +131,7 @@ typedef struct SettingsPage {
     int64_t log_global_size_max;
     uint32_t log_line_max;
     int32_t log_partial_flush; /* milliseconds, 0 = at every read, -1 = never */
+    uint32_t log_backups;      /* old files that a rotation keeps, 0 = --log-rotate is not given */
 } SettingsPage;
 
 /* A reader of the raw output: an attach client, or our own stdout and stderr (`conward run`). */
@@ -268,5 +286,11 @@ typedef struct Page {
     OutletPage clients[PAGE_CLIENTS_MAX];
     FdPage fds[PAGE_FDS_MAX];
 } Page;
+
+/* The log's cursors that count. */
+static inline const LogCursors *page_cursors(const Page *page)
+{
+    return &page->log.set[page->log.live & 1];
+}
 
 _Static_assert(sizeof(Page) <= PAGE_SIZE_BYTES, "the page has outgrown its mapping");
