@@ -75,6 +75,7 @@ PAGE_VALUE(settings_generation, page->settings.generation)
 PAGE_VALUE(log_backups, page->settings.log_backups)
 PAGE_VALUE(reopens, page_cursors(page)->reopens)
 PAGE_VALUE(backups, page_cursors(page)->backups)
+PAGE_VALUE(rotation_failures, page->log.rotation_failures)
 PAGE_VALUE(rotation_asked, page_cursors(page)->rotation_asked)
 PAGE_VALUE(write_errors, page->log.write_errors)
 PAGE_VALUE(last_error, page->log.last_error)
@@ -99,6 +100,8 @@ const Field MONITOR_FIELDS[] = {
     {"log_reopens", "How often the log file was replaced", FIELD_COUNTER, UNIT_NONE, reopens},
     {"log_rotations", "How often the old log file was kept under another name", FIELD_COUNTER,
      UNIT_NONE, backups},
+    {"log_rotation_failures", "Attempts to replace the log file that failed", FIELD_COUNTER,
+     UNIT_NONE, rotation_failures},
     {"log_reopen_owed", "1 while a log file that was asked for cannot be made", FIELD_GAUGE,
      UNIT_NONE, rotation_asked},
     {"log_write_errors", "Writes of the log that failed", FIELD_COUNTER, UNIT_NONE, write_errors},

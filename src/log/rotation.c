@@ -280,6 +280,15 @@ static int wants_backup(const Attempt *attempt)
     return attempt->rotation->backups > 0 && st.st_size > 0;
 }
 
+/* The same for what somebody else may have moved or removed meanwhile: then it is not in the way.
+ */
+static int rename_if_there(const Attempt *attempt, const char *from, const char *to)
+{
+    int r = rename_file(attempt, from, to);
+
+    return r == -ENOENT ? 0 : r;
+}
+
 /*
  * Makes PATH.1 free: every file between it and the first name that is free moves up by one. Only
  * if none is free, the oldest one goes. Each rename moves the free name down by one, so that who
@@ -297,7 +306,8 @@ static int shift(Attempt *attempt)
     while (to < most && is_there(attempt, to))
         to++;
     for (; to > 1 && r >= 0; to--) {
-        r = rename_file(attempt, backup_name(attempt, to - 1).text, backup_name(attempt, to).text);
+        r = rename_if_there(attempt, backup_name(attempt, to - 1).text,
+                            backup_name(attempt, to).text);
         FAULT_POINT();
     }
     return MIN(r, 0);
@@ -306,12 +316,9 @@ static int shift(Attempt *attempt)
 /* With one backup this is also what removes the one before. */
 static int move_away(Attempt *attempt)
 {
-    int r;
-
     if (!attempt->backup)
         return 0;
-    r = rename_file(attempt, attempt->place.name, backup_name(attempt, 1).text);
-    return r == -ENOENT ? 0 : r; /* somebody else has just moved it */
+    return rename_if_there(attempt, attempt->place.name, backup_name(attempt, 1).text);
 }
 
 /* By renaming it onto the path: CRI-O waits for an event that names exactly that. */
@@ -415,6 +422,7 @@ static void commit_end(State *state, bool done)
 
 void rotation_failed(Rotation *rotation)
 {
+    rotation->state->page->log.rotation_failures++;
     rotation->pause = rotation->pause == 0 ? PAUSE_LEAST : MIN(2 * rotation->pause, PAUSE_MOST);
     rotation->retry_at = clock_boottime_us() + rotation->pause;
 }
@@ -443,6 +451,7 @@ int rotation_run(Rotation *rotation, int fd)
     if (r < 0) {
         rotation_failed(rotation);
     } else {
+        rotation->error = (Error)ERROR_NULL;
         rotation->pause = 0;
         rotation->retry_at = 0;
     }

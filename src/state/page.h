@@ -120,6 +120,7 @@ typedef struct LogPage {
 
     /* For who looks on; not of use for going on. */
     int64_t blocked_since; /* since when a write has not returned, CLOCK_BOOTTIME microseconds */
+    uint64_t rotation_failures;
     uint64_t write_errors;
     int32_t last_error; /* errno of the last of them */
 } LogPage;
