@@ -725,6 +725,24 @@ def test_copytruncate(new_container):
     assert container.output().endswith(b"\n" + (container.bundle / "printed").read_bytes())
 
 
+def test_truncated_after_a_request(new_container):
+    """The new file is appended to, like the first: there is no hole where the old text was."""
+    container = new_container(command="echo one; read word < go; echo two; read word < go; echo three")
+    go = container.fifo("go")
+    container.create()
+    container.start()
+    container.wait_log(b"one")
+    before = container.log.stat().st_ino
+    container.control("2 0 0\n")
+    wait_until(lambda: container.log.exists() and container.log.stat().st_ino != before, "the new log")
+    os.write(go, b"\n")
+    container.wait_log(b"two")
+    os.truncate(container.log, 0)
+    os.write(go, b"\n")
+    container.wait()
+    assert container.output() == b"three\n"
+
+
 class Checker:
     """Reads files that were rotated away, in another process: every numbered line once, in order, over all of them."""
 
@@ -792,7 +810,9 @@ echo $i > printed
 def test_rotator_at_full_speed(new_container, size):
     """As the kubelet does it, every ten milliseconds: rename, ask, wait for the event; the old file does not change from
     then on. In between, the monitor may rotate by itself."""
-    container = rotating(new_container(command=FLOOD), 1000, size)
+    container = new_container(command=FLOOD)
+    if size is not None:
+        rotating(container, 1000, size)
     watch = Watch(container.logs, mask=Watch.CREATE | Watch.MOVED_TO)
     checker = Checker(container.top)
     try:
