@@ -298,7 +298,11 @@ FAULTS = [
         "=conmon: log-max-files must be at least 1 when log-rotate is enabled, got 0",
         {"files": ["--log-max-files", "0", "--log-rotate"]},
     ),
-    ("=conmon: Container ID not provided. Use --cid", {"cid": []}),
+    (
+        "conmon: log-max-files must be at most 1000 when log-rotate is enabled, got 1001: ",
+        {"files": ["--log-max-files", "1001", "--log-rotate"]},
+    ),
+    ("=conmon: Container ID not provided. Use --cid", {"cid": [], "files": ["--log-rotate", "--log-max-files", "1000"]}),
     ("=[conmon:e]: No such log level loud", {"level": ["--log-level", "loud"]}),
     ("=[conmon:e]: Cannot use 'exec' and 'restore' at the same time", {"mode": ["-e", "--restore", "x"]}),
     ("=[conmon:e]: Attach can only be specified with exec", {"mode": ["--exec-attach", "--api-version"]}),
@@ -752,6 +756,9 @@ def test_run_usage_errors(words, refusal):
         (["-l", "none", "-l", "passthrough"], "log driver passthrough is not supported by this version of "),
         (["--timeout=-1"], "--timeout -1 is out of range: "),
         (["-P", "x"], "--pidfile is for the monitor of --detach: "),
+        (["--log-rotate", "--log-max-files", "0"], "--log-max-files 0 is out of range: use a number of files from 1 to "),
+        (["--log-rotate", "--log-max-files", "1001"], "--log-max-files 1001 is out of range: "),
+        (["-l", "log", "--log-allowlist-dir", "/nonexistent"], "The log log is in /"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
