@@ -11,7 +11,6 @@ void engine_options_clear(EngineOptions *options)
     g_free(options->conmon_pidfile);
     g_free(options->exec_process_spec);
     g_free(options->restore);
-    g_strfreev(options->log_allowlist_dirs);
     g_free(options->log_tag);
     g_strfreev(options->log_labels);
     g_free(options->socket_dir);
@@ -59,13 +58,6 @@ void engine_options_add(GOptionContext *context, EngineOptions *options)
          "Give the container a standard input", NULL},
         {"leave-stdin-open", 0, 0, G_OPTION_ARG_NONE, &options->leave_stdin_open,
          "Keep the standard input open when a client leaves", NULL},
-        {"log-rotate", 0, 0, G_OPTION_ARG_NONE, &options->log_rotate,
-         "Keep old log files at --log-size-max (not supported yet)", NULL},
-        {"log-max-files", 0, 0, G_OPTION_ARG_INT, &options->log_max_files,
-         "Old log files to keep, for --log-rotate", "COUNT"},
-        {"log-allowlist-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->log_allowlist_dirs,
-         "Directory where logs may be rotated, for --log-rotate. Can be given several times",
-         "DIR"},
         /*
          * The only text that must be valid in the locale's charset. Podman's test suite asserts
          * that a non-ASCII tag is refused under LANG=C, in the words GLib has for it.

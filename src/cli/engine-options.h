@@ -24,9 +24,6 @@ typedef struct EngineOptions {
     gboolean terminal;
     gboolean stdin_pipe;
     gboolean leave_stdin_open;
-    gboolean log_rotate;
-    int log_max_files;
-    char **log_allowlist_dirs;
     char *log_tag;
     char **log_labels;
     gboolean no_container_partial_message;
@@ -39,9 +36,9 @@ typedef struct EngineOptions {
     char *ignored;
 } EngineOptions;
 
-#define ENGINE_OPTIONS_NULL                               \
-    {                                                     \
-        .shared = SHARED_OPTIONS_NULL, .log_max_files = 1 \
+#define ENGINE_OPTIONS_NULL           \
+    {                                 \
+        .shared = SHARED_OPTIONS_NULL \
     }
 
 /* Frees what has not been handed over. */

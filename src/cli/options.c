@@ -60,16 +60,23 @@ static int parse(char **argv, EngineOptions *options)
 static bool check_early(const EngineOptions *options)
 {
     const char *cid = options->shared.cid;
+    int files = options->shared.log_max_files;
     const char *problem;
 
-    if (options->log_max_files < 0) {
-        fprintf(stderr, "conmon: log-max-files must be non-negative, got %d\n",
-                options->log_max_files);
+    if (files < 0 && files != FILES_NOT_GIVEN) {
+        fprintf(stderr, "conmon: log-max-files must be non-negative, got %d\n", files);
         return false;
     }
-    if (options->log_rotate && options->log_max_files == 0) {
+    if (options->shared.log_rotate && files == 0) {
         fprintf(stderr, "conmon: log-max-files must be at least 1 when log-rotate is enabled, "
                         "got 0\n");
+        return false;
+    }
+    if (options->shared.log_rotate && files > LOG_BACKUPS_MOST) {
+        fprintf(stderr,
+                "conmon: log-max-files must be at most %d when log-rotate is enabled, got %d: "
+                "every rotation renames that many files\n",
+                LOG_BACKUPS_MOST, files);
         return false;
     }
     if (cid == NULL || *cid == '\0') {
@@ -203,7 +210,7 @@ static bool check_log(const EngineOptions *options, const Messages *messages, Lo
     if (options->shared.log_paths == NULL)
         return refuse(messages, "Log driver not provided. Use --log-path");
     if (!shared_options_choose_log(&options->shared, messages, choice) ||
-        !log_choice_open(choice, messages, log_fd))
+        !log_choice_open(choice, &options->shared, messages, log_fd))
         return false;
     if (choice->file != NULL && !choice->journald && options->log_tag != NULL)
         return refuse(messages, "k8s-file doesn't support --log-tag");
@@ -227,27 +234,13 @@ static bool take_settings(EngineOptions *options, const Resumed *resumed, Config
 }
 
 /* What conmon can do and this version cannot. */
-static bool check_supported(const EngineOptions *options, const LogChoice *choice,
-                            const Messages *messages)
+static bool check_supported(const LogChoice *choice, const Messages *messages)
 {
-#define NOT_SUPPORTED " is not supported by this version of conward: "
-    const struct {
-        bool asked;
-        const char *sentence;
-    } limits[] = {
-        {choice->journald, "log driver journald" NOT_SUPPORTED
-                           "use --log-path k8s-file:PATH, or conmon for containers that log there"},
-        {options->log_rotate, "--log-rotate" NOT_SUPPORTED
-                              "leave it out (--log-size-max then keeps the newest records only), "
-                              "or use conmon"},
-    };
-#undef NOT_SUPPORTED
-
-    for (size_t i = 0; i < G_N_ELEMENTS(limits); i++) {
-        if (limits[i].asked)
-            return refuse(messages, limits[i].sentence);
-    }
-    return true;
+    if (!choice->journald)
+        return true;
+    return refuse(messages,
+                  "log driver journald is not supported by this version of conward: use --log-path "
+                  "k8s-file:PATH, or conmon for containers that log there");
 }
 
 /* We make the attach socket and the fifos there; conmon fails at it later, where nobody hears. */
@@ -358,8 +351,8 @@ static int engine_options_parse(char **argv, const Resumed *resumed, Config *con
         !check_exec(&options, messages) || !check_directory(&options, messages) ||
         !shared_options_check_delay(&options.shared, messages) ||
         !take_settings(&options, NULL, config) ||
-        !check_log(&options, messages, &choice, &log_fd) ||
-        !check_supported(&options, &choice, messages) || !check_bundle(&options, messages))
+        !check_log(&options, messages, &choice, &log_fd) || !check_supported(&choice, messages) ||
+        !check_bundle(&options, messages))
         return REFUSED;
 
     set_log(&choice, config);

@@ -165,7 +165,7 @@ static bool check_log(const RunOptions *options, const Messages *messages, bool 
     *path = options->shared.log_paths != NULL ? g_strdup(choice.file)
                                               : g_strdup_printf("./%s.log", options->shared.cid);
     choice.file = *path;
-    return resumed || log_choice_open(&choice, messages, log_fd);
+    return resumed || log_choice_open(&choice, &options->shared, messages, log_fd);
 }
 
 int run_options_parse(int argc, char **argv, const Resumed *resumed, Config *config)

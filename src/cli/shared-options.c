@@ -25,6 +25,7 @@ void shared_options_clear(SharedOptions *shared)
     g_strfreev(shared->log_paths);
     for (size_t i = 0; i < TUNABLES_MAX; i++)
         g_free(shared->given[i]);
+    g_strfreev(shared->log_allowlist_dirs);
     g_free(shared->log_level);
     *shared = (SharedOptions)SHARED_OPTIONS_NULL;
 }
@@ -46,6 +47,12 @@ void shared_options_add(GOptionContext *context, SharedOptions *shared)
          "Maximum size of the log file; 0 or less means no limit", "BYTES"},
         {"log-global-size-max", 0, 0, G_OPTION_ARG_INT64, &shared->log_global_size_max,
          "Stop logging after so much in total; 0 or less means no limit", "BYTES"},
+        {"log-rotate", 0, 0, G_OPTION_ARG_NONE, &shared->log_rotate,
+         "Keep what was logged before --log-size-max was reached, in PATH.1 and so on", NULL},
+        {"log-max-files", 0, 0, G_OPTION_ARG_INT, &shared->log_max_files,
+         "Old log files to keep, 1 to 1000, for --log-rotate (default 1)", "COUNT"},
+        {"log-allowlist-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &shared->log_allowlist_dirs,
+         "The log must be in or below this directory. Can be given several times", "DIR"},
         {"no-sync-log", 0, 0, G_OPTION_ARG_NONE, &shared->no_sync_log,
          "Do not sync the log to the disk at the end", NULL},
         {"log-level", 0, 0, G_OPTION_ARG_FILENAME, &shared->log_level,
@@ -150,6 +157,14 @@ static void give(SharedOptions *shared, const char *name, char *text)
     shared->given[tunable_find(name)] = text;
 }
 
+/* What conmon does not object to, as long as there is no rotation, means nothing. */
+static bool has_max_files(const SharedOptions *shared, bool strict)
+{
+    int files = shared->log_max_files;
+
+    return strict ? files != FILES_NOT_GIVEN : files >= 1 && files <= LOG_BACKUPS_MOST;
+}
+
 bool shared_options_take(SharedOptions *shared, const Resumed *resumed, bool exec, bool strict,
                          Config *config)
 {
@@ -157,12 +172,19 @@ bool shared_options_take(SharedOptions *shared, const Resumed *resumed, bool exe
 
     if (shared->log_size_max != NOT_GIVEN)
         give(shared, "log-size-max", g_strdup_printf("%" G_GINT64_FORMAT, shared->log_size_max));
+    if (shared->log_rotate)
+        give(shared, "log-rotate", g_strdup("yes"));
+    if (has_max_files(shared, strict))
+        give(shared, "log-max-files", g_strdup_printf("%d", shared->log_max_files));
     for (size_t i = 0; i < TUNABLES_MAX; i++) {
         if (shared->flags[i])
             shared->given[i] = g_strdup("yes");
     }
-    return resumed != NULL ? settings_take_again(&options, resumed->page_fd, config)
-                           : settings_take(&options, config);
+    if (!(resumed != NULL ? settings_take_again(&options, resumed->page_fd, config)
+                          : settings_take(&options, config)))
+        return false;
+    config->log.log_backups = config->log_rotate ? config->log_max_files : 0;
+    return true;
 }
 
 bool shared_options_choose_log(const SharedOptions *shared, const Messages *messages,
@@ -194,13 +216,31 @@ bool shared_options_choose_log(const SharedOptions *shared, const Messages *mess
     return true;
 }
 
-bool log_choice_open(const LogChoice *choice, const Messages *messages, int *fd)
+/*
+ * Also after the file has been opened: only then it is certain where it is. (The link in /proc
+ * leads there.)
+ */
+static bool is_allowed(const char *path, const SharedOptions *shared, const Messages *messages)
 {
+    Error error = ERROR_NULL;
+
+    if (rotation_check_allowed(path, (const char *const *)shared->log_allowlist_dirs, &error) == 0)
+        return true;
+    message(messages, LEVEL_ERROR, "%s", error.text);
+    return false;
+}
+
+bool log_choice_open(const LogChoice *choice, const SharedOptions *shared, const Messages *messages,
+                     int *fd)
+{
+    char link[32];
     int opened;
 
     *fd = -1;
     if (choice->file == NULL)
         return true;
+    if (!is_allowed(choice->file, shared, messages))
+        return false;
     opened = k8s_file_open(choice->file);
     if (opened < 0) {
         message(messages, LEVEL_ERROR,
@@ -210,7 +250,8 @@ bool log_choice_open(const LogChoice *choice, const Messages *messages, int *fd)
         return false;
     }
     *fd = opened;
-    return true;
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", opened);
+    return is_allowed(link, shared, messages);
 }
 
 void shared_options_move(SharedOptions *shared, Config *config)
@@ -225,5 +266,6 @@ void shared_options_move(SharedOptions *shared, Config *config)
     config->exit_delay = shared->exit_delay;
     config->timeout = MAX(shared->timeout, 0);
     config->log.log_global_size_max = MAX(shared->log_global_size_max, 0);
+    config->log_allowed = (const char **)g_steal_pointer(&shared->log_allowlist_dirs);
     config->log_sync = !shared->no_sync_log;
 }

@@ -28,6 +28,9 @@ typedef struct SharedOptions {
     char **log_paths;
     gint64 log_size_max;
     gint64 log_global_size_max;
+    gboolean log_rotate;
+    int log_max_files;
+    char **log_allowlist_dirs;
     char *given[TUNABLES_MAX]; /* by number in TUNABLES, as text */
     gboolean flags[TUNABLES_MAX];
     gboolean no_sync_log;
@@ -36,13 +39,14 @@ typedef struct SharedOptions {
     gboolean version;
 } SharedOptions;
 
-#define SHARED_OPTIONS_NULL                                  \
-    {                                                        \
-        .log_size_max = NOT_GIVEN, .log_global_size_max = -1 \
+#define SHARED_OPTIONS_NULL                                                                    \
+    {                                                                                          \
+        .log_size_max = NOT_GIVEN, .log_global_size_max = -1, .log_max_files = FILES_NOT_GIVEN \
     }
 
-/* Nobody gives this number of bytes. */
+/* Nobody gives these numbers of bytes and of files. */
 #define NOT_GIVEN G_MININT64
+#define FILES_NOT_GIVEN G_MININT
 
 /* What all --log-path values together ask for. */
 typedef struct LogChoice {
@@ -94,10 +98,11 @@ bool shared_options_choose_log(const SharedOptions *shared, const Messages *mess
                                LogChoice *choice);
 
 /*
- * Opens or creates the chosen log file: still in the foreground, where whoever called can be told.
- * Sets *fd, -1 if no file was chosen.
+ * Opens or creates the chosen log file, in a directory that --log-allowlist-dir allows: still in
+ * the foreground, where whoever called can be told. Sets *fd, -1 if no file was chosen.
  */
-bool log_choice_open(const LogChoice *choice, const Messages *messages, int *fd);
+bool log_choice_open(const LogChoice *choice, const SharedOptions *shared, const Messages *messages,
+                     int *fd);
 
 /* Hands everything that needs no check, or has passed it, over to *config, which then owns it. */
 void shared_options_move(SharedOptions *shared, Config *config);

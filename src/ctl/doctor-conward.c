@@ -13,6 +13,7 @@
 #define DROP_IN CONF_DIRECTORY "/99-conward-doctor.conf"
 #define SIZE_MAX_KEY "log-size-max"
 #define LINE SIZE_MAX_KEY " = " LOG_SIZE_MAX
+#define LINES LINE "\nlog-rotate = yes"
 
 static const char FROM_THEN_ON[] =
     "nothing; it holds for containers and runs that start from then on";
@@ -205,9 +206,9 @@ static void mend_size(const Look *look, Finding *finding)
         finding->mend = g_strdup_printf("In this line, put: %s", LINE);
         return;
     }
-    finding->mend = g_strdup_printf("Put into %s:\n[" CONF_SECTION "]\n%s\n", path, LINE);
+    finding->mend = g_strdup_printf("Put into %s:\n[" CONF_SECTION "]\n%s\n", path, LINES);
     if (!root_has(examination->root, path))
-        fix_create(finding, path, "[" CONF_SECTION "]\n" LINE "\n");
+        fix_create(finding, path, "[" CONF_SECTION "]\n" LINES "\n");
 }
 
 static void examine_size(const Look *look)
@@ -229,8 +230,9 @@ static void examine_size(const Look *look)
                           g_strdup_printf("log files of containers grow without limit: neither %s "
                                           "nor conward.conf sets one",
                                           engines->str));
-    finding->why = "One container that prints much fills the disk. With the limit, a log holds "
-                   "the newest records, and begins anew when it is reached.";
+    finding->why =
+        "One container that prints much fills the disk. With the limit, a log begins anew "
+        "when it is reached; with log-rotate, the file before it is kept as well.";
     mend_size(look, finding);
 }
 

@@ -90,7 +90,11 @@ PAGE_VALUE(log_line_max, page->settings.log_line_max)
 PAGE_VALUE(log_rate_limit, page->settings.log_rate_limit)
 PAGE_VALUE(log_rate_burst, page->settings.log_rate_burst)
 PAGE_VALUE(settings_generation, page->settings.generation)
-PAGE_VALUE(reopens, page->log.reopens)
+PAGE_VALUE(log_backups, page->settings.log_backups)
+PAGE_VALUE(reopens, page_cursors(page)->reopens)
+PAGE_VALUE(backups, page_cursors(page)->backups)
+PAGE_VALUE(rotation_failures, page->log.rotation_failures)
+PAGE_VALUE(rotation_asked, page_cursors(page)->rotation_asked)
 PAGE_VALUE(write_errors, page->log.write_errors)
 PAGE_VALUE(last_error, page->log.last_error)
 PAGE_VALUE(clients, snapshot_clients(snapshot))
@@ -104,6 +108,8 @@ const Field MONITOR_FIELDS[] = {
     {"log_size", "Size of the log file", FIELD_GAUGE, UNIT_BYTES, log_size},
     {"log_size_max", "Limit on the size of the log file, 0 for none", FIELD_GAUGE, UNIT_BYTES,
      log_size_max},
+    {"log_max_files", "Old log files to keep, 0 without --log-rotate", FIELD_GAUGE, UNIT_NONE,
+     log_backups},
     {"log_global_size_max", "Limit on all that is ever logged, 0 for none", FIELD_GAUGE, UNIT_BYTES,
      log_global_size_max},
     {"log_line_max", "Longest content of a record", FIELD_GAUGE, UNIT_BYTES, log_line_max},
@@ -114,6 +120,12 @@ const Field MONITOR_FIELDS[] = {
     {"settings_changes", "How often settings were changed", FIELD_COUNTER, UNIT_NONE,
      settings_generation},
     {"log_reopens", "How often the log file was replaced", FIELD_COUNTER, UNIT_NONE, reopens},
+    {"log_rotations", "How often the old log file was kept under another name", FIELD_COUNTER,
+     UNIT_NONE, backups},
+    {"log_rotation_failures", "Attempts to replace the log file that failed", FIELD_COUNTER,
+     UNIT_NONE, rotation_failures},
+    {"log_reopen_owed", "1 while a log file that was asked for cannot be made", FIELD_GAUGE,
+     UNIT_NONE, rotation_asked},
     {"log_write_errors", "Writes of the log that failed", FIELD_COUNTER, UNIT_NONE, write_errors},
     {"log_last_error", "Error number of the last write of the log that failed", FIELD_GAUGE,
      UNIT_NONE, last_error},

@@ -3,9 +3,13 @@
 #include "util/fd.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <glib.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+enum { ROTATION_TIME = 5000 }; /* microseconds, by far enough for two renames */
 
 /* What a rotated log has behind the name of the log. */
 typedef struct Suffix {
@@ -165,20 +169,34 @@ static bool are_same(const GArray *a, const GArray *b)
     return true;
 }
 
+/* Whether the log is what it was when it was opened: then there has been no rotation meanwhile. */
+static bool is_unrotated(const LogFiles *list, const char *path)
+{
+    const LogSource *log = &list->files[list->count - 1].source;
+    struct stat st;
+
+    return stat(path, &st) == 0 && st.st_dev == log->device && st.st_ino == log->inode;
+}
+
 int log_files_init(LogFiles *list, const char *path, bool rotated, Error *error)
 {
     *list = (LogFiles)LOG_FILES_NULL;
-    /* Names that were made while the files were opened are worth another try, but not for ever. */
+    /* A rotation while the files were opened is worth another try, but not for ever; and so is a
+     * log that is not there, as it is for a moment of each rotation. */
     for (int tries = 10;; tries--) {
         size_t left_out = 0;
         g_autoptr(GArray) before = list_suffixes(path, rotated, &list->left_out);
         g_autoptr(GArray) after = NULL;
         int r = open_all(list, path, before, error);
 
+        if (r == -ENOENT && tries > 0) {
+            g_usleep(ROTATION_TIME);
+            continue;
+        }
         if (r < 0)
             return r;
         after = list_suffixes(path, rotated, &left_out);
-        if (are_same(before, after) || tries == 0)
+        if ((are_same(before, after) && is_unrotated(list, path)) || tries == 0)
             return 0;
         log_files_deinit(list);
     }

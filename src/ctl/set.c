@@ -38,7 +38,7 @@ static bool has_set(const Page *before, const Page *now)
 
 static bool has_reopened(const Page *before, const Page *now)
 {
-    return now->log.reopens != before->log.reopens;
+    return page_cursors(now)->reopens != page_cursors(before)->reopens;
 }
 
 typedef struct Request {

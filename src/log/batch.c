@@ -257,11 +257,25 @@ int batch_write(BatchFile *file)
     uint64_t done;
     int r = write_to(file, state_cursors(file->state)->batch_length, &done);
 
-    if (r < 0)
+    if (r < 0) {
         batch_stop(file, done, file->keeps, -r);
-    else
-        batch_end(file);
-    return r;
+        return r;
+    }
+    batch_end(file);
+    return 1;
+}
+
+/* The file may be another one by now, or somebody else may have written to it. */
+static void begin_again(BatchFile *file)
+{
+    state_cursors_next(file->state)->log_before = batch_file_size(file);
+    state_cursors_commit(file->state);
+}
+
+int batch_write_again(BatchFile *file)
+{
+    begin_again(file);
+    return batch_write(file);
 }
 
 void batch_resume(BatchFile *file)
@@ -282,7 +296,7 @@ void batch_resume(BatchFile *file)
 void batch_finish(BatchFile *file)
 {
     file->keeps = false;
-    if (state_cursors(file->state)->batch_length > 0 && batch_write(file) < 0 &&
+    if (state_cursors(file->state)->batch_length > 0 && batch_write_again(file) < 0 &&
         state_cursors(file->state)->rest_length > 0)
         rest_leave(file, false);
 }
@@ -294,17 +308,10 @@ void batch_leave(BatchFile *file)
 
     if (rest == 0)
         return;
+    begin_again(file);
     write_to(file, rest, &done);
     if (done > 0)
         batch_stop(file, done, true, 0);
     if (state_cursors(file->state)->rest_length > 0)
         rest_leave(file, true);
-}
-
-void batch_move(BatchFile *file)
-{
-    if (state_cursors(file->state)->batch_length == 0)
-        return;
-    state_cursors_next(file->state)->log_before = batch_file_size(file);
-    state_cursors_commit(file->state);
 }

@@ -24,10 +24,13 @@ typedef struct BatchFile {
 uint64_t batch_file_size(const BatchFile *file);
 
 /*
- * Writes the live batch and commits that it is written. Returns 0, or -errno after a failure, whose
- * loss is then counted, if there is one.
+ * Writes the live batch, which has just been made for the end of the file, and commits that it is
+ * written. Returns 1, or -errno after a failure, whose loss is then counted, if there is one.
  */
 int batch_write(BatchFile *file);
+
+/* The same for a batch that has waited, to whatever the end of the file is now. */
+int batch_write_again(BatchFile *file);
 
 /* Goes on where another image of this program stopped: finds out how far it had come. Nothing is
  * written, and nothing is lost: all that is not in the file stays. */
@@ -44,6 +47,3 @@ void batch_finish(BatchFile *file);
  * completed, or else cut off, to be written as a whole to the other file, with all that waits.
  */
 void batch_leave(BatchFile *file);
-
-/* The descriptor now means that other file. */
-void batch_move(BatchFile *file);

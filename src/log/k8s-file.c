@@ -1,6 +1,7 @@
 #include "log/k8s-file.h"
 
 #include "log/loss.h"
+#include "log/rotation.h"
 #include "state/fds.h"
 #include "state/input.h"
 #include "util/clock.h"
@@ -8,8 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/param.h>
 #include <sys/stat.h>
@@ -17,7 +16,6 @@
 
 enum {
     LOG_MODE = 0640,
-    LINKS_MOST = 40, /* as the kernel follows */
 
     /* Microseconds between attempts to write, from the first to all later ones. */
     RETRY_FIRST = 100000,
@@ -340,13 +338,6 @@ static void set_retry(K8sFile *file, int result)
     }
 }
 
-static int write_batch(K8sFile *file)
-{
-    int r = batch_write(&file->to);
-
-    return r < 0 ? r : 1;
-}
-
 bool k8s_file_waits(const K8sFile *file)
 {
     const State *state = file->to.state;
@@ -362,9 +353,9 @@ static int go_on(K8sFile *file)
     const LogCursors *live = state_cursors(file->to.state);
 
     if (file->to.keeps && live->batch_length > 0)
-        return log->retry_at > clock_boottime_us() ? 0 : write_batch(file);
+        return log->retry_at > clock_boottime_us() ? 0 : batch_write_again(&file->to);
     /* The rest of a torn record begins the next batch; there is more only if it was to be kept. */
-    return live->batch_length > live->rest_length ? write_batch(file) : 0;
+    return live->batch_length > live->rest_length ? batch_write_again(&file->to) : 0;
 }
 
 /* One batch, from the stream to the file. Returns as k8s_file_pump(). */
@@ -383,12 +374,19 @@ static int pump_batch(Builder *builder, SplitMode mode, Built *built)
     if (next->start[builder->stream] != before || next->batch_length > 0) {
         state_touch(state, next->batch_length);
         state_cursors_commit(state);
-        r = write_batch(file);
+        r = batch_write(&file->to);
     }
     if (*built == BUILT_TOO_FAST)
         state_commit(&state->page->log.rate_until,
                      clock_boottime_us() + rate_pause(file, state_cursors(state)));
     return r;
+}
+
+/* Puts a new file at the path. The rest of a torn record belongs to the old one. */
+static int rotate(K8sFile *file)
+{
+    batch_leave(&file->to);
+    return rotation_run(&file->rotation, file->to.fd);
 }
 
 int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
@@ -409,9 +407,9 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
         r = one < 0 ? one : MAX(r, one);
         if (built == BUILT_ALL)
             break;
-        /* The promise is the log; its limit comes second, and is tried again next time. */
+        /* The promise is the log; its limit comes second, and is tried again later. */
         if (built == BUILT_TOO_LONG)
-            builder.unlimited = k8s_file_reopen(file, &file->reopen_error) < 0;
+            builder.unlimited = !rotation_is_due(&file->rotation) || rotate(file) < 0;
     }
     set_retry(file, r);
 
@@ -454,112 +452,30 @@ void k8s_file_give_up(K8sFile *file)
     file->to.keeps = false;
 }
 
-/*
- * The file that the log's path means: a symbolic link stays one, and the file it names is replaced,
- * also if somebody has moved that away.
- */
-static int resolve(const char *path, char resolved[PATH_MAX])
-{
-    char target[PATH_MAX];
-
-    if (snprintf(resolved, PATH_MAX, "%s", path) >= PATH_MAX)
-        return -ENAMETOOLONG;
-    for (int i = 0; i < LINKS_MOST; i++) {
-        ssize_t length = readlink(resolved, target, sizeof(target) - 1);
-        char *slash = strrchr(resolved, '/');
-        size_t kept;
-
-        if (length < 0)
-            return 0; /* no link, or nothing there */
-        target[length] = '\0';
-        kept = target[0] == '/' || slash == NULL ? 0 : (size_t)(slash + 1 - resolved);
-        if (kept + (size_t)length >= PATH_MAX)
-            return -ENAMETOOLONG;
-        memcpy(resolved + kept, target, (size_t)length + 1);
-    }
-    return -ELOOP;
-}
-
-/* Whether a file may be renamed to `path`: nothing else than a regular file may be there. */
-static bool is_replaceable(const char *path)
-{
-    struct stat st;
-
-    return lstat(path, &st) < 0 ? errno == ENOENT : S_ISREG(st.st_mode);
-}
-
-/* Makes a new, empty file at the path and goes on there, under the same descriptor number. */
-static int replace(K8sFile *file, Error *error)
-{
-    char path[PATH_MAX];
-    char temporary[PATH_MAX + 32];
-    CLEANUP_FD int fd = -1;
-    int r;
-
-    if (!file->to.regular)
-        return error_set(error, 0, "Cannot replace the log %s: it is not a regular file",
-                         file->path);
-    r = resolve(file->path, path);
-    if (r < 0)
-        return error_set(error, -r, "Cannot replace the log %s", file->path);
-    if (!is_replaceable(path))
-        return error_set(error, 0, "Cannot replace the log %s: %s is not a regular file",
-                         file->path, path);
-    /* Our pid in the name: what lies there is our own, and is neither followed nor written to. */
-    snprintf(temporary, sizeof(temporary), "%s.%d.tmp", path, (int)getpid());
-    unlink(temporary);
-    fd = open(temporary, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, LOG_MODE);
-    if (fd < 0)
-        return error_set(error, errno, "Cannot reopen the log: failed to create %s", temporary);
-    FAULT_POINT();
-    if (rename(temporary, path) < 0) {
-        int number = errno;
-
-        unlink(temporary);
-        return error_set(error, number, "Cannot reopen the log: failed to rename %s to %s",
-                         temporary, path);
-    }
-    FAULT_POINT();
-    /* The same number stays the log's: there is no moment without one. */
-    if (dup3(fd, file->to.fd, O_CLOEXEC) < 0)
-        return error_set(error, errno, "Cannot reopen the log file %s", file->path);
-    FAULT_POINT();
-    fds_refresh(file->to.state, file->to.fd);
-    return 0;
-}
-
 void k8s_file_finish(K8sFile *file)
 {
     batch_finish(&file->to);
 }
 
-/* Goes on in a new file, once it is on the page that this is to be. */
-static int move_on(K8sFile *file, Error *error)
+int k8s_file_reopen(K8sFile *file)
 {
-    LogPage *page = &file->to.state->page->log;
-    int r;
-
-    *error = (Error)ERROR_NULL;
-    r = replace(file, error);
-    batch_move(&file->to);
-    page->reopens += r == 0;
-    state_commit(&page->reopening, 0);
-    return r;
+    if (!file->to.regular)
+        return error_set(&file->rotation.error, 0,
+                         "Cannot replace the log %s: it is not a regular file", file->path);
+    rotation_ask(&file->rotation);
+    return rotate(file);
 }
 
-int k8s_file_reopen(K8sFile *file, Error *error)
+int64_t k8s_file_retry_at(const K8sFile *file)
 {
-    LogPage *page = &file->to.state->page->log;
+    bool asked = file->to.fd >= 0 && state_cursors(file->to.state)->rotation_asked;
 
-    batch_leave(&file->to); /* the rest of a torn record belongs to the old file */
-    state_commit(&page->reopening, 1);
-    return move_on(file, error);
+    return asked ? file->rotation.retry_at : 0;
 }
 
 void k8s_file_init(K8sFile *file, State *state, int fd, const char *path, K8sLimits limits)
 {
     struct stat st = {0};
-    Error error;
 
     *file = (K8sFile)K8S_FILE_NULL;
     file->to = (BatchFile){.state = state, .fd = fd};
@@ -567,9 +483,10 @@ void k8s_file_init(K8sFile *file, State *state, int fd, const char *path, K8sLim
     k8s_file_limit(file, limits);
     file->to.regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     fds_add(state, FD_LOG, fd);
+    rotation_init(&file->rotation, state, path, limits.backups, limits.allowed);
     batch_resume(&file->to);
-    if (state->page->log.reopening)
-        move_on(file, &error);
+    if (rotation_is_owed(state))
+        rotate(file);
     if (state_cursors(state)->total == 0) {
         /* What an earlier container has left in the file counts for the global limit. */
         state_cursors_next(state)->total = batch_file_size(&file->to);

@@ -3,6 +3,7 @@
 #include "log/batch.h"
 #include "log/rate.h"
 #include "log/record.h"
+#include "log/rotation.h"
 #include "log/splitter.h"
 #include "state/state.h"
 #include "util/error.h"
@@ -27,6 +28,9 @@ typedef struct K8sLimits {
     bool rate_waits;         /* what exceeds it waits in the stream; else it is lost */
     bool waits;              /* and so does what cannot be written */
     bool says_losses;        /* losses are said in the log, too */
+
+    uint32_t backups;           /* old files that are kept; 0 = what is older is discarded */
+    const char *const *allowed; /* directories where it may be; NULL = any */
 } K8sLimits;
 
 typedef struct K8sFile {
@@ -36,7 +40,7 @@ typedef struct K8sFile {
     RecordClock clock;
     uint64_t scanned[STREAMS]; /* stream offset up to which there is no newline */
     int64_t retry_pause;       /* before the next attempt to write, in microseconds */
-    Error reopen_error;        /* of the last attempt to replace the file, "" if it went well */
+    Rotation rotation;         /* which file it is */
 } K8sFile;
 
 #define K8S_FILE_NULL                           \
@@ -69,7 +73,7 @@ void k8s_file_limit(K8sFile *file, K8sLimits limits);
  * -errno of a write that failed. A record that was written in part will then be completed by a
  * later call; all else is counted as lost, or with limits.waits stays; the page's log.retry_at says
  * when to come back in any case. A failure to replace the file at its size limit is no failure to
- * write: it is in reopen_error.
+ * write: it is in rotation.error, and tried again after rotation.retry_at.
  */
 int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode);
 
@@ -93,11 +97,16 @@ void k8s_file_give_up(K8sFile *file);
 void k8s_file_finish(K8sFile *file);
 
 /*
- * Replaces the file at the path by a new, empty one and goes on there (ctl message 2, and
- * --log-size-max). It is made beside the path and renamed onto it: CRI-O waits for an inotify
- * event that names exactly the log path. On failure the old file stays in use. What is not a
- * regular file (/dev/null) is never replaced.
+ * Puts a new, empty file at the path and goes on there (ctl message 2): see log/rotation.h. On
+ * failure the old file stays in use; k8s_file_retry_at() says when to come back. What is not a
+ * regular file (/dev/null) is never replaced, and a request for that is not repeated.
  *
- * Returns 0, or negative with *error filled.
+ * Returns 0, or negative with the reason in rotation.error.
  */
-int k8s_file_reopen(K8sFile *file, Error *error);
+int k8s_file_reopen(K8sFile *file);
+
+/*
+ * When a reopen that could not be done is to be tried again, by another k8s_file_reopen():
+ * CLOCK_BOOTTIME microseconds, 0 = there is none.
+ */
+int64_t k8s_file_retry_at(const K8sFile *file);

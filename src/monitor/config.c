@@ -29,5 +29,6 @@ void config_deinit(Config *config)
     g_free((char *)config->sdnotify_socket);
     g_free((char *)config->log_path);
     g_free((char *)config->settings);
+    free_words(config->log_allowed);
     *config = (Config)CONFIG_NULL;
 }

@@ -67,6 +67,9 @@ typedef struct Config {
     const char *log_path;     /* NULL: nothing is logged */
     int log_fd;               /* opened by validation, the monitor's then; -1 without log_path */
     SettingsPage log;         /* its settings, as they are to begin with */
+    bool log_rotate;          /* old files are kept */
+    uint32_t log_max_files;   /* so many of them */
+    const char **log_allowed; /* directories for logs; NULL-terminated, NULL = any */
     bool log_sync;            /* fsync the log before the monitor leaves */
     int64_t attach_spool_max; /* bytes, 0 = no spool, -1 = not given: our choice */
     int attach_stall_timeout; /* seconds a client may make the container wait */
@@ -82,23 +85,24 @@ typedef struct Config {
 } Config;
 
 enum {
+    LOG_BACKUPS_MOST = 1000, /* each rotation renames them all */
     LATE_OUTPUT_DEFAULT = 500,
     ATTACH_STALL_TIMEOUT_DEFAULT = 30,
     ATTACH_LINGER_DEFAULT = 10,
 };
 
 /* Nothing but the defaults of what a node's settings may change. */
-#define CONFIG_NULL                                                 \
-    {                                                               \
-        .log_fd = -1,                                               \
-        .log = {.log_line_max = LOG_LINE_MAX_DEFAULT,               \
-                .log_partial_flush = LOG_PARTIAL_FLUSH_DEFAULT,     \
-                .log_on_error = LOG_DROP,                           \
-                .log_rate_policy = LOG_WAIT,                        \
-                .log_loss_record = 1},                              \
-        .late_output = LATE_OUTPUT_DEFAULT, .attach_spool_max = -1, \
-        .attach_stall_timeout = ATTACH_STALL_TIMEOUT_DEFAULT,       \
-        .attach_linger = ATTACH_LINGER_DEFAULT,                     \
+#define CONFIG_NULL                                                                     \
+    {                                                                                   \
+        .log_fd = -1,                                                                   \
+        .log = {.log_line_max = LOG_LINE_MAX_DEFAULT,                                   \
+                .log_partial_flush = LOG_PARTIAL_FLUSH_DEFAULT,                         \
+                .log_on_error = LOG_DROP,                                               \
+                .log_rate_policy = LOG_WAIT,                                            \
+                .log_loss_record = 1},                                                  \
+        .log_max_files = 1, .late_output = LATE_OUTPUT_DEFAULT, .attach_spool_max = -1, \
+        .attach_stall_timeout = ATTACH_STALL_TIMEOUT_DEFAULT,                           \
+        .attach_linger = ATTACH_LINGER_DEFAULT,                                         \
     }
 
 /* Whether the container runs before its runtime has ended, so that all output may be its own. */

@@ -25,6 +25,8 @@ static K8sLimits limits_in_force(const Monitor *monitor)
         .partial_flush = settings->log_partial_flush,
         .size_max = settings->log_size_max,
         .global_size_max = settings->log_global_size_max,
+        .backups = settings->log_backups,
+        .allowed = monitor->config->log_allowed,
         .rate = {settings->log_rate_limit, settings->log_rate_burst},
         .rate_waits = settings->log_rate_policy == LOG_WAIT,
         .waits = settings->log_on_error == LOG_WAIT,
@@ -47,16 +49,22 @@ void monitor_limit_log(Monitor *monitor)
         k8s_file_limit(&monitor->log, limits_in_force(monitor));
 }
 
-/* Says once that the log is longer than its limit, and why. */
-static void speak_of_size(Monitor *monitor)
+/* Says once that the log cannot be replaced, and why, and once that it can be again. */
+static void speak_of_rotation(Monitor *monitor)
 {
-    bool failing = monitor->log.reopen_error.text[0] != '\0';
+    const K8sFile *log = &monitor->log;
+    bool failing = log->rotation.error.text[0] != '\0';
 
-    if (failing && !monitor->said_oversize)
-        message(&monitor->config->messages, LEVEL_ERROR,
-                "%s. The log goes on in the old file, beyond --log-size-max",
-                monitor->log.reopen_error.text);
-    monitor->said_oversize = failing;
+    if (failing && !monitor->said_rotation)
+        message(&monitor->config->messages, LEVEL_ERROR, "%s. The log goes on in the old file%s",
+                log->rotation.error.text,
+                log->rotation.retry_at == 0   ? ""
+                : k8s_file_retry_at(log) == 0 ? ", beyond --log-size-max; this is tried again"
+                                              : "; this is tried again until it succeeds");
+    else if (!failing && monitor->said_rotation)
+        message(&monitor->config->messages, LEVEL_WARNING,
+                "The log %s has been replaced now, after attempts that failed", log->path);
+    monitor->said_rotation = failing;
 }
 
 /* Says once that a log fails and once what that cost, not at every record. */
@@ -86,7 +94,16 @@ static void speak_of_writes(Monitor *monitor, int result)
 void monitor_log_pump(Monitor *monitor, StreamId id, SplitMode mode)
 {
     speak_of_writes(monitor, k8s_file_pump(&monitor->log, id, mode));
-    speak_of_size(monitor);
+    speak_of_rotation(monitor);
+}
+
+void monitor_reopen_log(Monitor *monitor)
+{
+    if (!monitor_has_log(monitor))
+        return;
+    k8s_file_reopen(&monitor->log);
+    speak_of_rotation(monitor);
+    monitor_log_go_on(monitor); /* what waits may have room in the new file */
 }
 
 void monitor_log_hurry(Monitor *monitor)

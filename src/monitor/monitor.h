@@ -52,7 +52,7 @@ typedef struct Monitor {
     GSource *timers;
     int64_t trim_at;    /* CLOCK_BOOTTIME microseconds, 0 = nothing to give back */
     int said_failure;   /* errno of the log's failure that has been spoken of, 0 = none */
-    bool said_oversize; /* that the log could not be replaced at its size limit */
+    bool said_rotation; /* that the log could not be replaced */
     bool said_spool;    /* that there is none where one is needed */
     bool said_refused;  /* that an attach client was one too many */
 } Monitor;
@@ -231,6 +231,9 @@ void monitor_limit_log(Monitor *monitor);
 
 /* Hands what a stream holds to the log, and speaks of what goes wrong. There must be a log. */
 void monitor_log_pump(Monitor *monitor, StreamId stream, SplitMode mode);
+
+/* Puts a new file at the log's path, as somebody has asked for, or tries to do so again. */
+void monitor_reopen_log(Monitor *monitor);
 
 /* The container has ended: its rate limit does not hold it back any longer. */
 void monitor_log_hurry(Monitor *monitor);

@@ -88,15 +88,13 @@ static void set(Monitor *monitor, const CtlRequest *request)
 static void on_ctl(const CtlRequest *request, void *owner)
 {
     Monitor *monitor = owner;
-    Error error = ERROR_NULL;
 
     if (request->type == CTL_RESIZE)
         monitor_resize(monitor, request->height, request->width);
-    else if (request->type == CTL_SET)
+    else if (request->type == CTL_REOPEN_LOG)
+        monitor_reopen_log(monitor);
+    else
         set(monitor, request);
-    else if (monitor_has_log(monitor) && k8s_file_reopen(&monitor->log, &error) < 0)
-        message(&monitor->config->messages, LEVEL_ERROR, "%s. The log goes on where it was",
-                error.text);
 }
 
 int monitor_take_signals(Monitor *monitor, Error *error)

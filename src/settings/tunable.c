@@ -105,19 +105,6 @@ static bool set_log_size_max(const char *text, Config *config, Error *error)
     return true;
 }
 
-static bool set_late_output(const char *text, Config *config, Error *error)
-{
-    uint64_t milliseconds;
-
-    if (!number(text, 0, LATE_OUTPUT_MOST, &milliseconds))
-        return refuse(error, text,
-                      "a number of milliseconds from 0 to %d (engines wait five seconds for the "
-                      "end)",
-                      LATE_OUTPUT_MOST);
-    config->late_output = (int32_t)milliseconds;
-    return true;
-}
-
 static bool yes_or_no(const char *text, bool *yes, Error *error)
 {
     static const char *const WORDS[][2] = {{"no", "yes"}, {"false", "true"}, {"off", "on"}};
@@ -131,6 +118,34 @@ static bool yes_or_no(const char *text, bool *yes, Error *error)
         }
     }
     return refuse(error, text, "yes or no");
+}
+
+static bool set_log_rotate(const char *text, Config *config, Error *error)
+{
+    return yes_or_no(text, &config->log_rotate, error);
+}
+
+static bool set_log_max_files(const char *text, Config *config, Error *error)
+{
+    uint64_t files;
+
+    if (!number(text, 1, LOG_BACKUPS_MOST, &files))
+        return refuse(error, text, "a number of files from 1 to %d", LOG_BACKUPS_MOST);
+    config->log_max_files = (uint32_t)files;
+    return true;
+}
+
+static bool set_late_output(const char *text, Config *config, Error *error)
+{
+    uint64_t milliseconds;
+
+    if (!number(text, 0, LATE_OUTPUT_MOST, &milliseconds))
+        return refuse(error, text,
+                      "a number of milliseconds from 0 to %d (engines wait five seconds for the "
+                      "end)",
+                      LATE_OUTPUT_MOST);
+    config->late_output = (int32_t)milliseconds;
+    return true;
 }
 
 static bool set_log_loss_record(const char *text, Config *config, Error *error)
@@ -189,6 +204,8 @@ static bool set_attach_linger(const char *text, Config *config, Error *error)
 /* They are read in this order, so that of two that are wrong the same one is always named. */
 const Tunable TUNABLES[] = {
     {"log-size-max", set_log_size_max, 0, NULL, NULL},
+    {"log-rotate", set_log_rotate, 0, NULL, NULL},
+    {"log-max-files", set_log_max_files, 0, NULL, NULL},
     {"log-line-max", set_log_line_max, 0,
      "Longest line in one record, 256 to 1048576; longer ones become several (default 16384)",
      "BYTES"},

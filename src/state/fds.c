@@ -70,7 +70,7 @@ static bool is_as_noted(const State *state, const FdPage *entry)
 
     if (fstat(entry->fd, &st) < 0)
         return false;
-    if (entry->role == FD_LOG && state->page->log.reopening)
+    if (entry->role == FD_LOG && state_cursors(state)->rotation != ROTATION_NONE)
         return true;
     return st.st_dev == entry->device && st.st_ino == entry->inode;
 }

@@ -21,6 +21,6 @@ bool fds_adopt(State *state);
 
 /*
  * Notes that the descriptor now refers to another file (dup2 onto the same number). Not atomic:
- * while LogPage.reopening is 1, the log's entry may name the old file.
+ * during a rotation, the log's entry may name the old file.
  */
 void fds_refresh(State *state, int fd);

@@ -88,6 +88,15 @@ typedef struct LossPage {
     int32_t reason;   /* of the first: errno or LOSS_RATE */
     uint32_t damaged; /* 1: the line it belongs to goes on; its rest is lost, too */
 } LossPage;
+/* What a rotation of the log is doing: see log/rotation.h. Until it is done, it is begun again. */
+typedef enum RotationStep {
+    ROTATION_NONE,
+    ROTATION_MAKING,     /* a new file, PATH.tmp */
+    ROTATION_SHIFTING,   /* PATH.1 becomes PATH.2, and so on */
+    ROTATION_MOVING,     /* PATH becomes PATH.1 */
+    ROTATION_PUBLISHING, /* PATH.tmp becomes PATH */
+    ROTATION_TAKING,     /* the log's descriptor becomes that of the new file */
+} RotationStep;
 
 /*
  * One set of the log's cursors. Two exist; LogPage.live says which one counts. The other is
@@ -116,13 +125,21 @@ typedef struct LogCursors {
     int64_t rate_tokens; /* for --log-rate-limit: see log/rate.h */
     int64_t rate_at;
     uint64_t rate_drops; /* 1: until there are enough tokens again, all is lost */
+
+    /* Which file the log is: see log/rotation.h. */
+    uint64_t rotation;        /* RotationStep */
+    uint64_t rotation_backup; /* 1: it makes the old file a backup */
+    uint64_t rotation_asked;  /* 1: somebody waits for it, until it is done */
+    uint64_t reopens;         /* how often there was a new file */
+    uint64_t backups;         /* how often the old one became a backup */
+
     LogCounters counters[STREAMS];
 } LogCursors;
 
 typedef struct LogPage {
     LogCursors set[2];
     uint64_t live;      /* commit: how often sets were flipped; the lowest bit is the live one */
-    uint64_t reopening; /* commit: 1 while the file is being replaced: the steps are repeated */
+    uint64_t place;     /* checksum of where the log is, all symbolic links followed; 0 = unknown */
     int64_t retry_at;   /* commit: after a failed write, when to try again; 0 = no need */
     int64_t rate_until; /* commit: until when --log-rate-limit lets the container wait; 0 = not */
     int64_t settle_at;  /* commit: after the end, when to give up what cannot be written */
@@ -131,7 +148,7 @@ typedef struct LogPage {
     int64_t blocked_since; /* since when a write has not returned, CLOCK_BOOTTIME microseconds */
     int64_t waits_since; /* since when the container waits for the log, likewise; 0 = it does not */
     uint64_t waited;     /* and how long it did before, in microseconds */
-    uint64_t reopens;
+    uint64_t rotation_failures;
     uint64_t write_errors;
     int32_t last_error; /* errno of the last of them */
 } LogPage;
@@ -153,6 +170,7 @@ typedef struct SettingsPage {
     int64_t log_rate_limit;   /* bytes a second */
     int64_t log_rate_burst;   /* bytes at once */
     uint32_t log_loss_record; /* 1: losses are said in the log, too */
+    uint32_t log_backups;     /* old files that a rotation keeps, 0 = --log-rotate is not given */
 } SettingsPage;
 
 /* A reader of the raw output: an attach client, or our own stdout and stderr (`conward run`). */
@@ -307,5 +325,11 @@ typedef struct Page {
     OutletPage clients[PAGE_CLIENTS_MAX];
     FdPage fds[PAGE_FDS_MAX];
 } Page;
+
+/* The log's cursors that count. */
+static inline const LogCursors *page_cursors(const Page *page)
+{
+    return &page->log.set[page->log.live & 1];
+}
 
 _Static_assert(sizeof(Page) <= PAGE_SIZE_BYTES, "the page has outgrown its mapping");

@@ -160,7 +160,8 @@ def test_two_dashes_end_the_options():
 
 @pytest.mark.parametrize("value", ["anything", "false", "0", ""])
 def test_flag_with_a_value_counts_as_set(value):
-    create(f"--log-rotate={value}").refused("[conmon:e]: --log-rotate is not supported")
+    answer = create(f"--log-rotate={value}", "--log-max-files", "0")
+    answer.said("conmon: log-max-files must be at least 1 when log-rotate is enabled, got 0")
 
 
 def test_last_scalar_wins():
@@ -297,7 +298,11 @@ FAULTS = [
         "=conmon: log-max-files must be at least 1 when log-rotate is enabled, got 0",
         {"files": ["--log-max-files", "0", "--log-rotate"]},
     ),
-    ("=conmon: Container ID not provided. Use --cid", {"cid": []}),
+    (
+        "conmon: log-max-files must be at most 1000 when log-rotate is enabled, got 1001: ",
+        {"files": ["--log-max-files", "1001", "--log-rotate"]},
+    ),
+    ("=conmon: Container ID not provided. Use --cid", {"cid": [], "files": ["--log-rotate", "--log-max-files", "1000"]}),
     ("=[conmon:e]: No such log level loud", {"level": ["--log-level", "loud"]}),
     ("=[conmon:e]: Cannot use 'exec' and 'restore' at the same time", {"mode": ["-e", "--restore", "x"]}),
     ("=[conmon:e]: Attach can only be specified with exec", {"mode": ["--exec-attach", "--api-version"]}),
@@ -329,7 +334,11 @@ FAULTS = [
     ("=[conmon:e]: log-path must not be empty", {"log": ["-l", "", "-l", "foo:"]}),
     ("=[conmon:e]: k8s-file requires a filename", {"log": ["-l", "k8s-file:", "-l", ""]}),
     ("=[conmon:e]: No such log driver foo", {"log": ["-l", "foo:x", "-l", "k8s-file"]}),
-    ("[conmon:e]: Failed to open log file", {"log": ["-l", "/nonexistent/log"]}),
+    (
+        "[conmon:e]: The log log is in /",
+        {"log": ["-l", "log"], "allowed": ["--log-allowlist-dir", "/nonexistent", "--log-allowlist-dir", "/bin"]},
+    ),
+    ("[conmon:e]: Failed to open log file", {"log": ["-l", "/nonexistent/log"], "allowed": []}),
     ("=[conmon:e]: k8s-file doesn't support --log-tag", {"log": ["-l", "log"], "tag": ["--log-tag", "x"]}),
     (
         "=[conmon:e]: k8s-file doesn't support --log-label",
@@ -347,10 +356,9 @@ FAULTS = [
         "=[conmon:e]: Container label names must contain only uppercase letters, numbers and underscore (in 'a%=b')",
         {"log": ["-l", "journald"], "cid": ["-c", ID], "label": ["--log-label", "a%=b"]},
     ),
-    ("[conmon:e]: --log-rotate is not supported by this version of conward: ", {"rotate": ["--log-rotate"]}),
     (
         "[conmon:e]: Bundle path /nonexistent/bundle is not usable: No such file or directory; ",
-        {"bundle": ["-b", "/nonexistent/bundle"], "log": ["-l", "none"], "label": [], "rotate": []},
+        {"bundle": ["-b", "/nonexistent/bundle"], "log": ["-l", "none"], "label": []},
     ),
 ]
 
@@ -480,17 +488,10 @@ def test_partial_message_option_without_journald():
     create("--no-container-partial-message", "-l", "journald").refused("[conmon:e]: log driver journald")
 
 
-@pytest.mark.parametrize(
-    "feature, words",
-    [
-        ("log driver journald", ["-l", "journald:"]),
-        ("--log-rotate", ["--log-rotate"]),
-    ],
-)
-def test_what_this_version_lacks(feature, words, directory):
+def test_what_this_version_lacks(directory):
     pidfile = directory / "pidfile"
-    answer = create("-P", pidfile, *words)
-    answer.refused(f"[conmon:e]: {feature} is not supported by this version of conward: ")
+    answer = create("-P", pidfile, "-l", "journald:")
+    answer.refused("[conmon:e]: log driver journald is not supported by this version of conward: ")
     assert not pidfile.exists(), "refused after a fork"
 
 
@@ -755,6 +756,9 @@ def test_run_usage_errors(words, refusal):
         (["-l", "none", "-l", "passthrough"], "log driver passthrough is not supported by this version of "),
         (["--timeout=-1"], "--timeout -1 is out of range: "),
         (["-P", "x"], "--pidfile is for the monitor of --detach: "),
+        (["--log-rotate", "--log-max-files", "0"], "--log-max-files '0' is out of range: use a number of files from 1 to "),
+        (["--log-rotate", "--log-max-files", "1001"], "--log-max-files '1001' is out of range: "),
+        (["-l", "log", "--log-allowlist-dir", "/nonexistent"], "The log log is in /"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -5,6 +5,7 @@ A crash is either a fatal signal that somebody sends, or a real fault, made by f
 build/tests/fault). $CRASHES is how many of them a storm has."""
 
 import concurrent.futures
+import contextlib
 import os
 import random
 import shutil
@@ -68,8 +69,10 @@ def growth(path):
     """For storm(): changes when the file grows or is replaced."""
 
     def progress():
-        st = path.stat()
-        return st.st_ino, st.st_size
+        while True:
+            with contextlib.suppress(FileNotFoundError):  # for a moment of each rotation
+                st = path.stat()
+                return st.st_ino, st.st_size
 
     return progress
 
@@ -687,6 +690,28 @@ def test_size_limit(new_container, kind):
     assert output
     assert printed(container).endswith(b"\n" + output)
     assert os.listdir(container.logs) == ["ctr.log"]
+
+
+@KINDS
+def test_rotation(new_container, kind):
+    """The same with older files that are kept."""
+    limit = 20_000
+    container = new_container(command=AT_FULL_SPEED)
+    container.options.update({"--log-size-max": str(limit), "--log-rotate": True, "--log-max-files": "3"})
+    go = container.fifo("go")
+    witness = Witness(container)
+    container.create()
+    container.start()
+    container.wait_log(b"1")
+    storm(container.monitor.pid, kind, growth(container.log))
+    end(container, go)
+    os.write(go, b"\n")
+    witness.check(7)
+    assert sorted(os.listdir(container.logs)) == ["ctr.log", *(f"ctr.log.{number}" for number in (1, 2, 3))]
+    paths = [*(container.logs / f"ctr.log.{number}" for number in (3, 2, 1)), container.log]
+    assert all(path.stat().st_size <= limit for path in paths)
+    output = k8slog.output([record for path in paths for record in k8slog.records(path.read_bytes())])
+    assert len(output) > limit // 4 and printed(container).endswith(b"\n" + output)
 
 
 # A page that nothing can be believed of

@@ -545,6 +545,51 @@ def test_follow_from_the_last_lines(log, follow):
     assert follower.end() == (b"", b"")
 
 
+@pytest.fixture
+def rotating(log):
+    """`conward run` with a command that prints numbered lines until there is a file `enough`, and a log that rotates."""
+    options = ["--log-path", log, "--log-size-max", "5000", "--log-rotate", "--log-max-files", "1000"]
+    script = "i=0; until [ -e enough ]; do seq $((i + 1)) $((i + 50)); i=$((i + 50)); sleep 0.05; done; echo $i > printed"
+    process = subprocess.Popen(
+        [program("CONWARD", "conward"), "run", "--quiet", *options, "--", "sh", "-c", script], cwd=log.parent
+    )
+
+    def end():
+        """Returns what was printed."""
+        (log.parent / "enough").touch()
+        assert process.wait(LIMIT) == 0
+        return k8slog.numbered(1, int((log.parent / "printed").read_text()))
+
+    yield end
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def test_read_while_a_monitor_rotates(log, rotating):
+    """At every moment there is a log, and no line is missing or there twice."""
+    wait_until((log.parent / "0.log.3").exists, "some rotations")
+    last = 0
+    for _ in range(50):
+        output = logs(log)[0]
+        count = output.count(b"\n")
+        assert output == k8slog.numbered(1, count)
+        assert count >= last > 0 or last == 0
+        last = count
+        logs("--no-rotated", log)
+    printed = rotating()
+    assert logs(log)[0] == printed
+
+
+def test_follow_while_a_monitor_rotates(log, rotating, follow):
+    wait_until((log.parent / "0.log.3").exists, "some rotations")
+    follower = follow(log)
+    follower.wait_idle()
+    wait_until((log.parent / "0.log.20").exists, "more rotations")
+    follower.expect(rotating())
+    assert follower.end() == (b"", b"")
+
+
 @pytest.mark.parametrize("options", [[], ["--no-rotated"]])
 def test_follow_through_rotations(log, follow, options):
     """Rotations of every kind while it reads: nothing is lost and nothing comes twice."""

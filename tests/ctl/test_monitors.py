@@ -218,6 +218,27 @@ def test_reopen(run):
     assert k8slog.output(k8slog.records(one.log.read_bytes())) == b"after\n"
 
 
+def test_rotation(run):
+    """Its settings and its figures; a request that cannot be fulfilled now is owed."""
+    one = run("echo before; cat", "--log-rotate", "--log-max-files", "3", "--log-size-max", "1000")
+    wait_until(lambda: one.log.exists() and one.log.stat().st_size > 0, "the first line")
+    assert (one.json()["log_max_files"], one.json()["log_size_max_bytes"]) == (3, 1000)
+    ctl("reopen", one.id)
+    assert (one.json()["log_reopens"], one.json()["log_rotations"], one.json()["log_rotation_failures"]) == (1, 1, 0)
+    moved = one.log.with_name(one.log.name + ".1")
+    assert k8slog.output(k8slog.records(moved.read_bytes())) == b"before\n"
+    one.log.rename(moved)
+    one.log.mkdir()
+    ctl("reopen", one.id, status=FAILED)
+    assert (one.json()["log_reopen_owed"], one.json()["log_reopens"]) == (1, 1)
+    assert one.json()["log_rotation_failures"] > 0
+    one.log.rmdir()
+    wait_until(lambda: one.json()["log_reopen_owed"] == 0, "the new log")
+    assert one.json()["log_reopens"] == 2
+    assert "log rotations" in ctl("stats", one.id)[0]
+    assert "conward_log_rotations_total{" in ctl("metrics")[0]
+
+
 def test_nothing_to_reopen(run):
     one = run("cat", log="none")
     assert "has no log" in ctl("reopen", one.id, status=FAILED)[1]

@@ -78,10 +78,6 @@ NO_JOURNAL = (
     "[conmon:e]: log driver journald is not supported by this version of conward: use --log-path k8s-file:PATH, or "
     "conmon for containers that log there"
 )
-NO_ROTATION = (
-    "[conmon:e]: --log-rotate is not supported by this version of conward: leave it out (--log-size-max then keeps the "
-    "newest records only), or use conmon"
-)
 CANNOT_PARSE = "[conmon:e]: unable to parse "
 CANNOT_MAKE = "[conmon:e]: unable to make "
 FAILED = "The runtime RUNTIME failed with exit status"
@@ -89,6 +85,11 @@ SPECIAL = (
     'a \\"quoted\\" \\\\ word / \\t tab \\u000d \\u0008 \\u000c \\u0001 \x1f \\u007f ä \\xff end\\n',
     'a \\"quoted\\" \\\\ word \\/ \\t tab \\r \\b \\f \\u0001 \\u001f \\u007f ä \N{REPLACEMENT CHARACTER} end\\n',
 )
+ROTATES = {
+    "started process, status": (1, 0),
+    "started process, words": ("conmon: option parsing failed: Unknown option --log-rotate\n", ""),
+    "status": (NONE, 7),
+}
 CID = "c0ffee0123456789"
 CREATED = ["create logs/ctr.log", *(f"create bundle/{name}" for name in ("attach", "ctl", "winsz", "pidfile"))]
 RENAMED = ["rename to persist/exit", f"rename to exits/{CID}"]
@@ -649,19 +650,27 @@ DIFFERENCES = [
         OLD,
     ),
     *told(
+        ["a log that is there already, limited"],
+        {"file logs/ctr.log": ("file 0640", "file 0604")},
+        "who could read the log before it was replaced can go on reading it",
+    ),
+    *told(
         ["a log that is there already, limited in total"],
         {"log ctr.log, stdout": ("old\n" + lines(1000, 1010), "old\n" + lines(1000, 1008))},
         OLD,
     ),
     *told(
-        each("a rotated log", "3", "1"),
-        {
-            "started process, words": (
-                "conmon: option parsing failed: Unknown option --log-rotate\n",
-                NO_ROTATION + "\n",
-            )
-        },
-        LATER,
+        ["a rotated log, 3"],
+        {**ROTATES, "files": (NONE, ["ctr.log", "ctr.log.1", "ctr.log.2", "ctr.log.3"])},
+        OLD,
+        14,
+    ),
+    *told(["a rotated log, 1"], {**ROTATES, "files": (NONE, ["ctr.log", "ctr.log.1"])}, OLD, 14),
+    *told(
+        ["a new log that cannot be made"],
+        {"status": (1, 7), "exit file": (NONE, "7"), "the moved log": ("one\n", "one\ntwo\n")},
+        "a log file that cannot be replaced stays in use; the container goes on, and its end is reported",
+        2,
     ),
     *told(
         ["a container with a journal"],

@@ -539,7 +539,14 @@ class Watched:
 
     def wait_log(self, text):
         """Waits until the log contains the bytes."""
-        wait_until(lambda: self.log.exists() and text in self.log.read_bytes(), f"{text!r} in the log")
+
+        def has_text():
+            try:
+                return text in self.log.read_bytes()
+            except FileNotFoundError:  # it is not there yet, or just being rotated
+                return False
+
+        wait_until(has_text, f"{text!r} in the log")
 
     # The end
 

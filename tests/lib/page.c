@@ -57,6 +57,11 @@ int main(int argc, char **argv)
     printf("signal=%d\n", page.crash.signal);
     printf("code=%d\n", page.crash.code);
     printf("generation=%lu\n", (unsigned long)page.settings.generation);
+    printf("log_backups=%u\n", page.settings.log_backups);
+    printf("reopens=%lu\n", (unsigned long)page_cursors(&page)->reopens);
+    printf("rotations=%lu\n", (unsigned long)page_cursors(&page)->backups);
+    printf("rotation_failures=%lu\n", (unsigned long)page.log.rotation_failures);
+    printf("rotation_asked=%lu\n", (unsigned long)page_cursors(&page)->rotation_asked);
     printf("log_line_max=%u\n", page.settings.log_line_max);
     printf("log_partial_flush=%d\n", page.settings.log_partial_flush);
     printf("log_rate_limit=%ld\n", (long)page.settings.log_rate_limit);

@@ -1,8 +1,9 @@
 /*
- * Death at every instruction. A child runs the data path (read, split, write, reopen) one
+ * Death at every instruction. A child runs the data path (read, split, write, rotate) one
  * instruction at a time. Whenever that has changed the page or the log, what is left is copied,
  * the resume logic runs on the copy, gets the rest of the input, and every byte must be there
- * once.
+ * once. In another copy of the files nobody resumes anything, as after SIGKILL: readers must find
+ * all that was written, and the next monitor must be able to go on.
  *
  * One moment is left out on purpose: between read(2) returning and the store of its result the
  * bytes are in neither place. No fault of our own can happen there, and a signal waits for the
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -24,6 +26,10 @@ enum {
     LEAST_DEATHS = 30,
 };
 
+/* All names that a log may have, newest first, but for the last: that is never for readers. */
+static const char *const suffixes[] = {"", ".1", ".2", ".3", ".4", ".tmp"};
+enum { NAMES = sizeof(suffixes) / sizeof(suffixes[0]), TO_READ = NAMES - 1 };
+
 /* What the child does, one letter a step: r reads the next piece, w pumps, f flushes, e ends the
  * stream, x finishes the file, m moves the log away and reopens it (external rotation), o reopens
  * it as it is, u lets the file grow again, and what waits go on. */
@@ -31,15 +37,17 @@ typedef struct Script {
     const char *steps;
     const char *const *pieces;
     K8sLimits limits;
-    rlim_t file_size; /* 0 = no limit; else writes beyond it fail */
+    rlim_t file_size;   /* 0 = no limit; else writes beyond it fail */
+    unsigned rotations; /* by size: so many there are */
+    bool discards;      /* not all of them are kept */
 } Script;
 
 typedef struct Death {
     const Script *script;
     LogFixture fixture;
     GString *input;
-    Page page; /* as it was when last looked at */
-    off_t log_size;
+    Page page;      /* as it was when last looked at */
+    uint64_t files; /* likewise */
     unsigned deaths;
     uint64_t lost_most;
 } Death;
@@ -97,10 +105,10 @@ static void child_main(const Death *death)
         case 'm':
             if (rename(fixture->path, moved) < 0)
                 _exit(4);
-            k8s_file_reopen(&log, &error);
+            k8s_file_reopen(&log);
             break;
         case 'o':
-            k8s_file_reopen(&log, &error);
+            k8s_file_reopen(&log);
             break;
         case 'u':
             setrlimit(RLIMIT_FSIZE, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
@@ -123,13 +131,14 @@ static void copy_file(const char *from, const char *to)
 /* Opens the copy of that file which the dead process' log descriptor refers to. */
 static int open_copy(const Death *death, const LogFixture *copy, pid_t pid)
 {
-    static const char *const suffixes[] = {"", ".1"};
     char name[64];
     struct stat held;
 
     snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)pid, death->fixture.log.to.fd);
     ck_assert_int_eq(stat(name, &held), 0);
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+    if (held.st_nlink == 0 && held.st_size == 0) /* an empty one is not kept */
+        return memfd_create("empty", MFD_CLOEXEC);
+    for (size_t i = 0; i < NAMES; i++) {
         char *original = g_strconcat(death->fixture.path, suffixes[i], NULL);
         char *path = g_strconcat(copy->path, suffixes[i], NULL);
         struct stat st;
@@ -146,18 +155,16 @@ static int open_copy(const Death *death, const LogFixture *copy, pid_t pid)
     return -1;
 }
 
-/* The copy of everything that outlives the process, in a directory of its own. */
-static void copy_remains(const Death *death, LogFixture *copy, pid_t pid)
+/* A directory of its own with a copy of all files. */
+static void copy_files(const Death *death, LogFixture *copy)
 {
-    static const char *const suffixes[] = {"", ".1"};
-    const State *state = &death->fixture.state;
     Error error;
 
     *copy = (LogFixture){.state = STATE_NULL};
     copy->dir = g_dir_make_tmp("conward-XXXXXX", NULL);
     copy->path = g_build_filename(copy->dir, "log", NULL);
     ck_assert_int_eq(pipe2(copy->pipe, O_NONBLOCK | O_CLOEXEC), 0);
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+    for (size_t i = 0; i < NAMES; i++) {
         char *from = g_strconcat(death->fixture.path, suffixes[i], NULL);
         char *to = g_strconcat(copy->path, suffixes[i], NULL);
 
@@ -166,11 +173,91 @@ static void copy_remains(const Death *death, LogFixture *copy, pid_t pid)
         g_free(to);
     }
     ck_assert_int_eq(state_create(&copy->state, false, &error), 0);
+}
+
+/* The copy of everything that outlives the process. */
+static void copy_remains(const Death *death, LogFixture *copy, pid_t pid)
+{
+    const State *state = &death->fixture.state;
+
+    copy_files(death, copy);
     *copy->state.page = *state->page;
+    copy->state.page->log.place = 0; /* it is elsewhere now */
     memcpy(copy->state.input[STREAM_STDOUT], state->input[STREAM_STDOUT], COPIED);
     memcpy(copy->state.output, state->output, COPIED);
     memcpy(copy->state.output + STATE_BATCH_AREA, state->output + STATE_BATCH_AREA, COPIED);
     copy->log = adopt(&copy->state, copy->path, open_copy(death, copy, pid), death->script->limits);
+}
+
+/* What a reader of all files finds, oldest first. */
+static GString *join_files(const LogFixture *fixture)
+{
+    GString *joined = g_string_new(NULL);
+
+    for (size_t i = TO_READ; i-- > 0;) {
+        char *path = g_strconcat(fixture->path, suffixes[i], NULL);
+        GString *content = file_content(path);
+
+        ck_assert_msg(join_records(content, STREAM_STDOUT, joined), "torn, in the log%s: %s",
+                      suffixes[i], content->str);
+        g_string_free(content, TRUE);
+        g_free(path);
+    }
+    return joined;
+}
+
+static bool has_file(const LogFixture *fixture, const char *suffix)
+{
+    char *path = g_strconcat(fixture->path, suffix, NULL);
+    bool there = g_file_test(path, G_FILE_TEST_EXISTS);
+
+    g_free(path);
+    return there;
+}
+
+/* No name is left that no rotation would ever use or remove again. */
+static void check_names(const Death *death, const LogFixture *copy)
+{
+    unsigned backups = death->script->limits.backups;
+
+    ck_assert(!has_file(copy, ".tmp"));
+    if (death->script->limits.size_max == 0)
+        return;
+    for (size_t i = 1; i < TO_READ; i++)
+        ck_assert_msg(has_file(copy, suffixes[i]) == (i <= backups), "after death %u: log%s",
+                      death->deaths, suffixes[i]);
+}
+
+/* Without anybody who resumes, what is there is the log up to some byte, and the next monitor can
+ * rotate it. */
+static void kill_and_compare(const Death *death)
+{
+    unsigned more = 2 * death->script->limits.backups + 1; /* enough for all names */
+    GString *wanted;
+    GString *joined;
+    LogFixture copy;
+
+    copy_files(death, &copy);
+    wanted = join_files(&copy);
+    ck_assert_msg(strstr(death->input->str, wanted->str) != NULL &&
+                      (death->script->discards || g_str_has_prefix(death->input->str, wanted->str)),
+                  "killed at %u: %s", death->deaths, wanted->str);
+    copy.log = adopt(&copy.state, copy.path, k8s_file_open(copy.path), death->script->limits);
+    for (unsigned i = 0; i < more; i++) {
+        char *line = g_strdup_printf("next %u\n", i);
+
+        log_feed(&copy, STREAM_STDOUT, line, strlen(line), SPLIT_WAIT);
+        g_string_append(wanted, line);
+        g_free(line);
+    }
+    joined = join_files(&copy);
+    ck_assert_msg(g_str_has_suffix(wanted->str, joined->str), "killed at %u: %s", death->deaths,
+                  joined->str);
+    ck_assert_ptr_nonnull(strstr(joined->str, "next 0\n"));
+    check_names(death, &copy);
+    g_string_free(wanted, TRUE);
+    g_string_free(joined, TRUE);
+    log_teardown(&copy);
 }
 
 /* Whatever lies at the log's path is what the log is written to: readers look there. */
@@ -188,11 +275,10 @@ static void check_writes_to_path(const LogFixture *copy)
 /* Goes on from the copy to the end of the input, and compares. */
 static void resume_and_compare(Death *death, pid_t pid)
 {
-    LogFixture copy;
+    const Script *script = death->script;
     const LogCounters *counters;
-    char *moved;
-    GString *content;
-    GString *joined = g_string_new(NULL);
+    LogFixture copy;
+    GString *joined;
     uint64_t told;
     uint64_t records;
     uint64_t end;
@@ -209,51 +295,53 @@ static void resume_and_compare(Death *death, pid_t pid)
     k8s_file_hurry(&copy.log);
     k8s_file_pump(&copy.log, STREAM_STDOUT, SPLIT_END);
 
-    moved = g_strdup_printf("%s.1", copy.path);
-    content = file_content(moved);
-    ck_assert_msg(join_records(content, STREAM_STDOUT, joined), "torn in the moved file");
-    g_string_free(content, TRUE);
-    content = file_content(copy.path);
-    ck_assert_msg(join_records(content, STREAM_STDOUT, joined), "torn: %s", content->str);
+    joined = join_files(&copy);
     counters = &state_cursors(&copy.state)->counters[STREAM_STDOUT];
     take_losses(joined, &told, &records);
-    if (death->script->file_size == 0 || death->script->limits.waits)
+    if (script->discards)
+        ck_assert(g_str_has_suffix(death->input->str, joined->str));
+    else if (script->file_size == 0 || script->limits.waits)
         ck_assert_msg(joined->len == death->input->len &&
                           memcmp(joined->str, death->input->str, joined->len) == 0,
                       "after death %u, the log says: %s", death->deaths, joined->str);
-    ck_assert_uint_eq(joined->len + counters->lost_bytes, death->input->len);
-    ck_assert_uint_eq(joined->len, counters->bytes);
-    if (death->script->limits.says_losses)
+    if (!script->discards) {
+        ck_assert_uint_eq(joined->len + counters->lost_bytes, death->input->len);
+        ck_assert_uint_eq(joined->len, counters->bytes);
+    }
+    if (script->limits.says_losses)
         ck_assert_uint_eq(told, counters->lost_bytes);
+    if (script->limits.size_max > 0)
+        ck_assert_uint_eq(state_cursors(&copy.state)->backups, script->rotations);
+    check_names(death, &copy);
     death->lost_most = MAX(death->lost_most, counters->lost_bytes);
-    g_string_free(content, TRUE);
     g_string_free(joined, TRUE);
-    g_free(moved);
     log_teardown(&copy);
 }
 
-static off_t sizes(const Death *death)
+/* A number that changes with the files. */
+static uint64_t look_at_files(const Death *death)
 {
-    char *moved = g_strdup_printf("%s.1", death->fixture.path);
-    struct stat st;
-    off_t size = 0;
+    uint64_t sum = 0;
 
-    if (stat(death->fixture.path, &st) == 0)
-        size = st.st_size * 1000 + (off_t)(st.st_ino % 1000);
-    if (stat(moved, &st) == 0)
-        size = size * 1000 + st.st_size;
-    g_free(moved);
-    return size;
+    for (size_t i = 0; i < NAMES; i++) {
+        char *path = g_strconcat(death->fixture.path, suffixes[i], NULL);
+        struct stat st;
+
+        sum *= 1000003;
+        if (stat(path, &st) == 0)
+            sum += (uint64_t)st.st_size * 1009 + st.st_ino;
+        g_free(path);
+    }
+    return sum;
 }
 
 static bool has_changed(Death *death)
 {
-    off_t size = sizes(death);
+    uint64_t files = look_at_files(death);
 
-    if (size == death->log_size &&
-        memcmp(&death->page, death->fixture.state.page, sizeof(Page)) == 0)
+    if (files == death->files && memcmp(&death->page, death->fixture.state.page, sizeof(Page)) == 0)
         return false;
-    death->log_size = size;
+    death->files = files;
     death->page = *death->fixture.state.page;
     return true;
 }
@@ -276,6 +364,8 @@ static void die_everywhere(const Script *script)
     for (;;) {
         if (has_changed(&death)) {
             resume_and_compare(&death, pid);
+            if (script->limits.size_max > 0)
+                kill_and_compare(&death);
             death.deaths++;
         }
         ck_assert_int_eq(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
@@ -303,7 +393,7 @@ START_TEST(reading_splitting_writing)
     static const char *const pieces[] = {
         "one\ntwo\nthr", "ee\n\n", "a line beyond the limit", "\nopen", " \xe2\x82\xac end", NULL};
 
-    die_everywhere(&(Script){"rwrwrwrfrwe", pieces, small, 0});
+    die_everywhere(&(Script){"rwrwrwrfrwe", pieces, small, 0, 0, false});
 }
 END_TEST
 
@@ -312,7 +402,7 @@ START_TEST(several_reads_before_a_write)
     static const char *const pieces[] = {"first\n",    "second\n", "third",
                                          "\nfourth\n", "fifth",    NULL};
 
-    die_everywhere(&(Script){"rrwrrrwe", pieces, small, 0});
+    die_everywhere(&(Script){"rrwrrrwe", pieces, small, 0, 0, false});
 }
 END_TEST
 
@@ -320,7 +410,7 @@ START_TEST(external_rotation)
 {
     static const char *const pieces[] = {"before\nthe ", "middle\nof it", "\nafter\n", NULL};
 
-    die_everywhere(&(Script){"rwmrwrwe", pieces, small, 0});
+    die_everywhere(&(Script){"rwmrwrwe", pieces, small, 0, 0, false});
 }
 END_TEST
 
@@ -329,7 +419,7 @@ START_TEST(a_log_that_is_full)
     static const char *const pieces[] = {"one\ntwo\n", "three\nfour\n", "five\n", "six\nseven\n",
                                          NULL};
 
-    die_everywhere(&(Script){"rwrwrwrwex", pieces, small, 170});
+    die_everywhere(&(Script){"rwrwrwrwex", pieces, small, 170, 0, false});
 }
 END_TEST
 
@@ -337,7 +427,7 @@ START_TEST(a_torn_record_over_several_batches)
 {
     static const char *const pieces[] = {"12345678901234567890\n", "three\nfour\n", "five\n", NULL};
 
-    die_everywhere(&(Script){"rwrwrwex", pieces, small, 80});
+    die_everywhere(&(Script){"rwrwrwex", pieces, small, 80, 0, false});
 }
 END_TEST
 
@@ -348,7 +438,7 @@ START_TEST(a_loss_that_is_told)
     static const char *const pieces[] = {"one\ntwo\n",   "three, four\n", "five\n",
                                          "six\nseven\n", "eight\n",       NULL};
 
-    die_everywhere(&(Script){"rwrwrwurwrwex", pieces, says, 120});
+    die_everywhere(&(Script){"rwrwrwurwrwex", pieces, says, 120, 0, false});
 }
 END_TEST
 
@@ -357,7 +447,7 @@ START_TEST(a_log_that_is_waited_for)
     static const K8sLimits waits = {.line_max = 8, .partial_flush = 100, .waits = true};
     static const char *const pieces[] = {"one\ntwo\n", "three, four\n", "five\n", "six\n", NULL};
 
-    die_everywhere(&(Script){"rwrwrwmwurwex", pieces, waits, 120});
+    die_everywhere(&(Script){"rwrwrwmwurwex", pieces, waits, 120, 0, false});
 }
 END_TEST
 
@@ -369,11 +459,47 @@ START_TEST(a_rate_limit)
     static const K8sLimits drops = {
         .line_max = 8, .partial_flush = 100, .rate = {1000, 100}, .says_losses = true};
 
-    die_everywhere(&(Script){"rwrwrw", pieces, waits, 0});
-    die_everywhere(&(Script){"rwrwrw", pieces, drops, 1 << 20});
+    die_everywhere(&(Script){"rwrwrw", pieces, waits, 0, 0, false});
+    die_everywhere(&(Script){"rwrwrw", pieces, drops, 1 << 20, 0, false});
 }
 END_TEST
 
-SUITE("death", reading_splitting_writing, several_reads_before_a_write, external_rotation,
+/* Two records a file: every second one makes a rotation. */
+static K8sLimits rotating(uint32_t backups)
+{
+    return (K8sLimits){.line_max = 16, .partial_flush = -1, .size_max = 110, .backups = backups};
+}
+
+START_TEST(rotation_by_size)
+{
+    static const char *const pieces[] = {"one\ntwo\nthr", "ee\nfour\nfive\nsix\n", "seven\neight\n",
+                                         NULL};
+
+    die_everywhere(&(Script){"rwrwrwe", pieces, rotating(3), 0, 3, false});
+}
+END_TEST
+
+START_TEST(rotation_that_discards_the_oldest)
+{
+    static const char *const pieces[] = {"one\ntwo\nthr", "ee\nfour\nfive\nsix\n",
+                                         "seven\neight\nnine\nten\neleven\n", NULL};
+
+    die_everywhere(&(Script){"rwrwrwe", pieces, rotating(2), 0, 5, true});
+    die_everywhere(&(Script){"rwrwrwe", pieces, rotating(1), 0, 5, true});
+}
+END_TEST
+
+START_TEST(rotation_on_request)
+{
+    static const char *const pieces[] = {"one\ntwo\n", "three", "\nfour\n", NULL};
+    K8sLimits limits = rotating(2);
+
+    limits.size_max = 0;
+    die_everywhere(&(Script){"rworworwe", pieces, limits, 0, 0, false});
+}
+END_TEST
+
+SUITE("death", rotation_by_size, rotation_that_discards_the_oldest, rotation_on_request,
+      reading_splitting_writing, several_reads_before_a_write, external_rotation,
       a_log_that_is_full, a_torn_record_over_several_batches, a_loss_that_is_told,
       a_log_that_is_waited_for, a_rate_limit)

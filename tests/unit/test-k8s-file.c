@@ -207,7 +207,6 @@ END_TEST
 START_TEST(reopen_goes_on_in_a_new_file_at_the_path)
 {
     LogFixture fixture;
-    Error error;
     GString *joined = g_string_new(NULL);
     GString *content;
     char *moved;
@@ -217,7 +216,7 @@ START_TEST(reopen_goes_on_in_a_new_file_at_the_path)
     ck_assert(g_file_set_contents(moved, "in the way", -1, NULL));
     log_feed(&fixture, STREAM_STDOUT, "before\nopen ", 12, SPLIT_WAIT);
     ck_assert_int_eq(rename(fixture.path, moved), 0);
-    ck_assert_int_eq(k8s_file_reopen(&fixture.log, &error), 0);
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0);
     log_feed(&fixture, STREAM_STDOUT, "line\n", 5, SPLIT_WAIT);
 
     content = file_content(moved);
@@ -253,17 +252,18 @@ START_TEST(a_size_limit_that_cannot_be_kept_costs_no_line)
     char *temporary;
 
     log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = -1, .size_max = 100});
-    temporary = g_strdup_printf("%s.%d.tmp", fixture.path, (int)getpid());
+    temporary = g_strdup_printf("%s.tmp", fixture.path);
     ck_assert_int_eq(g_mkdir(temporary, 0700), 0); /* no new file can be made */
     ck_assert_int_eq(log_feed(&fixture, STREAM_STDOUT, "1\n2\n3\n4\n", 8, SPLIT_WAIT), 1);
-    ck_assert_ptr_nonnull(strstr(fixture.log.reopen_error.text, temporary));
+    ck_assert_ptr_nonnull(strstr(fixture.log.rotation.error.text, temporary));
     joined = log_joined(&fixture, STREAM_STDOUT);
     ck_assert_str_eq(joined->str, "1\n2\n3\n4\n");
     g_string_free(joined, TRUE);
 
     ck_assert_int_eq(g_rmdir(temporary), 0);
+    fixture.log.rotation.retry_at = 1; /* the pause is over */
     ck_assert_int_eq(log_feed(&fixture, STREAM_STDOUT, "5\n", 2, SPLIT_WAIT), 1);
-    ck_assert_str_eq(fixture.log.reopen_error.text, "");
+    ck_assert_str_eq(fixture.log.rotation.error.text, "");
     joined = log_joined(&fixture, STREAM_STDOUT);
     ck_assert_str_eq(joined->str, "5\n");
     g_string_free(joined, TRUE);
@@ -277,7 +277,6 @@ START_TEST(what_is_no_regular_file_is_never_replaced)
 {
     LogFixture fixture;
     static const K8sLimits limits = {.line_max = 256, .partial_flush = -1, .size_max = 100};
-    Error error;
     struct stat st;
     int reader;
 
@@ -288,8 +287,8 @@ START_TEST(what_is_no_regular_file_is_never_replaced)
     reader = open(fixture.path, O_RDONLY | O_NONBLOCK);
     k8s_file_init(&fixture.log, &fixture.state, k8s_file_open(fixture.path), fixture.path, limits);
     log_feed(&fixture, STREAM_STDOUT, "1\n2\n3\n4\n", 8, SPLIT_WAIT);
-    ck_assert_int_lt(k8s_file_reopen(&fixture.log, &error), 0);
-    ck_assert_ptr_nonnull(strstr(error.text, "not a regular file"));
+    ck_assert_int_lt(k8s_file_reopen(&fixture.log), 0);
+    ck_assert_ptr_nonnull(strstr(fixture.log.rotation.error.text, "not a regular file"));
     ck_assert_int_eq(stat(fixture.path, &st), 0);
     ck_assert(S_ISFIFO(st.st_mode));
     close(reader);
@@ -300,15 +299,14 @@ END_TEST
 START_TEST(a_failed_reopen_keeps_the_old_file)
 {
     LogFixture fixture;
-    Error error;
     GString *joined;
     char *temporary;
 
     log_setup(&fixture, plain);
-    temporary = g_strdup_printf("%s.%d.tmp", fixture.path, (int)getpid());
+    temporary = g_strdup_printf("%s.tmp", fixture.path);
     ck_assert_int_eq(g_mkdir(temporary, 0700), 0); /* cannot be unlinked or created */
-    ck_assert_int_eq(k8s_file_reopen(&fixture.log, &error), -EEXIST);
-    ck_assert_ptr_nonnull(strstr(error.text, temporary));
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log), -EEXIST);
+    ck_assert_ptr_nonnull(strstr(fixture.log.rotation.error.text, temporary));
     log_feed(&fixture, STREAM_STDOUT, "still here\n", 11, SPLIT_WAIT);
     joined = log_joined(&fixture, STREAM_STDOUT);
     ck_assert_str_eq(joined->str, "still here\n");
@@ -321,17 +319,16 @@ END_TEST
 START_TEST(reopen_does_not_write_through_a_planted_link)
 {
     LogFixture fixture;
-    Error error;
     char *temporary;
     char *victim;
     GString *content;
 
     log_setup(&fixture, plain);
-    temporary = g_strdup_printf("%s.%d.tmp", fixture.path, (int)getpid());
+    temporary = g_strdup_printf("%s.tmp", fixture.path);
     victim = g_build_filename(fixture.dir, "victim", NULL);
     ck_assert(g_file_set_contents(victim, "precious", -1, NULL));
     ck_assert_int_eq(symlink(victim, temporary), 0);
-    ck_assert_int_eq(k8s_file_reopen(&fixture.log, &error), 0);
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0);
     log_feed(&fixture, STREAM_STDOUT, "text\n", 5, SPLIT_WAIT);
     content = file_content(victim);
     ck_assert_str_eq(content->str, "precious");
@@ -581,7 +578,6 @@ START_TEST(what_waits_goes_to_the_new_file_and_only_there)
         LogFixture fixture;
         GString *joined = g_string_new(NULL);
         GString *content;
-        Error error;
         char *moved;
 
         log_setup(&fixture, (K8sLimits){.line_max = 8192, .partial_flush = -1, .waits = true});
@@ -591,7 +587,7 @@ START_TEST(what_waits_goes_to_the_new_file_and_only_there)
         log_feed(&fixture, STREAM_STDOUT, "three\nfour\n", 11, SPLIT_WAIT);
         ck_assert_int_eq(rename(fixture.path, moved), 0);
         state_trim(&fixture.state, state_cursors(&fixture.state)->start);
-        ck_assert_int_eq(k8s_file_reopen(&fixture.log, &error), 0);
+        ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0);
         content = file_content(moved);
         limit_file_size(RLIM_INFINITY);
         fixture.state.page->log.retry_at = 0;

@@ -2,8 +2,10 @@
 
 import os
 
+import engine
+import k8slog
 from engine import CRIO, PODMAN
-from lab import say_go
+from lab import say_go, settle
 from scenario import scenario
 from waiting import wait_until
 
@@ -117,7 +119,7 @@ def a_log_that_is_no_file(lab, what):
 
 @scenario("--log-rotate", "--log-max-files", "--log-allowlist-dir", each={"3": "3", "1": "1"})
 def a_rotated_log(lab, files):
-    container = lab.container("echo one; exit 7")
+    container = lab.container(LINES + "; exit 7")
     container.options["--log-rotate"] = True
     container.options["--log-max-files"] = files
     container.options["--log-size-max"] = "100"
@@ -127,6 +129,31 @@ def a_rotated_log(lab, files):
         container.report()
         container.start()
         lab.note("status", container.wait())
+        lab.note("files", sorted(os.listdir(container.logs)))
+
+
+@scenario("--log-path")
+def a_new_log_that_cannot_be_made(lab):
+    """Its directory has been moved away; a monitor that ends by that is given the time to do so."""
+    container = lab.container("echo one; read word < go; echo two; exit 7")
+    container.log = container.logs / "deep" / "ctr.log"
+    container.log.parent.mkdir()
+    container.options["--log-path"] = f"k8s-file:{container.log}"
+    go = container.fifo("go")
+    container.create()
+    container.start()
+    container.wait_log(b"one")
+    away = container.logs / "away"
+    container.log.parent.rename(away)
+    container.control("2 1 1\n")
+    if lab.program == engine.conward():
+        settle(container)
+    else:
+        wait_until(container.monitor_ended, "conmon to end")
+    os.write(go, b"\n")
+    lab.note("status", container.wait())
+    lab.note("exit file", container.exit_file.read_text() if container.exit_file.exists() else None)
+    lab.note("the moved log", k8slog.output(k8slog.records((away / "ctr.log").read_bytes())))
 
 
 @scenario("--log-label", "--log-tag", "journald")
