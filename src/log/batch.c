@@ -177,7 +177,7 @@ static int write_from(BatchFile *file, uint64_t done)
     LogCursors *next;
 
     /* A disk that hangs blocks us: who looks on can see it, and since when. */
-    page->blocked_since = clock_boottime_us();
+    state_show_blocked(file->state, clock_boottime_us());
     while (done < live->batch_length) {
         ssize_t n = write(file->fd, batch + done, live->batch_length - done);
 
@@ -186,7 +186,7 @@ static int write_from(BatchFile *file, uint64_t done)
 
             if (number == EINTR)
                 continue;
-            page->blocked_since = 0;
+            state_show_blocked(file->state, 0);
             page->write_errors++;
             page->last_error = number;
             batch_lose(file, done);
@@ -195,7 +195,7 @@ static int write_from(BatchFile *file, uint64_t done)
         done += (uint64_t)n;
         FAULT_POINT();
     }
-    page->blocked_since = 0;
+    state_show_blocked(file->state, 0);
 
     next = state_cursors_next(file->state);
     next->batch_length = 0;

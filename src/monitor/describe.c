@@ -22,16 +22,19 @@ enum {
 typedef struct Texts {
     struct iovec parts[TEXTS_MOST * 4];
     int count;
+    size_t size; /* of all, in bytes */
 } Texts;
 
 static void add_part(Texts *texts, const char *text, size_t length)
 {
     texts->parts[texts->count++] = (struct iovec){(void *)text, length};
+    texts->size += length;
 }
 
+/* One that would make them too long is left out: the rest is still of use. */
 static void add(Texts *texts, const char *name, const char *value)
 {
-    if (value == NULL)
+    if (value == NULL || texts->size + strlen(name) + 1 + strlen(value) + 1 > PAGE_TEXTS_MAX)
         return;
     add_part(texts, name, strlen(name));
     add_part(texts, "=", 1);
@@ -69,7 +72,18 @@ static uint64_t start_of_process(void)
     return ticks;
 }
 
-void monitor_describe(const Monitor *monitor, const char *engine)
+static void speak_of_page(const Monitor *monitor, const Error *error)
+{
+    /* Of the processes that come and go in a container it would be said again and again. */
+    if (monitor->config->kind == KIND_EXEC)
+        return;
+    message(&monitor->config->messages, LEVEL_WARNING,
+            "%s. The container is not affected, but conwardctl does not see it: see that files can "
+            "be written there, and start it again",
+            error->text);
+}
+
+void monitor_describe(Monitor *monitor, const char *engine)
 {
     const Config *config = monitor->config;
     Page *page = monitor_page(monitor);
@@ -77,6 +91,7 @@ void monitor_describe(const Monitor *monitor, const char *engine)
     char bundle[PATH_MAX];
     struct timespec now;
     Texts texts = {.count = 0};
+    Error error;
 
     clock_gettime(CLOCK_REALTIME, &now);
     page->started_at = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
@@ -88,8 +103,19 @@ void monitor_describe(const Monitor *monitor, const char *engine)
     add(&texts, "cuuid", config->cuuid);
     add(&texts, "engine", engine);
     add(&texts, "runtime", config->runtime);
-    add(&texts, "command", config->command != NULL ? config->command[0] : NULL);
     add(&texts, "log", from_anywhere(config->log_path, log));
     add(&texts, "bundle", from_anywhere(config->bundle, bundle));
-    state_publish(&monitor->state, texts.parts, texts.count);
+    add(&texts, "command", config->command != NULL ? config->command[0] : NULL);
+    if (state_publish(&monitor->state, texts.parts, texts.count, &error) < 0)
+        speak_of_page(monitor, &error);
+}
+
+void monitor_show(Monitor *monitor)
+{
+    if (state_show(&monitor->state))
+        return;
+    message(&monitor->config->messages, LEVEL_WARNING,
+            "The monitor's page has lost its memory: its file was cut short, or its disk is full. "
+            "The container is not affected, but conwardctl does not see it any more, until it is "
+            "started again");
 }

@@ -29,7 +29,7 @@ static int open_directory(const char *path)
     return fd;
 }
 
-static int create_in(const char *directory)
+static int create_in(const char *directory, off_t size)
 {
     CLEANUP_FD int at = open_directory(directory);
     CLEANUP_FD int fd = -1;
@@ -52,8 +52,8 @@ static int create_in(const char *directory)
         unlinkat(at, name, 0);
         return -r;
     }
-    /* On a full file system a page without its memory would be a SIGBUS later. */
-    r = posix_fallocate(fd, 0, PAGE_SIZE_BYTES);
+    /* On a full file system it would lack some of its texts, and be a SIGBUS later. */
+    r = posix_fallocate(fd, 0, size);
     if (r != 0) {
         unlinkat(at, name, 0);
         return -r;
@@ -61,15 +61,21 @@ static int create_in(const char *directory)
     return fd_steal(&fd);
 }
 
-int page_file_create(void)
+int page_file_create(off_t size, Error *error)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
-    char directory[PATH_MAX];
-    int fd = create_in(PAGE_FILE_DIRECTORY);
+    char directory[PATH_MAX] = PAGE_FILE_DIRECTORY;
+    bool is_expected = geteuid() == 0;
+    int fd = create_in(directory, size);
 
+    *error = (Error)ERROR_NULL;
     if (fd < 0 && runtime != NULL && runtime[0] == '/' &&
-        snprintf(directory, sizeof(directory), "%s/conward", runtime) < PATH_MAX)
-        fd = create_in(directory);
+        snprintf(directory, sizeof(directory), "%s/conward", runtime) < PATH_MAX) {
+        is_expected = true;
+        fd = create_in(directory, size);
+    }
+    if (fd < 0 && is_expected)
+        return error_set(error, -fd, "Cannot make the monitor's page in %s", directory);
     return fd;
 }
 

@@ -5,6 +5,8 @@
 #include "util/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,31 +57,30 @@ static int map_both(State *state, Error *error)
 }
 
 /*
- * Returns a descriptor, or a negative value with *error filled. -EFBIG: the limit on file
- * sizes, which counts for memory files too, does not allow this.
+ * A memory file whose size nobody can change: a mapping beyond its end would be a SIGBUS. Returns a
+ * descriptor, or a negative value with *error filled. -EFBIG: the limit on file sizes, which counts
+ * for memory files too, does not allow this.
  */
 static int memory_file(const char *name, off_t size, Error *error)
 {
-    CLEANUP_FD int fd = memfd_create(name, MFD_CLOEXEC);
+    CLEANUP_FD int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-    if (fd < 0 || ftruncate(fd, size) < 0)
+    if (fd < 0 || ftruncate(fd, size) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return error_set(error, errno, "Cannot make the memory file %s of %lld bytes", name,
                          (long long)size);
     return fd_steal(&fd);
 }
 
-static int make_files(State *state, bool findable, Error *error)
+static int make_files(State *state, Error *error)
 {
-    int r = findable ? page_file_create() : -1;
+    int r = memory_file(PAGE_MEMORY_NAME, PAGE_SIZE_BYTES, error);
 
-    if (r < 0)
-        r = memory_file(PAGE_MEMORY_NAME, PAGE_SIZE_BYTES, error);
     if (r < 0)
         return r;
     state->page_fd = r;
     r = memory_file("conward-buffers", BUFFERS_SIZE, error);
     if (r < 0) {
-        page_file_remove(state->page_fd);
         fd_close(&state->page_fd);
         return r;
     }
@@ -87,40 +88,99 @@ static int make_files(State *state, bool findable, Error *error)
     return 0;
 }
 
-int state_create(State *state, bool findable, Error *error)
+int state_create(State *state, Error *error)
 {
     int r;
 
     *state = (State)STATE_NULL;
-    r = make_files(state, findable, error);
+    r = make_files(state, error);
     if (r == 0 || r == -EFBIG)
         r = map_both(state, error);
     if (r < 0) {
-        state_discard(state);
         state_deinit(state);
         return r;
     }
+    state->page->magic = PAGE_MAGIC;
     state->page->version = PAGE_VERSION;
     state->page->size = sizeof(Page);
     state->page->monitor_pid = getpid();
-    if (!findable)
-        state->page->magic = PAGE_MAGIC;
     if (state->buffers_fd >= 0)
         fds_add(state, FD_BUFFERS, state->buffers_fd);
     return 0;
 }
 
-void state_discard(State *state)
+/* Others see no copy any more. The file stays locked: it is of a monitor that lives. */
+static void hide(State *state)
 {
-    page_file_remove(state->page_fd);
+    if (state->shown != NULL)
+        munmap(state->shown, PAGE_SIZE_BYTES);
+    state->shown = NULL;
+    state->is_unseen = false;
 }
 
-void state_publish(const State *state, const struct iovec *texts, int count)
+void state_discard(State *state)
 {
-    if (state->page_fd >= 0 && pwritev(state->page_fd, texts, count, PAGE_SIZE_BYTES) < 0) {
-        /* The page itself says enough to be of use. */
+    page_file_remove(state->shown_fd);
+}
+
+int state_publish(State *state, const struct iovec *texts, int count, Error *error)
+{
+    off_t size = PAGE_SIZE_BYTES;
+    void *shown;
+
+    *error = (Error)ERROR_NULL;
+    for (int i = 0; i < count; i++)
+        size += (off_t)texts[i].iov_len;
+    if (state->page_fd < 0)
+        return 0;
+    state->shown_fd = page_file_create(size, error);
+    if (state->shown_fd < 0)
+        return error->text[0] != '\0' ? state->shown_fd : 0;
+    /* The first copy makes it a page: whoever finds one finds its texts, too. It is not mapped yet,
+     * as a fault could not be answered yet. */
+    if (pwritev(state->shown_fd, texts, count, PAGE_SIZE_BYTES) < 0 ||
+        pwrite(state->shown_fd, state->page, sizeof(Page), 0) < 0 ||
+        map(state->shown_fd, PAGE_SIZE_BYTES, &shown, error) < 0) {
+        error_set(error, errno, "Cannot write the monitor's page");
+        page_file_remove(state->shown_fd);
+        fd_close(&state->shown_fd);
+        return -1;
     }
-    __atomic_store_n(&state->page->magic, PAGE_MAGIC, __ATOMIC_RELEASE);
+    state->shown = shown;
+    fds_add(state, FD_PAGE_FILE, state->shown_fd);
+    return 0;
+}
+
+bool state_show(State *state)
+{
+    Page *shown = state->shown;
+    uint64_t now = state->page->shown | 1;
+
+    if (shown == NULL)
+        return true;
+    state->page->shown = now;
+    __atomic_store_n(&shown->shown, now, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    memcpy(shown, state->page, sizeof(*shown));
+    FAULT_POINT();
+    state->page->shown = now + 1;
+    __atomic_store_n(&shown->shown, now + 1, __ATOMIC_RELEASE);
+    if (!state->is_unseen)
+        return true;
+    hide(state);
+    return false;
+}
+
+bool state_repair_shown(State *state, const void *address)
+{
+    uintptr_t at = (uintptr_t)address;
+    uintptr_t begin = (uintptr_t)state->shown;
+
+    if (begin == 0 || at < begin || at >= begin + PAGE_SIZE_BYTES)
+        return false;
+    state->is_unseen = true;
+    return mmap(state->shown, PAGE_SIZE_BYTES, PROT_READ | PROT_WRITE,
+                MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
 }
 
 static int check_size(int fd, off_t size, Error *error)
@@ -164,6 +224,7 @@ static bool is_plausible(const Page *page)
 int state_adopt(State *state, int page_fd, Error *error)
 {
     void *page;
+    void *shown;
     int r;
 
     *state = (State)STATE_NULL;
@@ -180,6 +241,9 @@ int state_adopt(State *state, int page_fd, Error *error)
                       state->page->version, (unsigned)PAGE_VERSION);
         goto fail;
     }
+    state->shown_fd = fds_find(state, FD_PAGE_FILE);
+    if (state->shown_fd >= 0 && map(state->shown_fd, PAGE_SIZE_BYTES, &shown, error) == 0)
+        state->shown = shown;
     state->buffers_fd = fds_find(state, FD_BUFFERS);
     r = check_size(state->buffers_fd, BUFFERS_SIZE, error);
     if (r == 0)
@@ -200,6 +264,8 @@ void state_deinit(State *state)
         munmap(state->page, PAGE_SIZE_BYTES);
     if (state->input[0] != NULL)
         munmap(state->input[0], BUFFERS_SIZE);
+    hide(state);
+    fd_close(&state->shown_fd);
     fd_close(&state->page_fd);
     fd_close(&state->buffers_fd);
     *state = (State)STATE_NULL;

@@ -161,7 +161,7 @@ static void copy_remains(const Death *death, LogFixture *copy, pid_t pid)
         g_free(from);
         g_free(to);
     }
-    ck_assert_int_eq(state_create(&copy->state, false, &error), 0);
+    ck_assert_int_eq(state_create(&copy->state, &error), 0);
     *copy->state.page = *state->page;
     memcpy(copy->state.input[STREAM_STDOUT], state->input[STREAM_STDOUT], COPIED);
     memcpy(copy->state.output, state->output, COPIED);

@@ -102,7 +102,7 @@ static void setup(Fixture *fixture)
     fixture->stderr_before = dup(STDERR_FILENO);
     fixture->said = open(said, O_RDWR | O_CREAT | O_APPEND, 0600);
     dup2(fixture->said, STDERR_FILENO);
-    ck_assert_int_eq(state_create(&fixture->state, false, &error), 0);
+    ck_assert_int_eq(state_create(&fixture->state, &error), 0);
     ck_assert_int_eq(notify_proxy_init(&fixture->proxy, &fixture->state, fixture->bundle,
                                        fixture->host, &fixture->messages, &error),
                      0);

@@ -33,7 +33,7 @@ START_TEST(pending_bytes_stay_intact_however_they_are_moved)
     uint64_t keep = 0;
     unsigned seed = 7;
 
-    ck_assert_int_eq(state_create(&state, false, &error), 0);
+    ck_assert_int_eq(state_create(&state, &error), 0);
     ck_assert_int_eq(pipe(ends), 0);
     for (int round = 0; round < 2000; round++) {
         const StreamPage *page = &state.page->streams[STREAM_STDERR];
@@ -65,7 +65,7 @@ START_TEST(a_full_buffer_is_said_and_nothing_is_lost)
     uint64_t taken = 0;
     ssize_t n = 0;
 
-    ck_assert_int_eq(state_create(&state, false, &error), 0);
+    ck_assert_int_eq(state_create(&state, &error), 0);
     ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
     ck_assert_int_eq(input_read(&state, STREAM_STDOUT, ends[0], 0), -EAGAIN);
     for (uint64_t written = 0; n >= 0; written += 65536) {
@@ -104,7 +104,7 @@ START_TEST(trim_gives_memory_back_and_keeps_what_is_pending)
     Error error;
     int ends[2];
 
-    ck_assert_int_eq(state_create(&state, false, &error), 0);
+    ck_assert_int_eq(state_create(&state, &error), 0);
     ck_assert_int_eq(pipe(ends), 0);
     feed(ends[1], 0, 45000);
     ck_assert_int_eq(input_read(&state, STREAM_STDOUT, ends[0], 0), 45000);
@@ -126,7 +126,7 @@ START_TEST(a_child_does_not_have_the_state)
     pid_t pid;
     int status;
 
-    ck_assert_int_eq(state_create(&state, false, &error), 0);
+    ck_assert_int_eq(state_create(&state, &error), 0);
     pid = fork();
     if (pid == 0) {
         unsigned char page;
@@ -146,7 +146,7 @@ START_TEST(another_image_adopts_what_was_left)
     Error error;
     int page_fd;
 
-    ck_assert_int_eq(state_create(&state, false, &error), 0);
+    ck_assert_int_eq(state_create(&state, &error), 0);
     state.page->streams[STREAM_STDERR].end = 100;
     state_cursors_next(&state)->start[STREAM_STDERR] = 77;
     state_cursors_commit(&state);
@@ -161,7 +161,7 @@ START_TEST(another_image_adopts_what_was_left)
     other.page->version++;
     page_fd = dup(other.page_fd);
     ck_assert_int_lt(state_adopt(&state, page_fd, &error), 0);
-    ck_assert_ptr_nonnull(strstr(error.text, "has version 3; this program knows 2"));
+    ck_assert_ptr_nonnull(strstr(error.text, "has version 4; this program knows 3"));
     state_deinit(&other);
 }
 END_TEST
@@ -172,7 +172,7 @@ START_TEST(the_table_knows_what_is_open)
     Error error;
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-    ck_assert_int_eq(state_create(&state, false, &error), 0);
+    ck_assert_int_eq(state_create(&state, &error), 0);
     for (int round = 0; round < 3 * PAGE_FDS_MAX; round++) {
         fds_add(&state, FD_LOG, fd);
         ck_assert_uint_eq(state.page->fds[1].role, FD_LOG);
