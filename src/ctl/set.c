@@ -10,30 +10,50 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct {
+static int64_t line_max(const SettingsPage *settings)
+{
+    return settings->log_line_max;
+}
+
+static int64_t partial_flush(const SettingsPage *settings)
+{
+    return settings->log_partial_flush;
+}
+
+typedef struct Setting {
     const char *name;
+    int64_t (*in_force)(const SettingsPage *settings);
     int64_t least;
     int64_t most;
-    const char *word; /* that is a value, too */
-} SETTINGS[] = {
-    {"log-line-max", LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST, NULL},
-    {"log-partial-flush", 0, LOG_PARTIAL_FLUSH_MOST, "never"},
+    const char *word; /* that is a value, too: on the page, it is -1 */
+} Setting;
+
+static const Setting SETTINGS[] = {
+    {"log-line-max", line_max, LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST, NULL},
+    {"log-partial-flush", partial_flush, 0, LOG_PARTIAL_FLUSH_MOST, "never"},
 };
 
-/* Whether there is such a setting and value; otherwise says why not. */
-static bool check(const char *name, const char *value)
+typedef struct Asked {
+    const Setting *setting;
+    int64_t value;
+} Asked;
+
+/* Whether there is such a setting and value, which *asked then names; otherwise says why not. */
+static bool check(const char *name, const char *value, Asked *asked)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(SETTINGS); i++) {
         g_autoptr(GError) error = NULL;
-        gint64 number;
+        gint64 number = -1;
 
         if (strcmp(name, SETTINGS[i].name) != 0)
             continue;
         if (g_strcmp0(value, SETTINGS[i].word) == 0 ||
             (value[0] >= '0' && value[0] <= '9' &&
              g_ascii_string_to_signed(value, 10, SETTINGS[i].least, SETTINGS[i].most, &number,
-                                      &error)))
+                                      &error))) {
+            *asked = (Asked){&SETTINGS[i], number};
             return true;
+        }
         ctl_say("%s cannot be '%s': use a number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT
                 "%s%s",
                 name, value, SETTINGS[i].least, SETTINGS[i].most,
@@ -47,19 +67,35 @@ static bool check(const char *name, const char *value)
     return false;
 }
 
-static bool has_set(const Page *before, const Page *now)
+/* Others may set something at the same time: what counts is the value that is in force. */
+static RequestState has_set(const Page *before, const Page *now, const void *data, Error *error)
 {
-    return now->settings.generation != before->settings.generation;
+    const Asked *asked = data;
+    int64_t value = asked->setting->in_force(&now->settings);
+
+    if (now->settings.generation == before->settings.generation)
+        return REQUEST_WAITING;
+    if (value == asked->value)
+        return REQUEST_DONE;
+    error_set(error, 0,
+              "%s is %" G_GINT64_FORMAT "%s and not what was asked for: somebody else has changed "
+              "a setting at the same time",
+              asked->setting->name, value, value < 0 ? " (never)" : "");
+    return REQUEST_OVERTAKEN;
 }
 
-static bool has_reopened(const Page *before, const Page *now)
+static RequestState has_reopened(const Page *before, const Page *now, const void *asked,
+                                 Error *error)
 {
-    return now->log.reopens != before->log.reopens;
+    (void)asked;
+    (void)error;
+    return now->log.reopens != before->log.reopens ? REQUEST_DONE : REQUEST_WAITING;
 }
 
 typedef struct Request {
     const char *line;
-    bool (*done)(const Page *before, const Page *now);
+    RequestLook look;
+    const void *asked; /* for it */
 } Request;
 
 /* Says what has come of it. Returns a CtlStatus. */
@@ -93,7 +129,7 @@ static int send_to(const GPtrArray *monitors, const Request *request)
         const Snapshot *monitor = g_ptr_array_index(monitors, i);
 
         if (errors[i].text[0] == '\0')
-            request_wait(monitor, request->done, until, &errors[i]);
+            request_wait(monitor, request->look, request->asked, until, &errors[i]);
         if (tell(monitor, errors[i].text[0] != '\0' ? errors[i].text : NULL) != CTL_OK)
             status = CTL_FAILED;
     }
@@ -167,14 +203,15 @@ int set_run(int argc, char **argv)
     Options options = {0};
     g_autofree char *line = NULL;
     const char *word;
+    Asked asked;
     int status = CTL_WRONG;
 
     if (parse(&argc, &argv, &options, "ID|NAME|--all SETTING VALUE",
               "Changes a setting of running monitors, for what is logged from now on.", 2) &&
-        check(argv[argc - 2], argv[argc - 1])) {
+        check(argv[argc - 2], argv[argc - 1], &asked)) {
         word = options.all ? NULL : argv[1];
         line = g_strdup_printf("set %s %s", argv[argc - 2], argv[argc - 1]);
-        status = carry_out(options.directory, word, &(Request){line, has_set});
+        status = carry_out(options.directory, word, &(Request){line, has_set, &asked});
     }
     g_free(options.directory);
     return status;
@@ -191,7 +228,7 @@ int reopen_run(int argc, char **argv)
               "is at its path is gone.",
               0))
         status = carry_out(options.directory, options.all ? NULL : argv[1],
-                           &(Request){"2 0 0", has_reopened});
+                           &(Request){"2 0 0", has_reopened, NULL});
     g_free(options.directory);
     return status;
 }

@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -186,6 +187,32 @@ def test_set(run):
     one.process.stdin.flush()
     wait_until(lambda: one.json()["stdout"]["records"] == 2, "the line")
     assert [len(record.content) for record in k8slog.records(one.log.read_bytes())] == [300, 300]
+
+
+def waits_in(fifo):
+    fd = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"1234"))[0]
+    finally:
+        os.close(fd)
+
+
+def test_sets_at_the_same_time(run):
+    """Each is told what has become of its own: the last one wins."""
+    one = run("cat")
+    fifo = one.page().with_suffix(".ctl")
+    one.process.send_signal(signal.SIGSTOP)
+    asked = []
+    for words in (["log-line-max", "300"], ["log-line-max", "400"], ["log-partial-flush", "7"]):
+        before = waits_in(fifo)
+        line = [program("CONWARDCTL", "conwardctl"), "set", one.id, *words]
+        asked.append(subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        wait_until(lambda: waits_in(fifo) > before, "the request")
+    one.process.send_signal(signal.SIGCONT)
+    said = [each.communicate(timeout=LIMIT) for each in asked]
+    assert [each.returncode for each in asked] == [FAILED, OK, OK], said
+    assert "log-line-max is 400 and not what was asked for" in said[0][1]
+    assert (one.json()["log_line_max_bytes"], one.json()["log_partial_flush_ms"]) == (400, 7)
 
 
 def test_set_for_all(run):
