@@ -101,16 +101,19 @@ typedef struct Request {
 /* Says what has come of it. Returns a CtlStatus. */
 static int tell(const Snapshot *monitor, const char *problem)
 {
-    g_autofree char *who =
-        g_strdup_printf("%s %s", snapshot_short_id(monitor), snapshot_text(monitor, "name"));
-    g_autoptr(GString) shown = g_string_new(NULL);
+    g_autoptr(GString) who = g_string_new(NULL);
 
+    text_append_name(who, snapshot_short_id(monitor), TEXT_NAME_MOST);
+    g_string_append_c(who, ' ');
+    text_append_name(who, snapshot_text(monitor, "name"), TEXT_NAME_MOST);
     if (problem != NULL) {
-        ctl_say("%s: %s", who, problem);
+        g_autoptr(GString) why = g_string_new(NULL);
+
+        text_append_shown(why, problem, strlen(problem));
+        fprintf(stderr, "conwardctl: %s: %s\n", who->str, why->str);
         return CTL_FAILED;
     }
-    text_append_shown(shown, who, strlen(who));
-    printf("%s: done\n", shown->str);
+    printf("%s: done\n", who->str);
     return CTL_OK;
 }
 

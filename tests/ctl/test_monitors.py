@@ -23,6 +23,7 @@ from waiting import wait_until  # noqa: E402
 OK, FOUND, WRONG, FAILED = 0, 1, 2, 3
 LIMIT = 60
 PAGE = 8192
+KIND = 24  # where in it
 
 
 def program(variable, name):
@@ -475,6 +476,41 @@ def test_texts_are_escaped(run, tmp_path):
     assert json.loads(line)["name"] == "a\x1b[31mb\nc"
 
 
+HIDDEN = ["\u202e", "\u2066", "\u200b", "\u200d", "\ufeff", "\u2028", "\u2029", "\x85", "\x9b", "\xad", "\u061c",
+          "\u2060", "\ufe0f", "\u3164", "\u2800", "\ue000", "\U000e0041", "\U000e0100", "\ufffe"]
+
+
+def test_hidden_characters_are_escaped(run, tmp_path):
+    """What turns the direction of writing, or is not seen; letters of any script stay. JSON loses nothing."""
+    page = run("cat").page().read_bytes()[:PAGE]
+    name = "a" + "b".join(HIDDEN) + "c"
+    put_page(tmp_path / "1-00000001.state", page + f"name={name}\0engine=\u00e9\u03b1\u05d0\u4e2d\0".encode())
+    text = ctl("ps", "--state-dir", tmp_path)[0]
+    assert "\u00e9\u03b1\u05d0\u4e2d" in text
+    whole = ctl("stats", "--state-dir", tmp_path, page[page.index(b"test-") :].split(b"\0")[0].decode())[0]
+    assert "b".join("".join(f"\\x{byte:02x}" for byte in one.encode()) for one in HIDDEN) in whole
+    (line,) = ctl("ps", "--json", "--state-dir", tmp_path)[0].splitlines()
+    assert json.loads(line)["name"] == name
+    for shown in (text, whole, line):
+        assert not set(HIDDEN) & set(shown)
+
+
+@pytest.mark.parametrize("letter", ["x", "\u4e2d", "\x1b"], ids=["plain", "wide", "escaped"])
+def test_long_names_are_cut(run, tmp_path, letter):
+    """A page may hold 16 KiB of them. They are whole in JSON."""
+    one = run("head -c 1000000 /dev/zero; cat")
+    wait_until(lambda: one.json()["stdout"]["read_bytes"] == 1000000, "its output")
+    page = one.page().read_bytes()[:PAGE]
+    name = letter * (15000 // len(letter.encode()))
+    put_page(tmp_path / "1-00000001.state", page + f"name={name}\0".encode())
+    for command in (["ps"], ["stats", one.id], ["culprit", "--interval", "0"], ["top", "--batch", "--number", "1"]):
+        said = ctl(*command, "--state-dir", tmp_path, status=(OK, FOUND))[0]
+        assert "..." in said and "\ufffd" not in said and "\\xe4" not in said and "\\xb8" not in said, command
+        assert len(said.encode()) < (20000 if command[0] == "stats" else 2500), command
+    (line,) = ctl("ps", "--json", "--state-dir", tmp_path)[0].splitlines()
+    assert json.loads(line)["name"] == name
+
+
 def test_page_that_changes_all_the_time(run):
     """What is seen is one moment: never more logged than read."""
     one = run("yes", "--log-size-max", "1000000")
@@ -487,12 +523,12 @@ def test_page_that_changes_all_the_time(run):
 # Completion
 
 
-def complete(*words):
+def complete(*words, **environment):
     script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _conwardctl; printf "%s\\n" "${COMPREPLY[@]}"'
     path = os.path.dirname(program("CONWARDCTL", "conwardctl")) + ":" + os.environ["PATH"]
     done = subprocess.run(
         ["bash", "-c", script, "bash", TOP / "contrib/completions/conwardctl.bash", "conwardctl", *words],
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path, **environment},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
