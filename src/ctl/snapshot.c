@@ -27,9 +27,15 @@ static bool is_left_over(int fd)
     return flock(fd, LOCK_SH | LOCK_NB) == 0;
 }
 
-/* What /proc says of the monitor, if it can be seen there. */
+/* What /proc says of the monitor, if it can be seen there; a page may name anybody's process, so
+ * only if it is of the page's user. */
 static void look_at_process(Snapshot *snapshot)
 {
+    g_autofree char *path = g_strdup_printf("/proc/%d", snapshot->page.monitor_pid);
+    struct stat st;
+
+    if (stat(path, &st) < 0 || st.st_uid != snapshot->owner)
+        return;
     if (!proc_stat_read(snapshot->page.monitor_pid, &snapshot->process) ||
         snapshot->process.start != snapshot->page.process)
         snapshot->process = (ProcStat){0};

@@ -19,11 +19,13 @@
 static int open_directory(const char *path)
 {
     bool made = mkdir(path, 0755) == 0;
-    int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    /* For fchmod(): who may write beside it could put a link in its place. */
+    int flags = made ? O_RDONLY : O_PATH;
+    int fd = open(path, flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
         return -errno;
-    if (made && chmod(path, 0755) < 0) {
+    if (made && fchmod(fd, 0755) < 0) {
         /* Only its owner finds the page then. */
     }
     return fd;

@@ -511,6 +511,36 @@ def test_long_names_are_cut(run, tmp_path, letter):
     assert json.loads(line)["name"] == name
 
 
+@needs_root
+def test_page_that_names_somebody_elses_process(run, tmp_path):
+    """Nobody is told to end it, and its figures are not taken for the monitor's."""
+    one = run("head -c 1000000 /dev/zero; cat")
+    wait_until(lambda: "endless_line" in one.troubles(), "the trouble")
+    assert f"kill {one.pid}" in one.troubles()["endless_line"]["mend"]
+    put_page(tmp_path / "1-00000001.state", one.page().read_bytes())
+    os.chown(tmp_path / "1-00000001.state", 65534, 65534)
+    said = ctl("culprit", "--state-dir", tmp_path, "--interval", "0", status=FOUND)[0]
+    assert "a line without an end" in said and f"kill {one.pid}" not in said
+    (line,) = ctl("ps", "--json", "--state-dir", tmp_path)[0].splitlines()
+    assert json.loads(line)["monitor_rss_bytes"] == 0
+
+
+@needs_root
+def test_container_of_another_user(run, tmp_path):
+    """Its page may give it the ID of one of ours: what is offered is for that user's engine."""
+    one = run("head -c 1000000 /dev/zero; cat")
+    wait_until(lambda: "endless_line" in one.troubles(), "the trouble")
+    page = bytearray(one.page().read_bytes()[:PAGE])
+    page[KIND : KIND + 4] = struct.pack("I", 0)
+    for engine in ("podman", "crio"):
+        put_page(tmp_path / "1-00000001.state", bytes(page) + f"engine={engine}\0".encode())
+        said = ctl("culprit", "--state-dir", tmp_path, "--interval", "0", status=FOUND)[0]
+        assert f"to end it: {'crictl' if engine == 'crio' else 'podman'} stop {one.id}" in said
+        os.chown(tmp_path / "1-00000001.state", 65534, 65534)
+        said = ctl("culprit", "--state-dir", tmp_path, "--interval", "0", status=FOUND)[0]
+        assert f"to end it: as the user 65534, podman stop {one.id}" in said
+
+
 def test_page_that_changes_all_the_time(run):
     """What is seen is one moment: never more logged than read."""
     one = run("yes", "--log-size-max", "1000000")
@@ -544,3 +574,15 @@ def test_bash_completion(run):
     assert complete("set", one.id[:-1]) == [one.id]
     listed = {line.split()[0] for line in ctl("--help")[0].splitlines() if line.startswith("  ")}
     assert listed <= set(complete(""))
+
+
+@pytest.mark.parametrize("name", ["$(touch {})", "`touch {}`", "${{x:=$(touch {})}}"])
+def test_bash_completion_runs_nothing(run, tmp_path, name):
+    """Anybody can choose a name, and root completes it."""
+    page = run("cat").page().read_bytes()[:PAGE]
+    (tmp_path / "conward").mkdir()
+    word = name.format(tmp_path / "touched")
+    put_page(tmp_path / "conward/1-00000001.state", page + f"name={word}\0".encode())
+    assert word in ctl("ps", "--state-dir", tmp_path / "conward")[0]
+    complete("stats", "x", XDG_RUNTIME_DIR=str(tmp_path))
+    assert not (tmp_path / "touched").exists()
