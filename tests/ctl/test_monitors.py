@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 
 import pytest
@@ -539,6 +540,35 @@ def test_container_of_another_user(run, tmp_path):
         os.chown(tmp_path / "1-00000001.state", 65534, 65534)
         said = ctl("culprit", "--state-dir", tmp_path, "--interval", "0", status=FOUND)[0]
         assert f"to end it: as the user 65534, podman stop {one.id}" in said
+
+
+@needs_root
+def test_log_of_another_user(run):
+    """Whose page says any path is read with that user's rights."""
+    page = run("cat").page().read_bytes()[:PAGE]
+    environment = {**os.environ}
+
+    def logs(directory, path):
+        put_page(directory / "conward/1-00000001.state", page + f"name=theirs\0log={path}\0".encode())
+        os.chown(directory / "conward/1-00000001.state", 65534, 65534)
+        words = [program("CONWARDCTL", "conwardctl"), "logs", "theirs"]
+        environment["XDG_RUNTIME_DIR"] = str(directory)
+        return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
+
+    with tempfile.TemporaryDirectory() as name:
+        directory = pathlib.Path(name)
+        directory.chmod(0o755)
+        (directory / "conward").mkdir()
+        secret, own = directory / "secret", directory / "own"
+        for path in (secret, own):
+            path.write_text("2026-01-02T03:04:05.000000000Z stdout F words\n")
+            path.chmod(0o600)
+        os.chown(own, 65534, 65534)
+        done = logs(directory, own)
+        assert (done.returncode, done.stdout) == (OK, "words\n"), done.stderr
+        done = logs(directory, secret)
+        assert (done.returncode, done.stdout) == (FAILED, "")
+        assert "Permission denied" in done.stderr
 
 
 def test_page_that_changes_all_the_time(run):
