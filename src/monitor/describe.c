@@ -4,7 +4,6 @@
 #include "util/fd.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -42,15 +41,16 @@ static void add(Texts *texts, const char *name, const char *value)
     add_part(texts, "", 1); /* the NUL byte */
 }
 
-/* The same path for who is in another directory; `absolute` is room for it. */
-static const char *from_anywhere(const char *path, char absolute[PATH_MAX])
+/* The same path for who is in another directory, newly allocated: on the stack, the longest one
+ * would be memory that the monitor keeps for life. */
+static char *from_anywhere(const char *path)
 {
-    char directory[PATH_MAX];
+    g_autofree char *directory = NULL;
 
-    if (path == NULL || path[0] == '/' || getcwd(directory, sizeof(directory)) == NULL ||
-        snprintf(absolute, PATH_MAX, "%s/%s", directory, path) >= PATH_MAX)
-        return path;
-    return absolute;
+    if (path == NULL || path[0] == '/')
+        return g_strdup(path);
+    directory = g_get_current_dir();
+    return g_build_filename(directory, path, NULL);
 }
 
 /* The time at which this process started, in clock ticks since the boot: with the pid, it tells
@@ -87,8 +87,8 @@ void monitor_describe(Monitor *monitor, const char *engine)
 {
     const Config *config = monitor->config;
     Page *page = monitor_page(monitor);
-    char log[PATH_MAX];
-    char bundle[PATH_MAX];
+    g_autofree char *log = from_anywhere(config->log_path);
+    g_autofree char *bundle = from_anywhere(config->bundle);
     struct timespec now;
     Texts texts = {.count = 0};
     Error error;
@@ -103,8 +103,8 @@ void monitor_describe(Monitor *monitor, const char *engine)
     add(&texts, "cuuid", config->cuuid);
     add(&texts, "engine", engine);
     add(&texts, "runtime", config->runtime);
-    add(&texts, "log", from_anywhere(config->log_path, log));
-    add(&texts, "bundle", from_anywhere(config->bundle, bundle));
+    add(&texts, "log", log);
+    add(&texts, "bundle", bundle);
     add(&texts, "command", config->command != NULL ? config->command[0] : NULL);
     if (state_publish(&monitor->state, texts.parts, texts.count, &error) < 0)
         speak_of_page(monitor, &error);

@@ -66,18 +66,20 @@ static int create_in(const char *directory, off_t size)
 int page_file_create(off_t size, Error *error)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
-    char directory[PATH_MAX] = PAGE_FILE_DIRECTORY;
+    char *directory = NULL;
     bool is_expected = geteuid() == 0;
-    int fd = create_in(directory, size);
+    int fd = create_in(PAGE_FILE_DIRECTORY, size);
 
     *error = (Error)ERROR_NULL;
     if (fd < 0 && runtime != NULL && runtime[0] == '/' &&
-        snprintf(directory, sizeof(directory), "%s/conward", runtime) < PATH_MAX) {
+        asprintf(&directory, "%s/conward", runtime) >= 0) {
         is_expected = true;
         fd = create_in(directory, size);
     }
     if (fd < 0 && is_expected)
-        return error_set(error, -fd, "Cannot make the monitor's page in %s", directory);
+        error_set(error, -fd, "Cannot make the monitor's page in %s",
+                  directory != NULL ? directory : PAGE_FILE_DIRECTORY);
+    free(directory);
     return fd;
 }
 

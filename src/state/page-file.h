@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define PAGE_MEMORY_NAME "conward-page" /* of the memory file that is the page itself */
+#define PAGE_MEMORY_NAME "conward-page" /* of the memory file of the page itself */
 
 /*
  * Where others find a copy of the page: PID-XXXXXXXX.state in /run/conward, or, for who may not

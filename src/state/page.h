@@ -6,7 +6,7 @@
  * The page: all that another image of this program needs to carry on, besides the buffers. Plain
  * numbers, no pointers; its layout is the contract between the image that wrote it and the one
  * that reads it. Others look at a copy of it (state/page-file.h says where): what they see is a
- * moment's state if `shown` is even, and the same before and after.
+ * moment's state if `shown` is even, and the same before and after, but for the descriptors.
  *
  * The commit discipline: data first, then ONE aligned store that makes it count. Every field
  * marked "commit" is such a store and is written through state_commit().
@@ -176,7 +176,7 @@ typedef enum FdRole {
     FD_TERMINAL_PEER,
     FD_CONSOLE_LISTENER, /* the runtime brings the terminal there */
     FD_CONSOLE_PEER,
-    FD_BUFFERS,
+    FD_STATE,     /* the memory file of the page and the buffers */
     FD_PAGE_FILE, /* the copy for who looks on */
     FD_STARTED,   /* the foreground process waits there for the start */
     FD_SPOOL_STDOUT,

@@ -13,15 +13,17 @@
 
 enum {
     BUFFERS_SIZE =
-        STREAMS * STATE_INPUT_SIZE + STATE_OUTPUT_SIZE + STATE_FEED_SIZE + STATE_NOTIFY_SIZE
+        STREAMS * STATE_INPUT_SIZE + STATE_OUTPUT_SIZE + STATE_FEED_SIZE + STATE_NOTIFY_SIZE,
+    BUFFERS_AT = 65536, /* in the memory file: no system has larger pages */
+    MEMORY_SIZE = BUFFERS_AT + BUFFERS_SIZE,
 };
 
-/* Maps a memory file, or with fd -1 memory that no other image of this program can find. */
-static int map(int fd, size_t size, void **address, Error *error)
+/* Maps a part of a file, or with fd -1 memory that no other image of this program can find. */
+static int map(int fd, off_t at, size_t size, void **address, Error *error)
 {
     int flags = MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0);
 
-    *address = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+    *address = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, fd < 0 ? 0 : at);
     if (*address == MAP_FAILED) {
         *address = NULL;
         return error_set(error, errno, "Cannot map %zu bytes of the monitor's state", size);
@@ -33,7 +35,7 @@ static int map(int fd, size_t size, void **address, Error *error)
 static int map_buffers(State *state, Error *error)
 {
     void *buffers;
-    int r = map(state->buffers_fd, BUFFERS_SIZE, &buffers, error);
+    int r = map(state->page_fd, BUFFERS_AT, BUFFERS_SIZE, &buffers, error);
 
     if (r < 0)
         return r;
@@ -48,7 +50,7 @@ static int map_buffers(State *state, Error *error)
 static int map_both(State *state, Error *error)
 {
     void *page;
-    int r = map(state->page_fd, PAGE_SIZE_BYTES, &page, error);
+    int r = map(state->page_fd, 0, PAGE_SIZE_BYTES, &page, error);
 
     if (r < 0)
         return r;
@@ -72,29 +74,15 @@ static int memory_file(const char *name, off_t size, Error *error)
     return fd_steal(&fd);
 }
 
-static int make_files(State *state, Error *error)
-{
-    int r = memory_file(PAGE_MEMORY_NAME, PAGE_SIZE_BYTES, error);
-
-    if (r < 0)
-        return r;
-    state->page_fd = r;
-    r = memory_file("conward-buffers", BUFFERS_SIZE, error);
-    if (r < 0) {
-        fd_close(&state->page_fd);
-        return r;
-    }
-    state->buffers_fd = r;
-    return 0;
-}
-
 int state_create(State *state, Error *error)
 {
     int r;
 
     *state = (State)STATE_NULL;
-    r = make_files(state, error);
-    if (r == 0 || r == -EFBIG)
+    r = memory_file(PAGE_MEMORY_NAME, MEMORY_SIZE, error);
+    if (r >= 0)
+        state->page_fd = r;
+    if (r >= 0 || r == -EFBIG)
         r = map_both(state, error);
     if (r < 0) {
         state_deinit(state);
@@ -104,8 +92,8 @@ int state_create(State *state, Error *error)
     state->page->version = PAGE_VERSION;
     state->page->size = sizeof(Page);
     state->page->monitor_pid = getpid();
-    if (state->buffers_fd >= 0)
-        fds_add(state, FD_BUFFERS, state->buffers_fd);
+    if (state->page_fd >= 0)
+        fds_add(state, FD_STATE, state->page_fd);
     return 0;
 }
 
@@ -140,7 +128,7 @@ int state_publish(State *state, const struct iovec *texts, int count, Error *err
      * as a fault could not be answered yet. */
     if (pwritev(state->shown_fd, texts, count, PAGE_SIZE_BYTES) < 0 ||
         pwrite(state->shown_fd, state->page, sizeof(Page), 0) < 0 ||
-        map(state->shown_fd, PAGE_SIZE_BYTES, &shown, error) < 0) {
+        map(state->shown_fd, 0, PAGE_SIZE_BYTES, &shown, error) < 0) {
         error_set(error, errno, "Cannot write the monitor's page");
         page_file_remove(state->shown_fd);
         fd_close(&state->shown_fd);
@@ -149,6 +137,19 @@ int state_publish(State *state, const struct iovec *texts, int count, Error *err
     state->shown = shown;
     fds_add(state, FD_PAGE_FILE, state->shown_fd);
     return 0;
+}
+
+/*
+ * So much of the page is of interest: not its descriptors, and of the clients those that there have
+ * been. It keeps the other half of the file's memory from counting as ours.
+ */
+static size_t shown_size(State *state)
+{
+    for (unsigned i = PAGE_CLIENTS_MAX; i > state->shown_clients; i--) {
+        if (state->page->clients[i - 1].used)
+            state->shown_clients = i;
+    }
+    return offsetof(Page, clients) + state->shown_clients * sizeof(OutletPage);
 }
 
 bool state_show(State *state)
@@ -161,7 +162,7 @@ bool state_show(State *state)
     state->page->shown = now;
     __atomic_store_n(&shown->shown, now, __ATOMIC_SEQ_CST);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    memcpy(shown, state->page, sizeof(*shown));
+    memcpy(shown, state->page, shown_size(state));
     FAULT_POINT();
     state->page->shown = now + 1;
     __atomic_store_n(&shown->shown, now + 1, __ATOMIC_RELEASE);
@@ -229,9 +230,9 @@ int state_adopt(State *state, int page_fd, Error *error)
 
     *state = (State)STATE_NULL;
     state->page_fd = page_fd;
-    r = check_size(page_fd, PAGE_SIZE_BYTES, error);
+    r = check_size(page_fd, MEMORY_SIZE, error);
     if (r == 0)
-        r = map(page_fd, PAGE_SIZE_BYTES, &page, error);
+        r = map(page_fd, 0, PAGE_SIZE_BYTES, &page, error);
     if (r < 0)
         goto fail;
     state->page = page;
@@ -242,13 +243,11 @@ int state_adopt(State *state, int page_fd, Error *error)
         goto fail;
     }
     state->shown_fd = fds_find(state, FD_PAGE_FILE);
-    if (state->shown_fd >= 0 && map(state->shown_fd, PAGE_SIZE_BYTES, &shown, error) == 0)
+    if (state->shown_fd >= 0 && map(state->shown_fd, 0, PAGE_SIZE_BYTES, &shown, error) == 0)
         state->shown = shown;
-    state->buffers_fd = fds_find(state, FD_BUFFERS);
-    r = check_size(state->buffers_fd, BUFFERS_SIZE, error);
-    if (r == 0)
-        r = map_buffers(state, error);
-    if (r == 0 && !is_plausible(state->page))
+    state->shown_clients = PAGE_CLIENTS_MAX; /* the other image may have had as many */
+    r = map_buffers(state, error);
+    if (r == 0 && (fds_find(state, FD_STATE) < 0 || !is_plausible(state->page)))
         r = error_set(error, 0, "The monitor's state makes no sense");
     if (r == 0)
         return 0;
@@ -267,7 +266,6 @@ void state_deinit(State *state)
     hide(state);
     fd_close(&state->shown_fd);
     fd_close(&state->page_fd);
-    fd_close(&state->buffers_fd);
     *state = (State)STATE_NULL;
 }
 

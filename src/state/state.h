@@ -12,7 +12,7 @@
 /*
  * The two mappings that outlive a crash: the page, and the buffers (an input buffer per stream, the
  * output buffer, the ring of the container's input, and one for a notification, at their maximum
- * size, touched as needed). Both are memory files that nobody can shorten.
+ * size, touched as needed). Both are in one memory file, which nobody can shorten.
  *
  * A third one is the file in which others see a copy of the page. It is only written to: whatever
  * becomes of that file, nothing of it comes back.
@@ -49,12 +49,12 @@ enum {
 };
 
 typedef struct State {
-    int page_fd;    /* -1: see state_create() */
-    int buffers_fd; /* -1: likewise */
-    int shown_fd;   /* the page's file, -1: there is none */
+    int page_fd;  /* -1: see state_create() */
+    int shown_fd; /* the page's file, -1: there is none */
     Page *page;
     Page *shown;             /* the copy there, NULL: nobody sees one */
     volatile bool is_unseen; /* that file has lost its memory, and this is not yet said */
+    unsigned shown_clients;  /* so many of the page's have been copied */
     uint8_t *input[STREAMS];
     uint8_t *output;
     uint8_t *feed;
@@ -62,9 +62,9 @@ typedef struct State {
     size_t touched;  /* the most of a buffer that has been in use since the last state_trim() */
 } State;
 
-#define STATE_NULL                                      \
-    {                                                   \
-        .page_fd = -1, .buffers_fd = -1, .shown_fd = -1 \
+#define STATE_NULL                    \
+    {                                 \
+        .page_fd = -1, .shown_fd = -1 \
     }
 
 /*

@@ -121,7 +121,7 @@ static void teardown(Fixture *fixture)
     notify_proxy_deinit(&fixture->proxy);
     for (size_t i = 0; i < PAGE_FDS_MAX; i++)
         ck_assert(fixture->state.page->fds[i].role == FD_FREE ||
-                  fixture->state.page->fds[i].role == FD_BUFFERS);
+                  fixture->state.page->fds[i].role == FD_STATE);
     state_deinit(&fixture->state);
     dup2(fixture->stderr_before, STDERR_FILENO);
     close(fixture->stderr_before);

@@ -152,7 +152,7 @@ START_TEST(another_image_adopts_what_was_left)
     state_cursors_commit(&state);
     state.output[5] = 'x';
     page_fd = dup(state.page_fd);
-    /* As after execve: the page's descriptor is handed over, that of the buffers is found. */
+    /* As after execve: the descriptor is handed over. */
     munmap(state.page, PAGE_SIZE_BYTES);
 
     ck_assert_int_eq(state_adopt(&other, page_fd, &error), 0);
