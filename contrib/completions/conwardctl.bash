@@ -1,7 +1,9 @@
 # bash completion for conwardctl(1)
 
+# Only plain words: compgen -W expands what it is given, and anybody can choose a name.
 _conwardctl_monitors() {
-	conwardctl ps --json 2>/dev/null | sed -n 's/^{"id":"\([^"\\]*\)","name":"\([^"\\]*\)".*/\1\n\2/p' | sort -u
+	conwardctl ps --json 2>/dev/null | sed -n 's/^{"id":"\([^"\\]*\)","name":"\([^"\\]*\)".*/\1\n\2/p' |
+		LC_ALL=C grep -x '[A-Za-z0-9_.][A-Za-z0-9_.-]*' | sort -u
 }
 
 _conwardctl() {

@@ -186,6 +186,11 @@ static void on_fatal(int number, siginfo_t *info, void *context)
         die(number); /* a child between fork and execve: it has no state */
         return;
     }
+    if (number == SIGBUS && info->si_code > 0 &&
+        state_repair_shown(crash.image->state, info->si_addr)) {
+        errno = saved;
+        return;
+    }
     if (crash.finished)
         _exit(crash.status);
     note(crash.image->state->page, info, context);

@@ -51,10 +51,10 @@ static void append_subject(GString *to, const Snapshot *monitor)
     const char *name = snapshot_text(monitor, "name");
     const char *id = snapshot_id(monitor);
 
-    text_append_shown(to, *name != '\0' ? name : id, strlen(*name != '\0' ? name : id));
+    text_append_name(to, *name != '\0' ? name : id, TEXT_NAME_MOST);
     g_string_append(to, " (");
     if (strcmp(name, id) != 0) {
-        text_append_shown(to, snapshot_short_id(monitor), strlen(snapshot_short_id(monitor)));
+        text_append_name(to, snapshot_short_id(monitor), TEXT_NAME_MOST);
         g_string_append(to, ", ");
     }
     g_string_append_printf(to, "%s, pid %d)", snapshot_kind(monitor), monitor->page.container_pid);
@@ -65,7 +65,7 @@ static void print_text(const Trouble *trouble, bool bold, GString *to)
     g_string_append(to, bold ? "\033[1m" : "");
     append_subject(to, trouble->monitor);
     g_string_append(to, bold ? "\033[0m " : " ");
-    text_append_shown(to, trouble->text, strlen(trouble->text));
+    text_append_name(to, trouble->text, TEXT_PATH_MOST);
     g_string_append(to, ".\n    ");
     text_append_shown(to, trouble->mend, strlen(trouble->mend));
     g_string_append(to, ".\n");

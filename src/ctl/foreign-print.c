@@ -15,7 +15,7 @@ static const char *const KINDS[] = {
 
 static void append_shown(GString *to, const char *text)
 {
-    text_append_shown(to, text, strlen(text));
+    text_append_name(to, text, TEXT_PATH_MOST);
 }
 
 /* "container 0123456789ab (NAME)". */
@@ -24,7 +24,7 @@ static void append_container(GString *to, const Container *container)
     g_string_append_printf(to, "container %.12s", container->owner.id);
     if (container->name != NULL) {
         g_string_append(to, " (");
-        append_shown(to, container->name);
+        text_append_name(to, container->name, TEXT_NAME_MOST);
         g_string_append(to, ")");
     }
 }

@@ -178,7 +178,7 @@ static void print_text(const char *name, const char *value)
 
     if (*value == '\0')
         return;
-    text_append_shown(shown, value, strlen(value));
+    text_append_name(shown, value, TEXT_PATH_MOST);
     printf("%-22s %s\n", name, shown->str);
 }
 

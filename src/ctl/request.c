@@ -65,14 +65,20 @@ int request_send(const Snapshot *monitor, const char *line, Error *error)
     return 0;
 }
 
-int request_wait(const Snapshot *monitor, bool (*done)(const Page *before, const Page *now),
-                 int64_t until, Error *error)
+int request_wait(const Snapshot *monitor, RequestLook look, const void *asked, int64_t until,
+                 Error *error)
 {
     Page now;
 
     while (look_again(monitor, &now)) {
-        if (done(&monitor->page, &now))
+        RequestState state = look(&monitor->page, &now, asked, error);
+
+        if (state == REQUEST_DONE) {
+            *error = (Error)ERROR_NULL;
             return 0;
+        }
+        if (snapshot_now() >= until && state == REQUEST_OVERTAKEN)
+            return -1;
         if (snapshot_now() >= until)
             return error_set(error, 0,
                              "The monitor %d has not answered in time; conwardctl stats shows "

@@ -10,55 +10,84 @@
 #include <stdio.h>
 #include <string.h>
 
+typedef struct Asked {
+    const char *name;
+    const char *value;
+} Asked;
+
 /* Whether there is such a setting and value; otherwise says why not. */
-static bool check(const char *name, const char *value)
+static bool check(const Asked *asked)
 {
     g_autoptr(GString) names = g_string_new(settings_name(0));
     SettingsPage unused;
 
-    switch (settings_set(&unused, name, value)) {
+    switch (settings_set(&unused, asked->name, asked->value)) {
     case SETTING_OK:
         return true;
     case SETTING_WRONG:
-        ctl_say("%s cannot be '%s': use %s", name, value, settings_values(name));
+        ctl_say("%s cannot be '%s': use %s", asked->name, asked->value,
+                settings_values(asked->name));
         return false;
     default:
         for (size_t i = 1; settings_name(i) != NULL; i++)
             g_string_append_printf(names, ", %s", settings_name(i));
         ctl_say("there is no setting '%s' that can be changed while a monitor runs; there are %s",
-                name, names->str);
+                asked->name, names->str);
         return false;
     }
 }
 
-static bool has_set(const Page *before, const Page *now)
+/* Others may set something at the same time: what counts is the value that is in force. */
+static RequestState has_set(const Page *before, const Page *now, const void *data, Error *error)
 {
-    return now->settings.generation != before->settings.generation;
+    const Asked *asked = data;
+    SettingsPage wanted = now->settings;
+    char value[SETTING_TEXT_MOST];
+
+    settings_set(&wanted, asked->name, asked->value);
+    if (now->settings.generation == before->settings.generation)
+        return REQUEST_WAITING;
+    if (memcmp(&wanted, &now->settings, sizeof(wanted)) == 0)
+        return REQUEST_DONE;
+    settings_get(&now->settings, asked->name, value);
+    error_set(error, 0,
+              "%s is %s and not what was asked for: somebody else has changed a setting at the "
+              "same time",
+              asked->name, value);
+    return REQUEST_OVERTAKEN;
 }
 
-static bool has_reopened(const Page *before, const Page *now)
+static RequestState has_reopened(const Page *before, const Page *now, const void *asked,
+                                 Error *error)
 {
-    return page_cursors(now)->reopens != page_cursors(before)->reopens;
+    (void)asked;
+    (void)error;
+    return page_cursors(now)->reopens != page_cursors(before)->reopens ? REQUEST_DONE
+                                                                       : REQUEST_WAITING;
 }
 
 typedef struct Request {
     const char *line;
-    bool (*done)(const Page *before, const Page *now);
+    RequestLook look;
+    const void *asked; /* for it */
 } Request;
 
 /* Says what has come of it. Returns a CtlStatus. */
 static int tell(const Snapshot *monitor, const char *problem)
 {
-    g_autofree char *who =
-        g_strdup_printf("%s %s", snapshot_short_id(monitor), snapshot_text(monitor, "name"));
-    g_autoptr(GString) shown = g_string_new(NULL);
+    g_autoptr(GString) who = g_string_new(NULL);
 
+    text_append_name(who, snapshot_short_id(monitor), TEXT_NAME_MOST);
+    g_string_append_c(who, ' ');
+    text_append_name(who, snapshot_text(monitor, "name"), TEXT_NAME_MOST);
     if (problem != NULL) {
-        ctl_say("%s: %s", who, problem);
+        g_autoptr(GString) why = g_string_new(NULL);
+
+        text_append_shown(why, problem, strlen(problem));
+        fprintf(stderr, "conwardctl: %s: %s\n", who->str, why->str);
         return CTL_FAILED;
     }
-    text_append_shown(shown, who, strlen(who));
-    printf("%s: done\n", shown->str);
+    printf("%s: done\n", who->str);
     return CTL_OK;
 }
 
@@ -77,7 +106,7 @@ static int send_to(const GPtrArray *monitors, const Request *request)
         const Snapshot *monitor = g_ptr_array_index(monitors, i);
 
         if (errors[i].text[0] == '\0')
-            request_wait(monitor, request->done, until, &errors[i]);
+            request_wait(monitor, request->look, request->asked, until, &errors[i]);
         if (tell(monitor, errors[i].text[0] != '\0' ? errors[i].text : NULL) != CTL_OK)
             status = CTL_FAILED;
     }
@@ -154,11 +183,13 @@ int set_run(int argc, char **argv)
     int status = CTL_WRONG;
 
     if (parse(&argc, &argv, &options, "ID|NAME|--all SETTING VALUE",
-              "Changes a setting of running monitors, for what is logged from now on.", 2) &&
-        check(argv[argc - 2], argv[argc - 1])) {
+              "Changes a setting of running monitors, for what is logged from now on.", 2)) {
+        const Asked asked = {argv[argc - 2], argv[argc - 1]};
+
         word = options.all ? NULL : argv[1];
-        line = g_strdup_printf("set %s %s", argv[argc - 2], argv[argc - 1]);
-        status = carry_out(options.directory, word, &(Request){line, has_set});
+        line = g_strdup_printf("set %s %s", asked.name, asked.value);
+        if (check(&asked))
+            status = carry_out(options.directory, word, &(Request){line, has_set, &asked});
     }
     g_free(options.directory);
     return status;
@@ -175,7 +206,7 @@ int reopen_run(int argc, char **argv)
               "is at its path is gone.",
               0))
         status = carry_out(options.directory, options.all ? NULL : argv[1],
-                           &(Request){"2 0 0", has_reopened});
+                           &(Request){"2 0 0", has_reopened, NULL});
     g_free(options.directory);
     return status;
 }

@@ -27,9 +27,15 @@ static bool is_left_over(int fd)
     return flock(fd, LOCK_SH | LOCK_NB) == 0;
 }
 
-/* What /proc says of the monitor, if it can be seen there. */
+/* What /proc says of the monitor, if it can be seen there; a page may name anybody's process, so
+ * only if it is of the page's user. */
 static void look_at_process(Snapshot *snapshot)
 {
+    g_autofree char *path = g_strdup_printf("/proc/%d", snapshot->page.monitor_pid);
+    struct stat st;
+
+    if (stat(path, &st) < 0 || st.st_uid != snapshot->owner)
+        return;
     if (!proc_stat_read(snapshot->page.monitor_pid, &snapshot->process) ||
         snapshot->process.start != snapshot->page.process)
         snapshot->process = (ProcStat){0};
@@ -44,17 +50,24 @@ static void shorten_id(Snapshot *snapshot)
         memcpy(snapshot->short_id, id, 12);
 }
 
-/* Reads the page until nothing was committed while it was read. A monitor that is never quiet long
- * enough gives what it gives: the numbers are then a few microseconds apart. */
+static uint64_t read_shown(int fd)
+{
+    uint64_t shown;
+    ssize_t n = pread(fd, &shown, sizeof(shown), offsetof(Page, shown));
+
+    return n == (ssize_t)sizeof(shown) ? shown : 0;
+}
+
+/* Reads the page until nobody has written it meanwhile. A monitor that is never quiet long enough,
+ * or was killed while it wrote, gives what it gives: the numbers are then of two moments. */
 static bool read_page(int fd, Page *page)
 {
     for (int i = 0; i < TRIES; i++) {
-        uint64_t live;
+        uint64_t before = read_shown(fd);
 
         if (pread(fd, page, sizeof(*page), 0) != (ssize_t)sizeof(*page))
             return false;
-        if (pread(fd, &live, sizeof(live), offsetof(Page, log.live)) == (ssize_t)sizeof(live) &&
-            live == page->log.live)
+        if (before % 2 == 0 && read_shown(fd) == before)
             break;
     }
     return true;

@@ -19,7 +19,7 @@ typedef struct Snapshot {
     char *texts;       /* NAME=VALUE, each with a NUL byte behind it */
     size_t texts_length;
     unsigned owner;   /* user ID of the file's owner */
-    ProcStat process; /* what the kernel says of the monitor's process */
+    ProcStat process; /* what the kernel says of the monitor's process, if it is the owner's */
     int64_t taken_at; /* the moment, as snapshot_now() gives it */
 } Snapshot;
 

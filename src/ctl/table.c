@@ -2,11 +2,6 @@
 
 #include "ctl/text.h"
 
-#include <string.h>
-
-/* Who chooses a name of thousands of characters shall not spoil the table. */
-enum { WORD_MOST = 128 };
-
 struct Table {
     const char *const *columns;
     guint count;
@@ -33,8 +28,8 @@ void table_add(Table *table, const char *word)
 {
     GString *shown = g_string_new(NULL);
 
-    text_append_shown(shown, *word == '\0' ? "-" : word,
-                      *word == '\0' ? 1 : MIN(strlen(word), WORD_MOST));
+    /* Who chooses a name of thousands of characters shall not spoil the table. */
+    text_append_name(shown, *word == '\0' ? "-" : word, TEXT_NAME_MOST);
     g_ptr_array_add(table->words, g_string_free(shown, FALSE));
 }
 

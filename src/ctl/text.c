@@ -28,15 +28,63 @@ static bool is_control(const char *text, size_t size)
     return size == 1 && (first < 0x20 || first == 0x7f);
 }
 
+/* Of letters and marks: what shows nothing all the same. */
+static bool is_filler(gunichar value)
+{
+    static const struct {
+        gunichar first, last;
+    } FILLERS[] = {
+        {0x34f, 0x34f},   {0x115f, 0x1160}, {0x17b4, 0x17b5}, {0x180b, 0x180f},   {0x2800, 0x2800},
+        {0x3164, 0x3164}, {0xfe00, 0xfe0f}, {0xffa0, 0xffa0}, {0xe0100, 0xe01ef},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(FILLERS); i++)
+        if (value >= FILLERS[i].first && value <= FILLERS[i].last)
+            return true;
+    return false;
+}
+
+/* With it, a word could look like another one, or change what stands beside it. */
+static bool is_hidden(const char *text)
+{
+    gunichar value = g_utf8_get_char(text);
+
+    if (value < 0x80)
+        return value < 0x20 || value == 0x7f;
+    switch (g_unichar_type(value)) {
+    case G_UNICODE_CONTROL:
+    case G_UNICODE_FORMAT: /* directions, joiners, zero-width spaces, the byte order mark */
+    case G_UNICODE_UNASSIGNED:
+    case G_UNICODE_PRIVATE_USE:
+    case G_UNICODE_SURROGATE:
+    case G_UNICODE_LINE_SEPARATOR:
+    case G_UNICODE_PARAGRAPH_SEPARATOR:
+        return true;
+    default:
+        return is_filler(value);
+    }
+}
+
+static void append_u(GString *to, gunichar value)
+{
+    if (value >= 0x10000) {
+        append_u(to, 0xd800 + ((value - 0x10000) >> 10));
+        append_u(to, 0xdc00 + ((value - 0x10000) & 0x3ff));
+        return;
+    }
+    g_string_append_printf(to, "\\u%04x", value);
+}
+
 void text_append_shown(GString *to, const char *text, size_t length)
 {
     for (size_t at = 0; at < length;) {
         size_t size = character(text + at, length - at);
 
-        if (size == 0 || is_control(text + at, size)) {
+        if (size == 0 || is_hidden(text + at)) {
             g_string_append_printf(to, "\\x%02x", (unsigned char)text[at]);
             at++;
-            /* The second byte of an escaped C1 character is invalid by itself, and escaped, too. */
+            /* The next bytes of an escaped character are invalid by themselves, and escaped, too.
+             */
             continue;
         }
         if (text[at] == '\\')
@@ -44,6 +92,19 @@ void text_append_shown(GString *to, const char *text, size_t length)
         g_string_append_len(to, text + at, (gssize)size);
         at += size;
     }
+}
+
+void text_append_name(GString *to, const char *name, size_t most)
+{
+    size_t length = strlen(name);
+    size_t kept = MIN(length, most);
+
+    /* No character is cut in two. */
+    while (kept < length && kept > most - 4 && ((unsigned char)name[kept] & 0xc0) == 0x80)
+        kept--;
+    text_append_shown(to, name, kept);
+    if (kept < length)
+        g_string_append(to, "...");
 }
 
 void text_append_json(GString *to, const char *text, size_t length)
@@ -55,8 +116,8 @@ void text_append_json(GString *to, const char *text, size_t length)
         if (size == 0) {
             g_string_append(to, "\xef\xbf\xbd");
             at++;
-        } else if (is_control(text + at, size)) {
-            g_string_append_printf(to, "\\u%04x", g_utf8_get_char(text + at));
+        } else if (is_hidden(text + at)) {
+            append_u(to, g_utf8_get_char(text + at));
             at += size;
         } else {
             if (text[at] == '"' || text[at] == '\\')

@@ -9,11 +9,17 @@
  * terminal as a word of ours is escaped.
  */
 
-/* Appends `length` bytes of text as they may be shown: control characters and what is not valid
- * UTF-8 as \xNN, the backslash as \\. */
+/* Appends `length` bytes of text as they may be shown: control characters, what turns the direction
+ * of writing or cannot be seen, and what is not valid UTF-8 as \xNN, the backslash as \\. */
 void text_append_shown(GString *to, const char *text, size_t length);
 
-/* Appends a JSON string, with its quotation marks. Bytes that are not valid UTF-8 become U+FFFD. */
+/* The same for a name among others: what is longer than `most` bytes is cut there and gets "...".
+ */
+enum { TEXT_NAME_MOST = 128, TEXT_PATH_MOST = 4096 };
+void text_append_name(GString *to, const char *name, size_t most);
+
+/* Appends a JSON string, with its quotation marks. What would not be shown is written as \uNNNN,
+ * and bytes that are not valid UTF-8 become U+FFFD. */
 void text_append_json(GString *to, const char *text, size_t length);
 
 /* Appends the value of a label in the Prometheus text format, without its quotation marks. Newline,

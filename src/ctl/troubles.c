@@ -5,6 +5,9 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { TEXT_LOG_MOST = 1024 }; /* bytes of a path in a command */
 
 const char *trouble_name(TroubleKind kind)
 {
@@ -50,23 +53,34 @@ static const char *plain_id(const Snapshot *monitor)
     static const char PLAIN[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
     const char *id = snapshot_short_id(monitor);
 
-    return *id != '-' && id[strspn(id, PLAIN)] == '\0' ? id : "ID";
+    return *id != '\0' && *id != '-' && id[strspn(id, PLAIN)] == '\0' ? id : "ID";
 }
 
-/* The path of the log for the same purpose, newly allocated. */
+/* The path of the log for the same purpose, newly allocated. One that would be shown escaped, or
+ * too long, would be another one. */
 static char *quoted_log(const Snapshot *monitor)
 {
-    return g_shell_quote(snapshot_text(monitor, "log"));
+    const char *log = snapshot_text(monitor, "log");
+    g_autoptr(GString) shown = g_string_new(NULL);
+
+    text_append_name(shown, log, TEXT_LOG_MOST);
+    return *log == '/' && strcmp(shown->str, log) == 0 ? g_shell_quote(log) : g_strdup("LOG");
 }
 
-/* The command that ends the container. */
+/*
+ * The command that ends the container. What another user's page says must not make its reader end
+ * what is not that user's: a pid is taken only from who is that process's user, and an ID only for
+ * that user's engine.
+ */
 static char *end_command(const Snapshot *monitor)
 {
     const char *engine = snapshot_text(monitor, "engine");
 
     if (monitor->page.kind == SNAPSHOT_RUN)
-        return monitor->page.monitor_pid > 1 ? g_strdup_printf("kill %d", monitor->page.monitor_pid)
-                                             : g_strdup("end its command");
+        return monitor->process.start > 0 ? g_strdup_printf("kill %d", monitor->page.monitor_pid)
+                                          : g_strdup("end its command");
+    if (monitor->owner != geteuid())
+        return g_strdup_printf("as the user %u, podman stop %s", monitor->owner, plain_id(monitor));
     if (strcmp(engine, "crio") == 0)
         return g_strdup_printf("crictl stop %s", plain_id(monitor));
     return g_strdup_printf("podman stop %s", plain_id(monitor));

@@ -234,7 +234,7 @@ static int write_to(BatchFile *file, uint64_t length, uint64_t *done)
 
     *done = 0;
     /* A disk that hangs blocks us: who looks on can see it, and since when. */
-    page->blocked_since = clock_boottime_us();
+    state_show_blocked(file->state, clock_boottime_us());
     while (*done < length && r == 0) {
         ssize_t n = write(file->fd, batch + *done, length - *done);
 
@@ -244,7 +244,7 @@ static int write_to(BatchFile *file, uint64_t length, uint64_t *done)
             r = -errno;
         FAULT_POINT();
     }
-    page->blocked_since = 0;
+    state_show_blocked(file->state, 0);
     if (r < 0) {
         page->write_errors++;
         page->last_error = -r;

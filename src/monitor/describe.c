@@ -4,7 +4,6 @@
 #include "util/fd.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -22,16 +21,19 @@ enum {
 typedef struct Texts {
     struct iovec parts[TEXTS_MOST * 4];
     int count;
+    size_t size; /* of all, in bytes */
 } Texts;
 
 static void add_part(Texts *texts, const char *text, size_t length)
 {
     texts->parts[texts->count++] = (struct iovec){(void *)text, length};
+    texts->size += length;
 }
 
+/* One that would make them too long is left out: the rest is still of use. */
 static void add(Texts *texts, const char *name, const char *value)
 {
-    if (value == NULL)
+    if (value == NULL || texts->size + strlen(name) + 1 + strlen(value) + 1 > PAGE_TEXTS_MAX)
         return;
     add_part(texts, name, strlen(name));
     add_part(texts, "=", 1);
@@ -39,15 +41,16 @@ static void add(Texts *texts, const char *name, const char *value)
     add_part(texts, "", 1); /* the NUL byte */
 }
 
-/* The same path for who is in another directory; `absolute` is room for it. */
-static const char *from_anywhere(const char *path, char absolute[PATH_MAX])
+/* The same path for who is in another directory, newly allocated: on the stack, the longest one
+ * would be memory that the monitor keeps for life. */
+static char *from_anywhere(const char *path)
 {
-    char directory[PATH_MAX];
+    g_autofree char *directory = NULL;
 
-    if (path == NULL || path[0] == '/' || getcwd(directory, sizeof(directory)) == NULL ||
-        snprintf(absolute, PATH_MAX, "%s/%s", directory, path) >= PATH_MAX)
-        return path;
-    return absolute;
+    if (path == NULL || path[0] == '/')
+        return g_strdup(path);
+    directory = g_get_current_dir();
+    return g_build_filename(directory, path, NULL);
 }
 
 /* The time at which this process started, in clock ticks since the boot: with the pid, it tells
@@ -69,14 +72,26 @@ static uint64_t start_of_process(void)
     return ticks;
 }
 
-void monitor_describe(const Monitor *monitor, const char *engine)
+static void speak_of_page(const Monitor *monitor, const Error *error)
+{
+    /* Of the processes that come and go in a container it would be said again and again. */
+    if (monitor->config->kind == KIND_EXEC)
+        return;
+    message(&monitor->config->messages, LEVEL_WARNING,
+            "%s. The container is not affected, but conwardctl does not see it: see that files can "
+            "be written there, and start it again",
+            error->text);
+}
+
+void monitor_describe(Monitor *monitor, const char *engine)
 {
     const Config *config = monitor->config;
     Page *page = monitor_page(monitor);
-    char log[PATH_MAX];
-    char bundle[PATH_MAX];
+    g_autofree char *log = from_anywhere(config->log_path);
+    g_autofree char *bundle = from_anywhere(config->bundle);
     struct timespec now;
     Texts texts = {.count = 0};
+    Error error;
 
     clock_gettime(CLOCK_REALTIME, &now);
     page->started_at = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
@@ -84,14 +99,27 @@ void monitor_describe(const Monitor *monitor, const char *engine)
     page->kind = config->kind;
     page->has_log = config->log_path != NULL;
 
-    if (config->settings != NULL) /* first, where there is room for sure */
+    if (config->settings != NULL) {
+        state_keep_texts(&monitor->state, config->settings, config->settings_length);
         add_part(&texts, config->settings, config->settings_length);
+    }
     add(&texts, "name", config->name);
     add(&texts, "cuuid", config->cuuid);
     add(&texts, "engine", engine);
     add(&texts, "runtime", config->runtime);
+    add(&texts, "log", log);
+    add(&texts, "bundle", bundle);
     add(&texts, "command", config->command != NULL ? config->command[0] : NULL);
-    add(&texts, "log", from_anywhere(config->log_path, log));
-    add(&texts, "bundle", from_anywhere(config->bundle, bundle));
-    state_publish(&monitor->state, texts.parts, texts.count);
+    if (state_publish(&monitor->state, texts.parts, texts.count, &error) < 0)
+        speak_of_page(monitor, &error);
+}
+
+void monitor_show(Monitor *monitor)
+{
+    if (state_show(&monitor->state))
+        return;
+    message(&monitor->config->messages, LEVEL_WARNING,
+            "The monitor's page has lost its memory: its file was cut short, or its disk is full. "
+            "The container is not affected, but conwardctl does not see it any more, until it is "
+            "started again");
 }

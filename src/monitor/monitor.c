@@ -89,6 +89,7 @@ int monitor_loop(Monitor *monitor)
     while (monitor_page(monitor)->phase != PHASE_GONE) {
         if (crash_asked())
             crash_take_over();
+        monitor_show(monitor);
         g_main_context_iteration(context, TRUE);
     }
     return monitor_exit_status(monitor);
@@ -142,7 +143,7 @@ static int make_state(Monitor *monitor, const Inherited *inherited, Error *error
 {
     Page *page;
 
-    if (state_create(&monitor->state, true, error) < 0)
+    if (state_create(&monitor->state, error) < 0)
         return monitor_own_failure(monitor->config);
     page = monitor_page(monitor);
     page->old_oom_score_adj = inherited->oom_score_adj;

@@ -197,7 +197,10 @@ int monitor_exit_status(const Monitor *monitor);
 
 /* Writes to the page who this is, and lets others look at it. `engine` is the name of our caller.
  */
-void monitor_describe(const Monitor *monitor, const char *engine);
+void monitor_describe(Monitor *monitor, const char *engine);
+
+/* Lets others see what the page says now. */
+void monitor_show(Monitor *monitor);
 
 /* --- timers.c --- */
 

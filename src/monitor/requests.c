@@ -122,7 +122,7 @@ int monitor_requests_init(Monitor *monitor, Error *error)
     if (r < 0 || config->passthrough)
         return r;
     /* Without a bundle, the fifo is beside the page, where everybody can look. */
-    if (bundle == NULL && !page_file_beside(monitor->state.page_fd, PAGE_FILE_CTL, path))
+    if (bundle == NULL && !page_file_beside(monitor->state.shown_fd, PAGE_FILE_CTL, path))
         return 0;
     if (bundle != NULL && snprintf(path, sizeof(path), "%s/ctl", bundle) >= PATH_MAX)
         return error_set(error, ENAMETOOLONG, "Cannot make the control fifo in %s", bundle);

@@ -160,8 +160,7 @@ static int end_blindly(Monitor *monitor, const char *why)
     state_discard(&monitor->state);
     state_deinit(&monitor->state);
     close_range(3, ~0U, 0); /* the engine and the clients see the end */
-    if (state_create(&monitor->state, false, &error) == 0 &&
-        monitor_take_signals(monitor, &error) == 0) {
+    if (state_create(&monitor->state, &error) == 0 && monitor_take_signals(monitor, &error) == 0) {
         monitor_timers_init(monitor);
         monitor_page(monitor)->container_status = STATUS_UNKNOWN;
         monitor_page(monitor)->old_file_limit = file_limit_raise();

@@ -30,7 +30,7 @@ static char **make_environment(int page_fd)
     return copy;
 }
 
-int image_init(Image *image, const State *state, char **argv, Error *error)
+int image_init(Image *image, State *state, char **argv, Error *error)
 {
     char path[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);

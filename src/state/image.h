@@ -12,7 +12,7 @@
  * nothing can be allocated any more when it is needed.
  */
 typedef struct Image {
-    const State *state;
+    State *state;
     char *path; /* of our executable, absolute */
     dev_t device;
     ino_t inode;
@@ -24,7 +24,7 @@ typedef struct Image {
  * Prepares. argv is kept by reference; /proc/PID/cmdline must stay what engines know. Returns 0, or
  * negative with *error filled, in particular if the state has no descriptors.
  */
-int image_init(Image *image, const State *state, char **argv, Error *error);
+int image_init(Image *image, State *state, char **argv, Error *error);
 
 void image_deinit(Image *image);
 

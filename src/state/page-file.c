@@ -19,17 +19,19 @@
 static int open_directory(const char *path)
 {
     bool made = mkdir(path, 0755) == 0;
-    int fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    /* For fchmod(): who may write beside it could put a link in its place. */
+    int flags = made ? O_RDONLY : O_PATH;
+    int fd = open(path, flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
         return -errno;
-    if (made && chmod(path, 0755) < 0) {
+    if (made && fchmod(fd, 0755) < 0) {
         /* Only its owner finds the page then. */
     }
     return fd;
 }
 
-static int create_in(const char *directory)
+static int create_in(const char *directory, off_t size)
 {
     CLEANUP_FD int at = open_directory(directory);
     CLEANUP_FD int fd = -1;
@@ -52,11 +54,8 @@ static int create_in(const char *directory)
         unlinkat(at, name, 0);
         return -r;
     }
-    /* On a full file system a page without its memory would be a SIGBUS later. */
-    r = posix_fallocate(fd, 0, PAGE_SIZE_BYTES);
-    if (r == 0 && fallocate(fd, FALLOC_FL_KEEP_SIZE, PAGE_SIZE_BYTES, PAGE_SETTINGS_MAX) < 0 &&
-        errno != EOPNOTSUPP)
-        r = errno;
+    /* On a full file system it would lack some of its texts, and be a SIGBUS later. */
+    r = posix_fallocate(fd, 0, size);
     if (r != 0) {
         unlinkat(at, name, 0);
         return -r;
@@ -64,15 +63,23 @@ static int create_in(const char *directory)
     return fd_steal(&fd);
 }
 
-int page_file_create(void)
+int page_file_create(off_t size, Error *error)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
-    char directory[PATH_MAX];
-    int fd = create_in(PAGE_FILE_DIRECTORY);
+    char *directory = NULL;
+    bool is_expected = geteuid() == 0;
+    int fd = create_in(PAGE_FILE_DIRECTORY, size);
 
+    *error = (Error)ERROR_NULL;
     if (fd < 0 && runtime != NULL && runtime[0] == '/' &&
-        snprintf(directory, sizeof(directory), "%s/conward", runtime) < PATH_MAX)
-        fd = create_in(directory);
+        asprintf(&directory, "%s/conward", runtime) >= 0) {
+        is_expected = true;
+        fd = create_in(directory, size);
+    }
+    if (fd < 0 && is_expected)
+        error_set(error, -fd, "Cannot make the monitor's page in %s",
+                  directory != NULL ? directory : PAGE_FILE_DIRECTORY);
+    free(directory);
     return fd;
 }
 

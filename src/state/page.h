@@ -5,8 +5,8 @@
 /*
  * The page: all that another image of this program needs to carry on, besides the buffers. Plain
  * numbers, no pointers; its layout is the contract between the image that wrote it and the one
- * that reads it. Others may look at it, too (state/page-file.h says where): what they see is a
- * moment's state if `log.live` is the same before and after.
+ * that reads it. Others look at a copy of it (state/page-file.h says where): what they see is a
+ * moment's state if `shown` is even, and the same before and after, but for the descriptors.
  *
  * The commit discipline: data first, then ONE aligned store that makes it count. Every field
  * marked "commit" is such a store and is written through state_commit().
@@ -233,8 +233,9 @@ typedef enum FdRole {
     FD_TERMINAL_PEER,
     FD_CONSOLE_LISTENER, /* the runtime brings the terminal there */
     FD_CONSOLE_PEER,
-    FD_BUFFERS,
-    FD_STARTED, /* the foreground process waits there for the start */
+    FD_STATE,     /* the memory file of the page and the buffers */
+    FD_PAGE_FILE, /* the copy for who looks on */
+    FD_STARTED,   /* the foreground process waits there for the start */
     FD_SPOOL_STDOUT,
     FD_SPOOL_STDERR,
     FD_NOTIFY_INSIDE,
@@ -263,6 +264,7 @@ typedef struct Page {
     uint64_t magic;
     uint32_t version;
     uint32_t size;
+    uint64_t shown; /* copies for others so far, twice; odd: one is being made */
 
     /* Who this is; the texts are behind the page. */
     uint32_t kind;      /* Kind of monitor/config.h */

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 _Static_assert((int)LOG_LINE_MAX_MOST == (int)STATE_LINE_MAX_MOST,
@@ -85,20 +86,55 @@ static bool set_rate_limit(SettingsPage *settings, const char *value)
     return true;
 }
 
+static void get_line_max(const SettingsPage *settings, char *text)
+{
+    snprintf(text, SETTING_TEXT_MOST, "%" PRIu32, settings->log_line_max);
+}
+
+static void get_partial_flush(const SettingsPage *settings, char *text)
+{
+    if (settings->log_partial_flush == LOG_PARTIAL_FLUSH_NEVER)
+        snprintf(text, SETTING_TEXT_MOST, "never");
+    else
+        snprintf(text, SETTING_TEXT_MOST, "%" PRId32, settings->log_partial_flush);
+}
+
+static void get_policy(uint32_t policy, char *text)
+{
+    snprintf(text, SETTING_TEXT_MOST, "%s", policy == LOG_WAIT ? "wait" : "drop");
+}
+
+static void get_on_error(const SettingsPage *settings, char *text)
+{
+    get_policy(settings->log_on_error, text);
+}
+
+static void get_rate_policy(const SettingsPage *settings, char *text)
+{
+    get_policy(settings->log_rate_policy, text);
+}
+
+static void get_rate_limit(const SettingsPage *settings, char *text)
+{
+    snprintf(text, SETTING_TEXT_MOST, "%" PRId64 ":%" PRId64, settings->log_rate_limit,
+             settings->log_rate_burst);
+}
+
 static const struct {
     const char *name;
     bool (*set)(SettingsPage *settings, const char *value);
+    void (*get)(const SettingsPage *settings, char *text);
     const char *values;
 } SETTINGS[] = {
-    {"log-line-max", set_line_max, "a number of bytes from 256 to 1048576"},
-    {"log-partial-flush", set_partial_flush,
+    {"log-line-max", set_line_max, get_line_max, "a number of bytes from 256 to 1048576"},
+    {"log-partial-flush", set_partial_flush, get_partial_flush,
      "a number of milliseconds from 0 to 3600000, or the word never"},
-    {"log-on-error", set_on_error, "the word drop or the word wait"},
-    {"log-rate-limit", set_rate_limit,
+    {"log-on-error", set_on_error, get_on_error, "the word drop or the word wait"},
+    {"log-rate-limit", set_rate_limit, get_rate_limit,
      "a number of bytes per second up to 1099511627776 (0 is no limit), if need be with a colon "
      "and "
      "the number of bytes that may come at once: 1000000 or 1000000:5000000"},
-    {"log-rate-policy", set_rate_policy, "the word drop or the word wait"},
+    {"log-rate-policy", set_rate_policy, get_rate_policy, "the word drop or the word wait"},
 };
 
 enum { SETTINGS_COUNT = sizeof(SETTINGS) / sizeof(SETTINGS[0]) };
@@ -122,6 +158,15 @@ SettingResult settings_set_line(SettingsPage *settings, const char *line)
     memcpy(name, line, length);
     name[length] = '\0';
     return settings_set(settings, name, line + length + 1);
+}
+
+void settings_get(const SettingsPage *settings, const char *name, char text[SETTING_TEXT_MOST])
+{
+    text[0] = '\0';
+    for (size_t i = 0; i < SETTINGS_COUNT; i++) {
+        if (strcmp(name, SETTINGS[i].name) == 0)
+            SETTINGS[i].get(settings, text);
+    }
 }
 
 const char *settings_values(const char *name)

@@ -18,6 +18,8 @@ enum {
     LOG_PARTIAL_FLUSH_MOST = 3600000,
 };
 
+enum { SETTING_TEXT_MOST = 48 };
+
 #define LOG_RATE_MOST (INT64_C(1) << 40) /* bytes a second, and at once */
 
 typedef enum SettingResult {
@@ -32,6 +34,9 @@ SettingResult settings_set(SettingsPage *settings, const char *name, const char 
 
 /* The same for `NAME VALUE` with one space in between. */
 SettingResult settings_set_line(SettingsPage *settings, const char *line);
+
+/* Writes the setting's value, as a person writes it, into `text`. */
+void settings_get(const SettingsPage *settings, const char *name, char text[SETTING_TEXT_MOST]);
 
 /* What the setting's value may be, as the end of "use …"; NULL if there is no such setting. */
 const char *settings_values(const char *name);

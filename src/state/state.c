@@ -5,21 +5,27 @@
 #include "util/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     BUFFERS_SIZE =
-        STREAMS * STATE_INPUT_SIZE + STATE_OUTPUT_SIZE + STATE_FEED_SIZE + STATE_NOTIFY_SIZE
+        STREAMS * STATE_INPUT_SIZE + STATE_OUTPUT_SIZE + STATE_FEED_SIZE + STATE_NOTIFY_SIZE,
+    BUFFERS_AT = 65536, /* in the memory file, behind the texts: no system has larger pages */
+    MEMORY_SIZE = BUFFERS_AT + BUFFERS_SIZE,
 };
 
-/* Maps a memory file, or with fd -1 memory that no other image of this program can find. */
-static int map(int fd, size_t size, void **address, Error *error)
+_Static_assert(PAGE_SIZE_BYTES + PAGE_TEXTS_MAX <= BUFFERS_AT, "texts would be in the buffers");
+
+/* Maps a part of a file, or with fd -1 memory that no other image of this program can find. */
+static int map(int fd, off_t at, size_t size, void **address, Error *error)
 {
     int flags = MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0);
 
-    *address = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+    *address = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, fd < 0 ? 0 : at);
     if (*address == MAP_FAILED) {
         *address = NULL;
         return error_set(error, errno, "Cannot map %zu bytes of the monitor's state", size);
@@ -31,7 +37,7 @@ static int map(int fd, size_t size, void **address, Error *error)
 static int map_buffers(State *state, Error *error)
 {
     void *buffers;
-    int r = map(state->buffers_fd, BUFFERS_SIZE, &buffers, error);
+    int r = map(state->page_fd, BUFFERS_AT, BUFFERS_SIZE, &buffers, error);
 
     if (r < 0)
         return r;
@@ -46,7 +52,7 @@ static int map_buffers(State *state, Error *error)
 static int map_both(State *state, Error *error)
 {
     void *page;
-    int r = map(state->page_fd, PAGE_SIZE_BYTES, &page, error);
+    int r = map(state->page_fd, 0, PAGE_SIZE_BYTES, &page, error);
 
     if (r < 0)
         return r;
@@ -55,72 +61,137 @@ static int map_both(State *state, Error *error)
 }
 
 /*
- * Returns a descriptor, or a negative value with *error filled. -EFBIG: the limit on file
- * sizes, which counts for memory files too, does not allow this.
+ * A memory file whose size nobody can change: a mapping beyond its end would be a SIGBUS. Returns a
+ * descriptor, or a negative value with *error filled. -EFBIG: the limit on file sizes, which counts
+ * for memory files too, does not allow this.
  */
 static int memory_file(const char *name, off_t size, Error *error)
 {
-    CLEANUP_FD int fd = memfd_create(name, MFD_CLOEXEC);
+    CLEANUP_FD int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-    if (fd < 0 || ftruncate(fd, size) < 0)
+    if (fd < 0 || ftruncate(fd, size) < 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return error_set(error, errno, "Cannot make the memory file %s of %lld bytes", name,
                          (long long)size);
     return fd_steal(&fd);
 }
 
-static int make_files(State *state, bool findable, Error *error)
-{
-    int r = findable ? page_file_create() : -1;
-
-    if (r < 0)
-        r = memory_file(PAGE_MEMORY_NAME, PAGE_SIZE_BYTES, error);
-    if (r < 0)
-        return r;
-    state->page_fd = r;
-    r = memory_file("conward-buffers", BUFFERS_SIZE, error);
-    if (r < 0) {
-        page_file_remove(state->page_fd);
-        fd_close(&state->page_fd);
-        return r;
-    }
-    state->buffers_fd = r;
-    return 0;
-}
-
-int state_create(State *state, bool findable, Error *error)
+int state_create(State *state, Error *error)
 {
     int r;
 
     *state = (State)STATE_NULL;
-    r = make_files(state, findable, error);
-    if (r == 0 || r == -EFBIG)
+    r = memory_file(PAGE_MEMORY_NAME, MEMORY_SIZE, error);
+    if (r >= 0)
+        state->page_fd = r;
+    if (r >= 0 || r == -EFBIG)
         r = map_both(state, error);
     if (r < 0) {
-        state_discard(state);
         state_deinit(state);
         return r;
     }
+    state->page->magic = PAGE_MAGIC;
     state->page->version = PAGE_VERSION;
     state->page->size = sizeof(Page);
     state->page->monitor_pid = getpid();
-    if (!findable)
-        state->page->magic = PAGE_MAGIC;
-    if (state->buffers_fd >= 0)
-        fds_add(state, FD_BUFFERS, state->buffers_fd);
+    if (state->page_fd >= 0)
+        fds_add(state, FD_STATE, state->page_fd);
     return 0;
+}
+
+/* Others see no copy any more. The file stays locked: it is of a monitor that lives. */
+static void hide(State *state)
+{
+    if (state->shown != NULL)
+        munmap(state->shown, PAGE_SIZE_BYTES);
+    state->shown = NULL;
+    state->is_unseen = false;
 }
 
 void state_discard(State *state)
 {
-    page_file_remove(state->page_fd);
+    page_file_remove(state->shown_fd);
 }
 
-void state_publish(const State *state, const struct iovec *texts, int count)
+void state_keep_texts(const State *state, const char *texts, size_t length)
 {
-    if (state->page_fd >= 0 && pwritev(state->page_fd, texts, count, PAGE_SIZE_BYTES) < 0) {
-        /* The page itself says enough to be of use. */
+    if (state->page_fd >= 0 && length <= PAGE_TEXTS_MAX &&
+        pwrite(state->page_fd, texts, length, PAGE_SIZE_BYTES) < 0) {
+        /* The next image then knows the command line only, and what is on the page. */
     }
-    __atomic_store_n(&state->page->magic, PAGE_MAGIC, __ATOMIC_RELEASE);
+}
+
+int state_publish(State *state, const struct iovec *texts, int count, Error *error)
+{
+    off_t size = PAGE_SIZE_BYTES;
+    void *shown;
+
+    *error = (Error)ERROR_NULL;
+    for (int i = 0; i < count; i++)
+        size += (off_t)texts[i].iov_len;
+    if (state->page_fd < 0)
+        return 0;
+    state->shown_fd = page_file_create(size, error);
+    if (state->shown_fd < 0)
+        return error->text[0] != '\0' ? state->shown_fd : 0;
+    /* The first copy makes it a page: whoever finds one finds its texts, too. It is not mapped yet,
+     * as a fault could not be answered yet. */
+    if (pwritev(state->shown_fd, texts, count, PAGE_SIZE_BYTES) < 0 ||
+        pwrite(state->shown_fd, state->page, sizeof(Page), 0) < 0 ||
+        map(state->shown_fd, 0, PAGE_SIZE_BYTES, &shown, error) < 0) {
+        error_set(error, errno, "Cannot write the monitor's page");
+        page_file_remove(state->shown_fd);
+        fd_close(&state->shown_fd);
+        return -1;
+    }
+    state->shown = shown;
+    fds_add(state, FD_PAGE_FILE, state->shown_fd);
+    return 0;
+}
+
+/*
+ * So much of the page is of interest: not its descriptors, and of the clients those that there have
+ * been. It keeps the other half of the file's memory from counting as ours.
+ */
+static size_t shown_size(State *state)
+{
+    for (unsigned i = PAGE_CLIENTS_MAX; i > state->shown_clients; i--) {
+        if (state->page->clients[i - 1].used)
+            state->shown_clients = i;
+    }
+    return offsetof(Page, clients) + state->shown_clients * sizeof(OutletPage);
+}
+
+bool state_show(State *state)
+{
+    Page *shown = state->shown;
+    uint64_t now = state->page->shown | 1;
+
+    if (shown == NULL)
+        return true;
+    state->page->shown = now;
+    __atomic_store_n(&shown->shown, now, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    memcpy(shown, state->page, shown_size(state));
+    FAULT_POINT();
+    state->page->shown = now + 1;
+    __atomic_store_n(&shown->shown, now + 1, __ATOMIC_RELEASE);
+    if (!state->is_unseen)
+        return true;
+    hide(state);
+    return false;
+}
+
+bool state_repair_shown(State *state, const void *address)
+{
+    uintptr_t at = (uintptr_t)address;
+    uintptr_t begin = (uintptr_t)state->shown;
+
+    if (begin == 0 || at < begin || at >= begin + PAGE_SIZE_BYTES)
+        return false;
+    state->is_unseen = true;
+    return mmap(state->shown, PAGE_SIZE_BYTES, PROT_READ | PROT_WRITE,
+                MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
 }
 
 static int check_size(int fd, off_t size, Error *error)
@@ -168,13 +239,14 @@ static bool is_plausible(const Page *page)
 int state_adopt(State *state, int page_fd, Error *error)
 {
     void *page;
+    void *shown;
     int r;
 
     *state = (State)STATE_NULL;
     state->page_fd = page_fd;
-    r = check_size(page_fd, PAGE_SIZE_BYTES, error);
+    r = check_size(page_fd, MEMORY_SIZE, error);
     if (r == 0)
-        r = map(page_fd, PAGE_SIZE_BYTES, &page, error);
+        r = map(page_fd, 0, PAGE_SIZE_BYTES, &page, error);
     if (r < 0)
         goto fail;
     state->page = page;
@@ -184,11 +256,12 @@ int state_adopt(State *state, int page_fd, Error *error)
                       state->page->version, (unsigned)PAGE_VERSION);
         goto fail;
     }
-    state->buffers_fd = fds_find(state, FD_BUFFERS);
-    r = check_size(state->buffers_fd, BUFFERS_SIZE, error);
-    if (r == 0)
-        r = map_buffers(state, error);
-    if (r == 0 && !is_plausible(state->page))
+    state->shown_fd = fds_find(state, FD_PAGE_FILE);
+    if (state->shown_fd >= 0 && map(state->shown_fd, 0, PAGE_SIZE_BYTES, &shown, error) == 0)
+        state->shown = shown;
+    state->shown_clients = PAGE_CLIENTS_MAX; /* the other image may have had as many */
+    r = map_buffers(state, error);
+    if (r == 0 && (fds_find(state, FD_STATE) < 0 || !is_plausible(state->page)))
         r = error_set(error, 0, "The monitor's state makes no sense");
     if (r == 0)
         return 0;
@@ -204,8 +277,9 @@ void state_deinit(State *state)
         munmap(state->page, PAGE_SIZE_BYTES);
     if (state->input[0] != NULL)
         munmap(state->input[0], BUFFERS_SIZE);
+    hide(state);
+    fd_close(&state->shown_fd);
     fd_close(&state->page_fd);
-    fd_close(&state->buffers_fd);
     *state = (State)STATE_NULL;
 }
 

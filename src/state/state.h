@@ -10,9 +10,12 @@
 #include <sys/uio.h>
 
 /*
- * The two mappings that outlive a crash: the page, and the buffers (a sparse memory file: an input
- * buffer per stream, the output buffer, the ring of the container's input, and one for a
- * notification, at their maximum size, touched as needed).
+ * The two mappings that outlive a crash: the page, and the buffers (an input buffer per stream, the
+ * output buffer, the ring of the container's input, and one for a notification, at their maximum
+ * size, touched as needed). Both are in one memory file, which nobody can shorten.
+ *
+ * A third one is the file in which others see a copy of the page. It is only written to: whatever
+ * becomes of that file, nothing of it comes back.
  *
  * Children do not have them (MADV_DONTFORK).
  */
@@ -46,9 +49,12 @@ enum {
 };
 
 typedef struct State {
-    int page_fd;    /* -1: see state_create() */
-    int buffers_fd; /* -1: likewise */
+    int page_fd;  /* -1: see state_create() */
+    int shown_fd; /* the page's file, -1: there is none */
     Page *page;
+    Page *shown;             /* the copy there, NULL: nobody sees one */
+    volatile bool is_unseen; /* that file has lost its memory, and this is not yet said */
+    unsigned shown_clients;  /* so many of the page's have been copied */
     uint8_t *input[STREAMS];
     uint8_t *output;
     uint8_t *feed;
@@ -56,22 +62,18 @@ typedef struct State {
     size_t touched;  /* the most of a buffer that has been in use since the last state_trim() */
 } State;
 
-#define STATE_NULL                      \
-    {                                   \
-        .page_fd = -1, .buffers_fd = -1 \
+#define STATE_NULL                    \
+    {                                 \
+        .page_fd = -1, .shown_fd = -1 \
     }
 
 /*
  * Makes a new page and its buffers. Under a limit on file sizes that is smaller than they are
  * (RLIMIT_FSIZE) they have no descriptors: the container can be watched all the same, but no other
  * image of this program could take over.
- *
- * findable: the page is in a directory where others look for it, if there is one, and is complete
- * only with state_publish(); see page-file.h.
- *
  * Returns 0, or a negative value with *error filled.
  */
-int state_create(State *state, bool findable, Error *error);
+int state_create(State *state, Error *error);
 
 /*
  * Maps the page that another image of this program left in a descriptor, and the buffers whose
@@ -82,15 +84,40 @@ int state_adopt(State *state, int page_fd, Error *error);
 
 void state_deinit(State *state);
 
+/*
+ * Keeps texts, as page-file.h has them behind a page, behind the page itself, for the next image of
+ * the program: there nobody else can change them. At most PAGE_TEXTS_MAX bytes.
+ */
+void state_keep_texts(const State *state, const char *texts, size_t length);
+
 /* Takes the page's file away, if it has one: nobody will need it any more. */
 void state_discard(State *state);
 
 /*
- * Writes the texts behind the page, as page-file.h says, in `count` parts, and lets others read the
- * page: until then it does not look like one. That texts cannot be written only makes the monitor
- * harder to recognise.
+ * Makes the page's file, complete with its texts, in `count` parts: see page-file.h. Returns 0, or
+ * a negative value with *error filled if it cannot be made where others would look for it. A state
+ * without descriptors has none, and without a place where others look it is no error, either.
  */
-void state_publish(const State *state, const struct iovec *texts, int count);
+int state_publish(State *state, const struct iovec *texts, int count, Error *error);
+
+/* Brings the copy up to date. Returns false once if it has lost its memory since the last time:
+ * nobody sees this page any more. */
+bool state_show(State *state);
+
+/* The log's write has not returned since then (CLOCK_BOOTTIME microseconds, 0 = it has): the one
+ * thing that others must see at once. */
+static inline void state_show_blocked(State *state, int64_t since)
+{
+    state->page->log.blocked_since = since;
+    if (state->shown != NULL)
+        state->shown->log.blocked_since = since;
+}
+
+/*
+ * For the handler of SIGBUS: whether the address is in the copy, whose file somebody has cut short,
+ * or whose disk is full. Memory of our own is there from now on. Async-signal-safe.
+ */
+bool state_repair_shown(State *state, const void *address);
 
 /* Whether a burst has left more memory in the buffers than a quiet container needs. */
 static inline bool state_is_swollen(const State *state)

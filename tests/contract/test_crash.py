@@ -734,7 +734,7 @@ DAMAGES = {
 
 def damage_page(pid, at, data):
     for fd, target in procfs.Process(pid).descriptors().items():
-        if target.endswith(".state"):
+        if "memfd:conward-page" in target:
             page = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
             try:
                 assert os.fstat(page).st_size >= PAGE

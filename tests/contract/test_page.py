@@ -2,12 +2,14 @@
 
 import os
 import pathlib
+import random
 import signal
 import stat
 
 import pytest
 
-from crashes import image, page
+import k8slog
+from crashes import Witness, crash, image, page
 from waiting import wait_until
 
 DIRECTORY = pathlib.Path("/run/conward")
@@ -109,7 +111,6 @@ def test_settings(waiting):
 
 @pytest.mark.parametrize("loss", ["renamed", "removed", "emptied"])
 def test_crash_without_the_page_in_its_place(new_run, loss):
-    """The next image goes on, or ends in order: never is the command run a second time."""
     run = new_run("echo start >> starts; read word; echo end; exit 7")
     input_end, go = os.pipe2(os.O_CLOEXEC)
     run.launch(stdin=input_end)
@@ -120,17 +121,142 @@ def test_crash_without_the_page_in_its_place(new_run, loss):
         path.rename(run.top / "somewhere-else")
     elif loss == "removed":
         path.unlink()
-    before = image(run.pid)
-    if loss == "emptied":
+    else:
         os.truncate(path, 0)
+    before = image(run.pid)
     run.signal(signal.SIGSEGV)
     wait_until(lambda: image(run.pid) != before or run.ended(), "the next image")
     os.write(go, b"\n")
     os.close(go)
-    status = run.wait()
+    assert run.wait() == 7
     assert (run.top / "starts").read_text() == "start\n"
-    if loss != "emptied":
-        assert status == 7
-        assert run.output() == b"end\n"
+    assert run.output() == b"end\n"
     for left in (path, path.with_suffix(".ctl")):
         left.unlink(missing_ok=True)
+
+
+def overwrite(data):
+    def ruin(path):
+        with open(path, "r+b") as file:
+            file.write(data)
+
+    return ruin
+
+
+RUINS = {
+    "emptied": lambda path: os.truncate(path, 0),
+    "half": lambda path: os.truncate(path, 4096),
+    "sparse": lambda path: (os.truncate(path, 0), os.truncate(path, TEXTS)),
+    "longer": lambda path: os.truncate(path, 1 << 30),
+    "zeros": overwrite(bytes(TEXTS)),
+    "ones": overwrite(b"\xff" * TEXTS),
+    "garbage": overwrite(random.Random(5).randbytes(TEXTS)),
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may write to /run/conward")
+@pytest.mark.parametrize("crashes", [False, True], ids=["", "and-crash"])
+@pytest.mark.parametrize("ruin", RUINS.values(), ids=RUINS.keys())
+def test_page_that_its_owner_ruins(new_container, ruin, crashes):
+    """Whatever becomes of the file, the monitor goes on as if nothing had been."""
+    container = new_container(command="echo one; read word < go; seq 1 100000; read word < go; exit 7")
+    go = container.fifo("go")
+    witness = Witness(container)
+    container.create()
+    container.start()
+    container.wait_log(b"one")
+    pid = container.monitor.pid
+    ruin(files(pid, ".state")[0])
+    os.write(go, b"\n")
+    container.wait_log(b" 100000\n")
+    if crashes:
+        crash(pid, "fault")
+        ruin(files(pid, ".state")[0])
+        crash(pid, signal.SIGSEGV)
+    os.write(go, b"\n")
+    witness.check(7)
+    assert container.output() == b"one\n" + k8slog.numbered(1, 100000)
+    assert not files(pid, ".state")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may write to /run/conward")
+def test_lost_page_is_said(new_run):
+    """Once, however often there is something new to show, and whoever has a page again does not say it."""
+    run = new_run("read word; seq 1 100000; exit 7")
+    input_end, go = os.pipe2(os.O_CLOEXEC)
+    run.launch(stdin=input_end)
+    os.close(input_end)
+    run.command_pid()
+    (path,) = files(run.pid, ".state")
+    os.truncate(path, 0)
+    os.write(go, b"\n")
+    os.close(go)
+    assert run.wait() == 7
+    said = (run.top / "stderr").read_text()
+    assert said.count("page has lost its memory") == 1
+    assert "conwardctl" in said
+
+
+def in_mounts(run, *mounts):
+    """The run has mounts of its own."""
+    start = run.top / "start"
+    start.write_text("#!/bin/sh\n" + "\n".join(f"{mount} || exit 99" for mount in mounts) + f'\nexec {run.program} "$@"\n')
+    start.chmod(0o755)
+    inside = run.top / "inside"
+    inside.write_text(f'#!/bin/sh\nexec unshare --mount {start} "$@"\n')
+    inside.chmod(0o755)
+    run.program = str(inside)
+
+
+FULL = "mount -t tmpfs -o size={size} none /run && mkdir /run/conward && head -c {fill} /dev/zero > /run/fill"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
+@pytest.mark.parametrize("free", range(1, 6), ids=lambda free: f"{4 * free}-KiB-free")
+def test_page_is_complete_or_not_there(new_run, free):
+    """Also on a file system that is almost full: without its texts nobody would know whose page it is."""
+    run = new_run("cp /run/conward/*.state page; exit 7")
+    run.options["--name"] = "n" * 4000
+    run.environment["XDG_RUNTIME_DIR"] = ""
+    in_mounts(run, FULL.format(size="64k", fill=65536 - 4096 * free))
+    run.launch()
+    assert run.wait() == 7, (run.top / "stderr").read_text()
+    said = (run.top / "stderr").read_text()
+    if (run.top / "page").exists():
+        assert texts(run.top / "page")["name"] == "n" * 4000
+        assert "conwardctl does not see it" not in said
+    else:
+        assert free < 4
+        assert said.count("Cannot make the monitor's page in /run/conward: No space left on device") == 1
+        assert said.count("conwardctl does not see it") == 1
+
+
+def test_texts_that_are_too_long(new_run):
+    """What does not fit is left out: the page as a whole stays one."""
+    run = new_run("read word")
+    input_end, go = os.pipe2(os.O_CLOEXEC)
+    run.options["--name"] = "n" * 30000
+    run.launch(stdin=input_end)
+    os.close(input_end)
+    run.command_pid()
+    (path,) = files(run.pid, ".state") or files(run.pid, ".state", run.top / "conward")
+    assert path.stat().st_size <= TEXTS + 16384
+    assert texts(path)["log"] == str(run.log)
+    os.close(go)
+    run.wait()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+@pytest.mark.parametrize("runtime", ["", "/nonexistent"], ids=["no-directory", "missing-directory"])
+def test_no_place_for_a_page(new_run, runtime):
+    """It is said where somebody would look for the page, and nowhere else."""
+    run = new_run("exit 7")
+    for path in (run.top, run.logs, run.exits, *run.top.parents):
+        if path.owner() == "root" and not path.stat().st_mode & stat.S_IXOTH or path.is_relative_to(run.top):
+            path.chmod(0o777)
+    run.environment["XDG_RUNTIME_DIR"] = runtime
+    run.launch(preexec_fn=lambda: os.setresuid(NOBODY, NOBODY, NOBODY))
+    assert run.wait() == 7
+    said = (run.top / "stderr").read_text()
+    assert said.count("Cannot make the monitor's page in /nonexistent/conward: No such file") == (runtime != "")
+    assert said.count("conwardctl") == (runtime != "")

@@ -1,5 +1,6 @@
 """conwardctl metrics: the figures of real monitors ($CONWARD run), in the text format of Prometheus; and the alert
-rules in contrib/. What promtool must judge is skipped where it is not installed."""
+rules in contrib/. Promtool judges them ($PROMTOOL, else an installed one); without it that is skipped, and
+$PROMTOOL_MISSING says why it is not there."""
 
 import json
 import os
@@ -60,7 +61,7 @@ def samples_of(one, *args):
 def promtool(*words, **how):
     program = os.environ.get("PROMTOOL") or shutil.which("promtool")
     if program is None:
-        pytest.skip("promtool is not installed (Debian: prometheus, which starts a server)")
+        pytest.skip(f"no promtool: {os.environ.get('PROMTOOL_MISSING') or 'see tests/ctl/get-promtool'}")
     done = subprocess.run([program, *words], capture_output=True, timeout=LIMIT, check=False, **how)
     assert done.returncode == 0 and not done.stderr, done
     return done.stdout.decode()

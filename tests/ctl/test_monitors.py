@@ -10,6 +10,8 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
+import termios
 
 import pytest
 
@@ -22,6 +24,7 @@ from waiting import wait_until  # noqa: E402
 OK, FOUND, WRONG, FAILED = 0, 1, 2, 3
 LIMIT = 60
 PAGE = 8192
+KIND = 24  # where in it
 
 
 def program(variable, name):
@@ -186,6 +189,32 @@ def test_set(run):
     one.process.stdin.flush()
     wait_until(lambda: one.json()["stdout"]["records"] == 2, "the line")
     assert [len(record.content) for record in k8slog.records(one.log.read_bytes())] == [300, 300]
+
+
+def waits_in(fifo):
+    fd = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"1234"))[0]
+    finally:
+        os.close(fd)
+
+
+def test_sets_at_the_same_time(run):
+    """Each is told what has become of its own: the last one wins."""
+    one = run("cat")
+    fifo = one.page().with_suffix(".ctl")
+    one.process.send_signal(signal.SIGSTOP)
+    asked = []
+    for words in (["log-line-max", "300"], ["log-line-max", "400"], ["log-partial-flush", "7"]):
+        before = waits_in(fifo)
+        line = [program("CONWARDCTL", "conwardctl"), "set", one.id, *words]
+        asked.append(subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        wait_until(lambda: waits_in(fifo) > before, "the request")
+    one.process.send_signal(signal.SIGCONT)
+    said = [each.communicate(timeout=LIMIT) for each in asked]
+    assert [each.returncode for each in asked] == [FAILED, OK, OK], said
+    assert "log-line-max is 400 and not what was asked for" in said[0][1]
+    assert (one.json()["log_line_max_bytes"], one.json()["log_partial_flush_ms"]) == (400, 7)
 
 
 def test_set_for_all(run):
@@ -469,6 +498,100 @@ def test_texts_are_escaped(run, tmp_path):
     assert json.loads(line)["name"] == "a\x1b[31mb\nc"
 
 
+HIDDEN = ["\u202e", "\u2066", "\u200b", "\u200d", "\ufeff", "\u2028", "\u2029", "\x85", "\x9b", "\xad", "\u061c",
+          "\u2060", "\ufe0f", "\u3164", "\u2800", "\ue000", "\U000e0041", "\U000e0100", "\ufffe"]
+
+
+def test_hidden_characters_are_escaped(run, tmp_path):
+    """What turns the direction of writing, or is not seen; letters of any script stay. JSON loses nothing."""
+    page = run("cat").page().read_bytes()[:PAGE]
+    name = "a" + "b".join(HIDDEN) + "c"
+    put_page(tmp_path / "1-00000001.state", page + f"name={name}\0engine=\u00e9\u03b1\u05d0\u4e2d\0".encode())
+    text = ctl("ps", "--state-dir", tmp_path)[0]
+    assert "\u00e9\u03b1\u05d0\u4e2d" in text
+    whole = ctl("stats", "--state-dir", tmp_path, page[page.index(b"test-") :].split(b"\0")[0].decode())[0]
+    assert "b".join("".join(f"\\x{byte:02x}" for byte in one.encode()) for one in HIDDEN) in whole
+    (line,) = ctl("ps", "--json", "--state-dir", tmp_path)[0].splitlines()
+    assert json.loads(line)["name"] == name
+    for shown in (text, whole, line):
+        assert not set(HIDDEN) & set(shown)
+
+
+@pytest.mark.parametrize("letter", ["x", "\u4e2d", "\x1b"], ids=["plain", "wide", "escaped"])
+def test_long_names_are_cut(run, tmp_path, letter):
+    """A page may hold 16 KiB of them. They are whole in JSON."""
+    one = run("head -c 1000000 /dev/zero; cat")
+    wait_until(lambda: one.json()["stdout"]["read_bytes"] == 1000000, "its output")
+    page = one.page().read_bytes()[:PAGE]
+    name = letter * (15000 // len(letter.encode()))
+    put_page(tmp_path / "1-00000001.state", page + f"name={name}\0".encode())
+    for command in (["ps"], ["stats", one.id], ["culprit", "--interval", "0"], ["top", "--batch", "--number", "1"]):
+        said = ctl(*command, "--state-dir", tmp_path, status=(OK, FOUND))[0]
+        assert "..." in said and "\ufffd" not in said and "\\xe4" not in said and "\\xb8" not in said, command
+        assert len(said.encode()) < (20000 if command[0] == "stats" else 2500), command
+    (line,) = ctl("ps", "--json", "--state-dir", tmp_path)[0].splitlines()
+    assert json.loads(line)["name"] == name
+
+
+@needs_root
+def test_page_that_names_somebody_elses_process(run, tmp_path):
+    """Nobody is told to end it, and its figures are not taken for the monitor's."""
+    one = run("head -c 1000000 /dev/zero; cat")
+    wait_until(lambda: "endless_line" in one.troubles(), "the trouble")
+    assert f"kill {one.pid}" in one.troubles()["endless_line"]["mend"]
+    put_page(tmp_path / "1-00000001.state", one.page().read_bytes())
+    os.chown(tmp_path / "1-00000001.state", 65534, 65534)
+    said = ctl("culprit", "--state-dir", tmp_path, "--interval", "0", status=FOUND)[0]
+    assert "a line without an end" in said and f"kill {one.pid}" not in said
+    (line,) = ctl("ps", "--json", "--state-dir", tmp_path)[0].splitlines()
+    assert json.loads(line)["monitor_rss_bytes"] == 0
+
+
+@needs_root
+def test_container_of_another_user(run, tmp_path):
+    """Its page may give it the ID of one of ours: what is offered is for that user's engine."""
+    one = run("head -c 1000000 /dev/zero; cat")
+    wait_until(lambda: "endless_line" in one.troubles(), "the trouble")
+    page = bytearray(one.page().read_bytes()[:PAGE])
+    page[KIND : KIND + 4] = struct.pack("I", 0)
+    for engine in ("podman", "crio"):
+        put_page(tmp_path / "1-00000001.state", bytes(page) + f"engine={engine}\0".encode())
+        said = ctl("culprit", "--state-dir", tmp_path, "--interval", "0", status=FOUND)[0]
+        assert f"to end it: {'crictl' if engine == 'crio' else 'podman'} stop {one.id}" in said
+        os.chown(tmp_path / "1-00000001.state", 65534, 65534)
+        said = ctl("culprit", "--state-dir", tmp_path, "--interval", "0", status=FOUND)[0]
+        assert f"to end it: as the user 65534, podman stop {one.id}" in said
+
+
+@needs_root
+def test_log_of_another_user(run):
+    """Whose page says any path is read with that user's rights."""
+    page = run("cat").page().read_bytes()[:PAGE]
+    environment = {**os.environ}
+
+    def logs(directory, path):
+        put_page(directory / "conward/1-00000001.state", page + f"name=theirs\0log={path}\0".encode())
+        os.chown(directory / "conward/1-00000001.state", 65534, 65534)
+        words = [program("CONWARDCTL", "conwardctl"), "logs", "theirs"]
+        environment["XDG_RUNTIME_DIR"] = str(directory)
+        return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
+
+    with tempfile.TemporaryDirectory() as name:
+        directory = pathlib.Path(name)
+        directory.chmod(0o755)
+        (directory / "conward").mkdir()
+        secret, own = directory / "secret", directory / "own"
+        for path in (secret, own):
+            path.write_text("2026-01-02T03:04:05.000000000Z stdout F words\n")
+            path.chmod(0o600)
+        os.chown(own, 65534, 65534)
+        done = logs(directory, own)
+        assert (done.returncode, done.stdout) == (OK, "words\n"), done.stderr
+        done = logs(directory, secret)
+        assert (done.returncode, done.stdout) == (FAILED, "")
+        assert "Permission denied" in done.stderr
+
+
 def test_page_that_changes_all_the_time(run):
     """What is seen is one moment: never more logged than read."""
     one = run("yes", "--log-size-max", "1000000")
@@ -481,12 +604,12 @@ def test_page_that_changes_all_the_time(run):
 # Completion
 
 
-def complete(*words):
+def complete(*words, **environment):
     script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _conwardctl; printf "%s\\n" "${COMPREPLY[@]}"'
     path = os.path.dirname(program("CONWARDCTL", "conwardctl")) + ":" + os.environ["PATH"]
     done = subprocess.run(
         ["bash", "-c", script, "bash", TOP / "contrib/completions/conwardctl.bash", "conwardctl", *words],
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path, **environment},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -502,3 +625,15 @@ def test_bash_completion(run):
     assert complete("set", one.id[:-1]) == [one.id]
     listed = {line.split()[0] for line in ctl("--help")[0].splitlines() if line.startswith("  ")}
     assert listed <= set(complete(""))
+
+
+@pytest.mark.parametrize("name", ["$(touch {})", "`touch {}`", "${{x:=$(touch {})}}"])
+def test_bash_completion_runs_nothing(run, tmp_path, name):
+    """Anybody can choose a name, and root completes it."""
+    page = run("cat").page().read_bytes()[:PAGE]
+    (tmp_path / "conward").mkdir()
+    word = name.format(tmp_path / "touched")
+    put_page(tmp_path / "conward/1-00000001.state", page + f"name={word}\0".encode())
+    assert word in ctl("ps", "--state-dir", tmp_path / "conward")[0]
+    complete("stats", "x", XDG_RUNTIME_DIR=str(tmp_path))
+    assert not (tmp_path / "touched").exists()

@@ -33,8 +33,7 @@ static int open_page(const char *pid)
         if (length < 0)
             continue;
         target[length] = '\0';
-        if (strstr(target, "memfd:" PAGE_MEMORY_NAME) != NULL ||
-            strstr(target, PAGE_FILE_SUFFIX) != NULL)
+        if (strstr(target, "memfd:" PAGE_MEMORY_NAME) != NULL)
             fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC);
     }
     if (dir != NULL)

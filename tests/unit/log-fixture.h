@@ -28,7 +28,7 @@ static inline void log_setup(LogFixture *fixture, K8sLimits limits)
     fixture->dir = g_dir_make_tmp("conward-XXXXXX", NULL);
     fixture->path = g_build_filename(fixture->dir, "log", NULL);
     ck_assert_int_eq(pipe2(fixture->pipe, O_NONBLOCK | O_CLOEXEC), 0);
-    ck_assert_int_eq(state_create(&fixture->state, false, &error), 0);
+    ck_assert_int_eq(state_create(&fixture->state, &error), 0);
     k8s_file_init(&fixture->log, &fixture->state, k8s_file_open(fixture->path), fixture->path,
                   limits);
 }

@@ -37,7 +37,7 @@ static void setup(Fixture *fixture)
 
     *fixture = (Fixture){.state = STATE_NULL, .feed = FEED_NULL};
     fixture->bundle = g_dir_make_tmp("conward-XXXXXX", NULL);
-    ck_assert_int_eq(state_create(&fixture->state, false, &error), 0);
+    ck_assert_int_eq(state_create(&fixture->state, &error), 0);
     ck_assert_int_eq(attach_init(&fixture->attach, &fixture->state,
                                  &(AttachSetup){.bundle = fixture->bundle,
                                                 .feed = &fixture->feed,

@@ -65,7 +65,7 @@ static void setup(Fixture *fixture)
 
     *fixture = (Fixture){.state = STATE_NULL};
     fixture->dir = g_dir_make_tmp("conward-XXXXXX", NULL);
-    ck_assert_int_eq(state_create(&fixture->state, false, &error), 0);
+    ck_assert_int_eq(state_create(&fixture->state, &error), 0);
     path = g_build_filename(fixture->dir, "ctl", NULL);
     ck_assert_int_eq(ctl_fifo_init(&fixture->fifo, &fixture->state, FD_CTL,
                                    &fixture->state.page->ctl, path, 0660, ctl_parse, on_request,

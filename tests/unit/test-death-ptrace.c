@@ -172,7 +172,7 @@ static void copy_files(const Death *death, LogFixture *copy)
         g_free(from);
         g_free(to);
     }
-    ck_assert_int_eq(state_create(&copy->state, false, &error), 0);
+    ck_assert_int_eq(state_create(&copy->state, &error), 0);
 }
 
 /* The copy of everything that outlives the process. */

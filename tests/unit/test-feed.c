@@ -40,7 +40,7 @@ static void setup(Fixture *fixture)
 
     *fixture = (Fixture){.state = STATE_NULL, .feed = FEED_NULL};
     signal(SIGPIPE, SIG_IGN); /* as in the monitor */
-    ck_assert_int_eq(state_create(&fixture->state, false, &error), 0);
+    ck_assert_int_eq(state_create(&fixture->state, &error), 0);
     ck_assert_int_eq(pipe2(pipe_ends, O_CLOEXEC), 0);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
     setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));

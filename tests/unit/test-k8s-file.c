@@ -194,7 +194,7 @@ START_TEST(what_was_in_the_file_counts_for_the_global_limit)
     log_setup(&fixture, limits);
     log_feed(&fixture, STREAM_STDOUT, "12345\n", 6, SPLIT_WAIT);
     state_deinit(&fixture.state);
-    ck_assert_int_eq(state_create(&fixture.state, false, &(Error)ERROR_NULL), 0);
+    ck_assert_int_eq(state_create(&fixture.state, &(Error)ERROR_NULL), 0);
     k8s_file_deinit(&fixture.log);
     k8s_file_init(&fixture.log, &fixture.state, k8s_file_open(fixture.path), fixture.path, limits);
     log_feed(&fixture, STREAM_STDOUT, "12345\n12345\n", 12, SPLIT_WAIT);

@@ -102,7 +102,7 @@ static void setup(Fixture *fixture)
     fixture->stderr_before = dup(STDERR_FILENO);
     fixture->said = open(said, O_RDWR | O_CREAT | O_APPEND, 0600);
     dup2(fixture->said, STDERR_FILENO);
-    ck_assert_int_eq(state_create(&fixture->state, false, &error), 0);
+    ck_assert_int_eq(state_create(&fixture->state, &error), 0);
     ck_assert_int_eq(notify_proxy_init(&fixture->proxy, &fixture->state, fixture->bundle,
                                        fixture->host, &fixture->messages, &error),
                      0);
@@ -121,7 +121,7 @@ static void teardown(Fixture *fixture)
     notify_proxy_deinit(&fixture->proxy);
     for (size_t i = 0; i < PAGE_FDS_MAX; i++)
         ck_assert(fixture->state.page->fds[i].role == FD_FREE ||
-                  fixture->state.page->fds[i].role == FD_BUFFERS);
+                  fixture->state.page->fds[i].role == FD_STATE);
     state_deinit(&fixture->state);
     dup2(fixture->stderr_before, STDERR_FILENO);
     close(fixture->stderr_before);

@@ -48,7 +48,7 @@ static void setup(Fixture *fixture, int64_t max)
 
     *fixture = (Fixture){.directory = "/tmp/test-spool-XXXXXX"};
     ck_assert_ptr_nonnull(mkdtemp(fixture->directory));
-    ck_assert_int_eq(state_create(&fixture->state, false, &error), 0);
+    ck_assert_int_eq(state_create(&fixture->state, &error), 0);
     ck_assert_int_eq(pipe2(fixture->pipe, O_NONBLOCK), 0);
     spool_init(&fixture->spool, &fixture->state, fixture->directory, max);
 }

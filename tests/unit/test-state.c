@@ -34,7 +34,7 @@ START_TEST(pending_bytes_stay_intact_however_they_are_moved)
     uint64_t keep = 0;
     unsigned seed = 7;
 
-    ck_assert_int_eq(state_create(&state, false, &error), 0);
+    ck_assert_int_eq(state_create(&state, &error), 0);
     ck_assert_int_eq(pipe(ends), 0);
     for (int round = 0; round < 2000; round++) {
         const StreamPage *page = &state.page->streams[STREAM_STDERR];
@@ -66,7 +66,7 @@ START_TEST(a_full_buffer_is_said_and_nothing_is_lost)
     uint64_t taken = 0;
     ssize_t n = 0;
 
-    ck_assert_int_eq(state_create(&state, false, &error), 0);
+    ck_assert_int_eq(state_create(&state, &error), 0);
     ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
     ck_assert_int_eq(input_read(&state, STREAM_STDOUT, ends[0], 0), -EAGAIN);
     for (uint64_t written = 0; n >= 0; written += 65536) {
@@ -105,7 +105,7 @@ START_TEST(trim_gives_memory_back_and_keeps_what_is_pending)
     Error error;
     int ends[2];
 
-    ck_assert_int_eq(state_create(&state, false, &error), 0);
+    ck_assert_int_eq(state_create(&state, &error), 0);
     ck_assert_int_eq(pipe(ends), 0);
     feed(ends[1], 0, 45000);
     ck_assert_int_eq(input_read(&state, STREAM_STDOUT, ends[0], 0), 45000);
@@ -127,7 +127,7 @@ START_TEST(a_child_does_not_have_the_state)
     pid_t pid;
     int status;
 
-    ck_assert_int_eq(state_create(&state, false, &error), 0);
+    ck_assert_int_eq(state_create(&state, &error), 0);
     pid = fork();
     if (pid == 0) {
         unsigned char page;
@@ -148,13 +148,13 @@ START_TEST(another_image_adopts_what_was_left)
     char expected[64];
     int page_fd;
 
-    ck_assert_int_eq(state_create(&state, false, &error), 0);
+    ck_assert_int_eq(state_create(&state, &error), 0);
     state.page->streams[STREAM_STDERR].end = 100;
     state_cursors_next(&state)->start[STREAM_STDERR] = 77;
     state_cursors_commit(&state);
     state.output[5] = 'x';
     page_fd = dup(state.page_fd);
-    /* As after execve: the page's descriptor is handed over, that of the buffers is found. */
+    /* As after execve: the descriptor is handed over. */
     munmap(state.page, PAGE_SIZE_BYTES);
 
     ck_assert_int_eq(state_adopt(&other, page_fd, &error), 0);
@@ -176,7 +176,7 @@ START_TEST(the_table_knows_what_is_open)
     Error error;
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-    ck_assert_int_eq(state_create(&state, false, &error), 0);
+    ck_assert_int_eq(state_create(&state, &error), 0);
     for (int round = 0; round < 3 * PAGE_FDS_MAX; round++) {
         fds_add(&state, FD_LOG, fd);
         ck_assert_uint_eq(state.page->fds[1].role, FD_LOG);
@@ -199,7 +199,7 @@ static bool is_adopted(uint64_t offset, uint64_t length, uint64_t rest)
     int page_fd;
     bool adopted;
 
-    ck_assert_int_eq(state_create(&state, false, &error), 0);
+    ck_assert_int_eq(state_create(&state, &error), 0);
     next = state_cursors_next(&state);
     next->batch_offset = offset;
     next->batch_length = length;
