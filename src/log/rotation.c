@@ -60,22 +60,21 @@ static Name backup_name(const Attempt *attempt, uint32_t number)
     return name;
 }
 
-/* Splits `path` into its directory, of which every link is followed, and the last name. */
-static int place_split(const char *path, Place *place)
+/* Splits a path, which it takes apart, into its directory, of which every link is followed, and the
+ * last name. */
+static int place_split(char *path, Place *place)
 {
-    const char *slash = strrchr(path, '/');
+    char *slash = strrchr(path, '/');
     const char *name = slash == NULL ? path : slash + 1;
-    char directory[PATH_MAX];
-    int length = slash == NULL ? 0 : (int)(slash + 1 - path);
+    const char *directory = slash == NULL ? "." : slash == path ? "/" : path;
 
     if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return -EISDIR;
     if (strlen(name) > NAME_MAX)
         return -ENAMETOOLONG;
     strcpy(place->name, name);
-    /* With "." behind it, the directory may be none, / or relative. */
-    if (snprintf(directory, sizeof(directory), "%.*s.", length, path) >= PATH_MAX)
-        return -ENAMETOOLONG;
+    if (slash != NULL)
+        *slash = '\0';
     return realpath(directory, place->directory) == NULL ? -errno : 0;
 }
 
