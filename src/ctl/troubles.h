@@ -8,6 +8,7 @@
 typedef enum TroubleKind {
     TROUBLE_BLOCKED_LOG,   /* the log's disk hangs */
     TROUBLE_LOST_OUTPUT,   /* writes failed, and what they held is gone */
+    TROUBLE_OOM_KILLS,     /* its processes are killed because its memory is used up */
     TROUBLE_ENDLESS_LINE,  /* a line is longer than a record may be, and goes on */
     TROUBLE_FLOOD,         /* much is written */
     TROUBLE_STALLED,       /* the container waits for who reads too slowly */

@@ -113,6 +113,13 @@ static void publish_exit_file(Monitor *monitor)
         publish_status(monitor, monitor->config->exit_dir, monitor->config->cid);
 }
 
+/* Before the exit files: an engine that sees one looks for the others only then. */
+static void report_oom(Monitor *monitor)
+{
+    monitor_oom_look(monitor);
+    cgroup_oom_deinit(&monitor->oom);
+}
+
 /* Engines that wait for a command in a container are told its exit status. Podman may be gone. */
 static void report_status(Monitor *monitor)
 {
@@ -221,6 +228,7 @@ static void report(Monitor *monitor)
         void (*run)(Monitor *);
     } steps[] = {
         {REPORTED_ATTACH, end_attach},
+        {REPORTED_OOM, report_oom},
         {REPORTED_PERSIST_READY, prepare_persist_file},
         {REPORTED_PERSIST_FILE, publish_persist_file},
         {REPORTED_EXIT_READY, prepare_exit_file},
@@ -259,6 +267,7 @@ void monitor_end(Monitor *monitor)
     Page *page = monitor_page(monitor);
 
     if (page->phase < PHASE_DRAINING) {
+        monitor_oom_look(monitor); /* at once: systemd removes the cgroup */
         state_commit(&page->timeout_at, 0);
         state_commit(&page->kill_at, 0);
         if (!page->failed && !page->timed_out)

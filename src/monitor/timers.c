@@ -57,6 +57,7 @@ static int64_t next_deadline(const Monitor *monitor)
     if (page->phase == PHASE_DRAINING)
         at = earlier(at, page->late_at);
     at = earlier(at, page->kill_at);
+    at = earlier(at, page->oom.look_at);
     at = earlier(at, monitor->trim_at);
     at = earlier(at, monitor->attach.retry_at);
     since = attach_stalled_since(&monitor->attach, limit.with);
@@ -153,6 +154,10 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
         kill_container(monitor, now);
     if (page->kill_at != 0 && page->kill_at <= now)
         give_up_killing(monitor);
+    if (page->oom.look_at != 0 && page->oom.look_at <= now) {
+        monitor_oom_look(monitor);
+        state_commit(&page->oom.look_at, 0);
+    }
     if (is_due(&monitor->attach.retry_at, now))
         attach_retry(&monitor->attach);
     drop_stalled(monitor, now);
