@@ -116,6 +116,10 @@ static void publish_exit_file(Monitor *monitor)
 /* Before the exit files: an engine that sees one looks for the others only then. */
 static void report_oom(Monitor *monitor)
 {
+    const Page *page = monitor_page(monitor);
+
+    if (page->ended & ENDED_CONTAINER && page->container_status == 128 + SIGKILL)
+        cgroup_oom_look_behind(&monitor->oom, page->container_pid);
     monitor_oom_look(monitor);
     cgroup_oom_deinit(&monitor->oom);
 }
@@ -267,7 +271,6 @@ void monitor_end(Monitor *monitor)
     Page *page = monitor_page(monitor);
 
     if (page->phase < PHASE_DRAINING) {
-        monitor_oom_look(monitor); /* at once: systemd removes the cgroup */
         state_commit(&page->timeout_at, 0);
         state_commit(&page->kill_at, 0);
         if (!page->failed && !page->timed_out)

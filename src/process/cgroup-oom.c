@@ -1,6 +1,7 @@
 #include "process/cgroup-oom.h"
 
 #include "process/cgroup-path.h"
+#include "process/kernel-log.h"
 #include "state/fds.h"
 #include "util/clock.h"
 #include "util/fd.h"
@@ -147,17 +148,26 @@ static gboolean on_event(gint fd, GIOCondition condition, gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
+/* Before anything else that is to be done: the cgroup may be gone then. */
+static guint watch_first(int fd, GIOCondition condition, GUnixFDSourceFunc arrived, CgroupOom *oom)
+{
+    guint source = watch_fd(fd, condition, arrived, oom);
+
+    g_source_set_priority(g_main_context_find_source_by_id(NULL, source), G_PRIORITY_HIGH);
+    return source;
+}
+
 /* On v1, only a removal shows there. */
 static void watch_count(CgroupOom *oom, size_t i)
 {
     if (oom->counts[i] >= 0)
-        oom->sources[i] = watch_fd(oom->counts[i], G_IO_PRI, on_count, oom);
+        oom->sources[i] = watch_first(oom->counts[i], G_IO_PRI, on_count, oom);
 }
 
 static void watch_events(CgroupOom *oom)
 {
     if (oom->event_fd >= 0)
-        oom->event_source = watch_fd(oom->event_fd, G_IO_IN, on_event, oom);
+        oom->event_source = watch_first(oom->event_fd, G_IO_IN, on_event, oom);
 }
 
 void cgroup_oom_init(CgroupOom *oom, State *state, const Messages *messages,
@@ -272,26 +282,44 @@ static uint64_t kills_in(CgroupOom *oom, size_t i)
                 "Cgroup appears to have been removed: its kills for want of memory cannot be read "
                 "any more (%s); %" PRIu64 " were seen",
                 strerror(-r), oom->state->page->oom.kills);
+        state_commit(&oom->state->page->oom.removed, 1);
         stop_watching(oom, i);
         stop_events(oom);
     }
     return count > before ? count - before : 0;
 }
 
-void cgroup_oom_look(CgroupOom *oom)
+static void count_kills(CgroupOom *oom, uint64_t kills)
 {
     OomPage *page = &oom->state->page->oom;
-    uint64_t kills = 0;
     struct timespec now;
 
-    for (size_t i = 0; i < OOM_COUNTS; i++)
-        kills = MAX(kills, kills_in(oom, i));
-    if (kills <= page->kills)
-        return;
     clock_gettime(CLOCK_REALTIME, &now);
     page->last_at = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
     note_limit(oom);
     state_commit(&page->kills, kills);
+}
+
+void cgroup_oom_look(CgroupOom *oom)
+{
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < OOM_COUNTS; i++) {
+        uint64_t kills = kills_in(oom, i);
+
+        most = MAX(most, kills);
+    }
+    if (most > oom->state->page->oom.kills)
+        count_kills(oom, most);
+}
+
+void cgroup_oom_look_behind(CgroupOom *oom, pid_t pid)
+{
+    const OomPage *page = &oom->state->page->oom;
+
+    cgroup_oom_look(oom);
+    if (page->removed && page->kills == 0 && kernel_log_tells_of_kill(pid))
+        count_kills(oom, 1);
 }
 
 void cgroup_oom_deinit(CgroupOom *oom)

@@ -14,7 +14,8 @@
  * a limit is hit; and whoever looks after the death of a process sees whether it was one. On v1,
  * which has a count for each cgroup alone, what containers inside of this one suffer is their own.
  * The descriptors stay open, for systemd removes the cgroup as soon as its last process has ended,
- * and then nothing can be read any more: what was seen last counts.
+ * and then nothing can be read any more: what was seen last counts. So whatever the end of a
+ * container begins with is a reason to look.
  *
  * News come by poll(2), which a cgroup's files support: unlike inotify it is limited by nobody
  * (128 instances for each user, by default), and the kernel does it first. On v1, an eventfd tells
@@ -50,5 +51,11 @@ void cgroup_oom_begin(CgroupOom *oom, pid_t pid, const char *id);
 
 /* Brings OomPage.kills up to date. */
 void cgroup_oom_look(CgroupOom *oom);
+
+/*
+ * The last look, after the process `pid` has ended by SIGKILL. If its cgroup was removed before
+ * anybody could look, the kernel's log tells.
+ */
+void cgroup_oom_look_behind(CgroupOom *oom, pid_t pid);
 
 void cgroup_oom_deinit(CgroupOom *oom);

@@ -163,6 +163,7 @@ typedef struct OomPage {
     uint64_t before[OOM_COUNTS]; /* what the kernel had counted when the container began */
     uint64_t kills;              /* commit: and since then */
     uint64_t told;               /* commit: of these, the engine and the journal know so many */
+    uint64_t removed;            /* commit: 1 once a count could not be read any more */
     int64_t look_at;             /* commit: when to look again, CLOCK_BOOTTIME microseconds */
     int64_t last_at;             /* when the last one was seen, CLOCK_REALTIME microseconds */
     uint64_t limit;              /* of the container's memory, in bytes, as last seen, 0 = none */
