@@ -56,6 +56,8 @@ int main(int argc, char **argv)
     printf("crashes_stuck=%u\n", page.crashes_stuck);
     printf("signal=%d\n", page.crash.signal);
     printf("code=%d\n", page.crash.code);
+    printf("oom_kills=%lu\n", (unsigned long)page.oom.kills);
+    printf("oom_told=%lu\n", (unsigned long)page.oom.told);
     printf("generation=%lu\n", (unsigned long)page.settings.generation);
     printf("log_line_max=%u\n", page.settings.log_line_max);
     printf("log_partial_flush=%d\n", page.settings.log_partial_flush);
