@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,16 +19,19 @@ enum {
 bool kernel_log_is_kill(const char *record, pid_t pid)
 {
     const char *text = strchr(record, ';');
+    const char *chosen;
     char killed[64];
-    char chosen[32];
 
     if (text == NULL)
         return false;
     text++;
     snprintf(killed, sizeof(killed), "ut of memory: Killed process %d ", (int)pid);
-    snprintf(chosen, sizeof(chosen), ",pid=%d,", (int)pid);
-    return strstr(text, killed) != NULL ||
-           (strncmp(text, "oom-kill:", strlen("oom-kill:")) == 0 && strstr(text, chosen) != NULL);
+    if (strstr(text, killed) != NULL)
+        return true;
+    if (strncmp(text, "oom-kill:", strlen("oom-kill:")) != 0)
+        return false;
+    chosen = g_strrstr(text, ",pid="); /* what is before it may be of the process's own choice */
+    return chosen != NULL && atoi(chosen + strlen(",pid=")) == pid;
 }
 
 /* The first pid namespace there is has a number of its own: the kernel's pids are those in it. */

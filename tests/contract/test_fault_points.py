@@ -435,6 +435,7 @@ def out_of_memory(play):
     container.wait_log(b" left\n")
     wait_until(lambda: page(container.monitor.pid)["oom_kills"] == 2, "the kills to be counted")
     wait_until(lambda: page(container.monitor.pid)["oom_told"] == 2, "them to be told")
+    wait_until(lambda: page(container.monitor.pid)["oom_looks_again"] == 0, "its next look")
     cgroup.remove()
     os.write(go, b"\n")
     witness.check(7, left=("exit", "oom"))

@@ -58,6 +58,7 @@ int main(int argc, char **argv)
     printf("code=%d\n", page.crash.code);
     printf("oom_kills=%lu\n", (unsigned long)page.oom.kills);
     printf("oom_told=%lu\n", (unsigned long)page.oom.told);
+    printf("oom_looks_again=%d\n", page.oom.look_at != 0);
     printf("generation=%lu\n", (unsigned long)page.settings.generation);
     printf("log_line_max=%u\n", page.settings.log_line_max);
     printf("log_partial_flush=%d\n", page.settings.log_partial_flush);

@@ -1,4 +1,5 @@
 #include "process/cgroup-path.h"
+#include "process/kernel-log.h"
 
 #include "suite.h"
 
@@ -126,5 +127,29 @@ START_TEST(climbing)
 }
 END_TEST
 
-SUITE("cgroup-path", a_part_of_the_hierarchy_is_mounted, broken_text, climbing, nobody_s_own,
-      outside_of_our_namespace, v1, v1_with_several_controllers_on_one_hierarchy, v2, v2_beside_v1)
+START_TEST(the_kernel_s_words)
+{
+    static const char killed[] =
+        "3,912,98765,-;Memory cgroup out of memory: Killed process 906 (dd) total-vm:66000kB\n";
+    static const char chosen[] =
+        "6,911,98764,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/"
+        ",mems_allowed=0,"
+        "oom_memcg=/a,task_memcg=/a/b,task=dd,pid=906,uid=0\n SUBSYSTEM=x\n";
+
+    ck_assert(kernel_log_is_kill(killed, 906));
+    ck_assert(kernel_log_is_kill(chosen, 906));
+    ck_assert(
+        kernel_log_is_kill("3,1,2,-;Out of memory: Killed process 906 (dd) total-vm:1kB", 906));
+    for (int other = 1; other < 2000; other++) {
+        if (other != 906)
+            ck_assert(!kernel_log_is_kill(killed, other) && !kernel_log_is_kill(chosen, other));
+    }
+    ck_assert(!kernel_log_is_kill("6,1,2,-;oom-kill:task=,pid=906,uid=0,pid=7,uid=0", 906));
+    ck_assert(!kernel_log_is_kill("", 906));
+    ck_assert(!kernel_log_is_kill("6,1,2,-;a process wrote: oom-kill:,pid=906,", 906));
+}
+END_TEST
+
+SUITE("oom", a_part_of_the_hierarchy_is_mounted, broken_text, climbing, nobody_s_own,
+      outside_of_our_namespace, the_kernel_s_words, v1,
+      v1_with_several_controllers_on_one_hierarchy, v2, v2_beside_v1)
