@@ -38,13 +38,13 @@ marked() {
 
 @test "killed, and the cgroup is gone at once: 50 of 50" {
 	ours=$(marked "$conward" 50)
-	conmon=$(marked /usr/bin/conmon 10)
-	echo "# conward: $ours of 50; $(conmon --version | head -n 1): $conmon of 10" >&3
+	conmon=$(marked /usr/bin/conmon 5)
+	echo "# conward: $ours of 50; $(conmon --version | head -n 1): $conmon of 5" >&3
 	equal 50 "$ours"
 }
 
 @test "killed by somebody" {
-	for i in {1..10}; do
+	for i in {1..5}; do
 		new_container "$(script 'sleep 1000')"
 		create "$conward"
 		start
@@ -127,33 +127,41 @@ marked() {
 	wait_end
 }
 
+# The cgroup may be gone before or after the kill is seen: that point is not always passed.
 @test "the monitor crashes at any point between the kill and the report" {
 	faulty=$built/tests/fault-points/conmon
 	points=$(FAULT_POINTS=list "$faulty" |
 		grep -E '^(monitor-oom|process-cgroup-oom)\.c:(monitor_oom_look|open_count|count_kills|kills_in):')
 	for point in $points; do
-		for passing in 1 2; do
-			new_container "$(script "mkfifo /run/go; read -r word </run/go; $hog; exec $hog")"
-			mkdir "$bundle/faults"
-			echo $passing >"$bundle/faults/$point"
-			FAULT_POINTS=$bundle/faults create "$faulty"
-			start
-			until_true test -p "$bundle/go"
-			tell go
-			wait_end
-			echo "$point: left $(cat "$bundle/faults/$point")"
-			ended_with 137
-			is_marked
-		done
+		new_container "$(script "mkfifo /run/go; read -r word </run/go; $hog; read -r word </run/go; exec $hog")"
+		mkdir "$bundle/faults"
+		echo 1 >"$bundle/faults/$point"
+		FAULT_POINTS=$bundle/faults create "$faulty"
+		start
+		until_true test -p "$bundle/go"
+		tell go
+		until_true has_figure oom_kills 1
+		until_true is_marked
+		tell go
+		wait_end
+		ended_with 137
+		is_marked
+		echo "$point: $(<"$bundle/faults/$point")"
+		[[ $point == *:kills_in:* || $(<"$bundle/faults/$point") =~ ^0\ *$ ]]
 	done
+}
+
+# podman_run NAME STATUS SCRIPT
+podman_run() {
+	run "-$2" podman --conmon "$conward" run --name "$1" --log-driver k8s-file --network none \
+		--memory 16m --memory-swap 16m --rootfs "$rootfs" sh -c "$3"
 }
 
 @test "podman says OOMKilled" {
 	for i in 1 2 3; do
-		run -137 podman --conmon "$conward" run --network none --name "killed$i" --memory 16m --memory-swap 16m \
-			--rootfs "$rootfs" sh -c "exec $hog"
+		podman_run "killed$i" 137 "exec $hog"
 		equal "true 137" "$(podman inspect --format '{{.State.OOMKilled}} {{.State.ExitCode}}' "killed$i")"
 	done
-	run -7 podman --conmon "$conward" run --network none --name well --memory 16m --rootfs "$rootfs" sh -c 'exit 7'
+	podman_run well 7 'exit 7'
 	equal "false 7" "$(podman inspect --format '{{.State.OOMKilled}} {{.State.ExitCode}}' well)"
 }
