@@ -18,6 +18,13 @@ setup_file() {
 		echo "These tests run in the guest, with $conward: tests/run guest" >&2
 		return 1
 	fi
+	crun spec --bundle "$BATS_FILE_TMPDIR"
+	jq --arg rootfs "$rootfs" '
+		.process.terminal = false | .root = {path: $rootfs, readonly: true}
+		| .linux.namespaces |= map(select(.type != "network"))
+		| .linux.resources = {memory: {limit: 16777216, swap: 16777216}}' \
+		"$BATS_FILE_TMPDIR/config.json" >"$BATS_FILE_TMPDIR/new.json"
+	mv "$BATS_FILE_TMPDIR/new.json" "$BATS_FILE_TMPDIR/config.json"
 }
 
 # until_true COMMAND…: waits until it succeeds.
@@ -35,17 +42,16 @@ until_true() {
 # new_container JQ-FILTER: makes a bundle of which the filter has changed the configuration, and sets
 # id and bundle.
 new_container() {
-	id=$(tr -d - </proc/sys/kernel/random/uuid)$(tr -d - </proc/sys/kernel/random/uuid)
+	local one other
+	read -r one </proc/sys/kernel/random/uuid
+	read -r other </proc/sys/kernel/random/uuid
+	id=${one//-/}${other//-/}
 	bundle=$BATS_TEST_TMPDIR/$id
 	mkdir -p "$bundle"/{persist,exits}
-	crun spec --bundle "$bundle"
-	jq --arg path "machine.slice:libpod:$id" --arg rootfs "$rootfs" --arg shared "$bundle" '
-		.process.terminal = false | .root = {path: $rootfs, readonly: true}
-		| .linux.cgroupsPath = $path | .linux.namespaces |= map(select(.type != "network"))
+	jq --arg path "machine.slice:libpod:$id" --arg shared "$bundle" '
+		.linux.cgroupsPath = $path
 		| .mounts += [{destination: "/run", type: "bind", source: $shared, options: ["bind", "rw"]}]
-		| .linux.resources = {memory: {limit: 16777216, swap: 16777216}} | '"$1" \
-		"$bundle/config.json" >"$bundle/new.json"
-	mv "$bundle/new.json" "$bundle/config.json"
+		| '"$1" "$BATS_FILE_TMPDIR/config.json" >"$bundle/config.json"
 }
 
 # create MONITOR [OPTION…]: the container waits for start. Sets the pid of the monitor, and cgroup.
@@ -73,13 +79,17 @@ start() {
 
 # Waits for the end of the monitor, and takes away what is left of the container.
 wait_end() {
-	timeout "$limit" tail --pid="$monitor" -f /dev/null
+	until_true has_ended "$monitor"
 	crun delete --force "$id" 2>/dev/null || true
 }
 
 # tell FIFO: one line for the container that reads it in /run.
 tell() {
 	timeout "$limit" sh -c 'echo "$2" >"$1"' - "$bundle/$1" go
+}
+
+has_ended() {
+	! kill -0 "$1" 2>/dev/null
 }
 
 # figure NAME: what conwardctl says of the container.

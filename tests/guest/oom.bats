@@ -151,17 +151,20 @@ marked() {
 	done
 }
 
-# podman_run NAME STATUS SCRIPT
+# podman_run NAME STATUS SCRIPT: sets said, in which is what podman inspect then says of it
 podman_run() {
-	run "-$2" podman --conmon "$conward" run --name "$1" --log-driver k8s-file --network none \
-		--memory 16m --memory-swap 16m --rootfs "$rootfs" sh -c "$3"
+	local status=0
+	podman --conmon "$conward" run --name "$1" --log-driver k8s-file --network none --memory 16m \
+		--memory-swap 16m --rootfs "$rootfs" sh -c "$3" || status=$?
+	equal "$2" "$status"
+	said=$(podman inspect --format '{{.State.OOMKilled}} {{.State.ExitCode}}' "$1")
 }
 
 @test "podman says OOMKilled" {
 	for i in 1 2 3; do
 		podman_run "killed$i" 137 "exec $hog"
-		equal "true 137" "$(podman inspect --format '{{.State.OOMKilled}} {{.State.ExitCode}}' "killed$i")"
+		equal "true 137" "$said"
 	done
 	podman_run well 7 'exit 7'
-	equal "false 7" "$(podman inspect --format '{{.State.OOMKilled}} {{.State.ExitCode}}' well)"
+	equal "false 7" "$said"
 }
