@@ -13,7 +13,8 @@
 
 static const char ABOUT[] =
     "Names the containers that make trouble on this machine now, the worst first, with what to do "
-    "about each: a hanging log disk, lost output, a line without an end, a flood, a container that "
+    "about each: a hanging log disk, lost output, processes killed for want of memory, a line "
+    "without an end, a flood, a container that "
     "waits for who reads its output, a large log that nothing limits, a monitor that has survived "
     "crashes. With --foreign it looks at containers of any engine, which conward need not watch: "
     "twice, and says who writes what does not reach its log, who writes a line without an end, and "

@@ -100,6 +100,9 @@ PAGE_VALUE(last_error, page->log.last_error)
 PAGE_VALUE(clients, snapshot_clients(snapshot))
 PAGE_VALUE(spooled, snapshot_spooled(snapshot))
 PAGE_VALUE(crashes, page->crashes)
+PAGE_VALUE(oom_kills, page->oom.kills)
+PAGE_VALUE(oom_last_kill, page->oom.last_at)
+PAGE_VALUE(memory_limit, page->oom.limit)
 PAGE_VALUE(monitor_rss, snapshot->process.rss)
 PAGE_VALUE(monitor_cpu, snapshot->process.cpu)
 
@@ -138,6 +141,13 @@ const Field MONITOR_FIELDS[] = {
      clients},
     {"attach_spool", "Output that the spool keeps for slow attach clients", FIELD_GAUGE, UNIT_BYTES,
      spooled},
+    {"oom_kills", "Processes of the container that the kernel has killed for want of memory",
+     FIELD_COUNTER, UNIT_NONE, oom_kills},
+    {"oom_last_kill", "When the last of them was seen", FIELD_GAUGE, UNIT_TIME, oom_last_kill},
+    {"memory_limit",
+     "Limit on the container's memory when it began or was last short of it, 0 for "
+     "none",
+     FIELD_GAUGE, UNIT_BYTES, memory_limit},
     {"crashes", "Crashes that the monitor has survived", FIELD_COUNTER, UNIT_NONE, crashes},
     {"monitor_rss", "Memory that the monitor itself has resident", FIELD_GAUGE, UNIT_BYTES,
      monitor_rss},

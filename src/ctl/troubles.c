@@ -11,9 +11,9 @@ enum { TEXT_LOG_MOST = 1024 }; /* bytes of a path in a command */
 
 const char *trouble_name(TroubleKind kind)
 {
-    static const char *const NAMES[] = {"blocked_log",  "waiting_log",   "lost_output",
-                                        "rate_limited", "endless_line",  "flood",
-                                        "stalled",      "unlimited_log", "crashes"};
+    static const char *const NAMES[] = {
+        "blocked_log",  "waiting_log", "lost_output", "rate_limited",  "oom_kills",
+        "endless_line", "flood",       "stalled",     "unlimited_log", "crashes"};
 
     return NAMES[kind];
 }
@@ -174,6 +174,40 @@ static void look_at_losses(GPtrArray *troubles, const Snapshot *now)
                         log));
 }
 
+/* How to give it more memory: twice as much, where we know how much that is. */
+static char *memory_command(const Snapshot *monitor)
+{
+    uint64_t mebibytes = MAX(monitor->page.oom.limit >> 19, 1);
+
+    if (strcmp(snapshot_text(monitor, "engine"), "crio") == 0)
+        return g_strdup("raise resources.limits.memory of its pod");
+    if (monitor->page.oom.limit == 0)
+        return g_strdup("it has no limit of its own: look at those around it (its pod or slice), "
+                        "and at the memory of this machine");
+    return g_strdup_printf("podman update --memory %" PRIu64 "m --memory-swap %" PRIu64 "m %s",
+                           mebibytes, 2 * mebibytes, plain_id(monitor));
+}
+
+/* Of a command in a container, it is its container's trouble. */
+static void look_at_memory(GPtrArray *troubles, const Snapshot *now)
+{
+    const OomPage *oom = &now->page.oom;
+    g_autofree char *command = NULL;
+    char limit[TEXT_AMOUNT];
+    char duration[TEXT_AMOUNT];
+
+    if (oom->kills == 0 || now->page.kind == SNAPSHOT_EXEC)
+        return;
+    command = memory_command(now);
+    add(troubles, TROUBLE_OOM_KILLS, now, oom->kills,
+        g_strdup_printf(
+            "runs out of memory: the kernel has killed %" PRIu64 " of its processes for "
+            "it, the last one %s ago; its limit is %s",
+            oom->kills, text_duration(MAX(snapshot_wall_now() - oom->last_at, 0), duration),
+            oom->limit > 0 ? text_amount(oom->limit, limit) : "unknown"),
+        g_strdup_printf("to give it more: %s; to see who was killed: dmesg", command));
+}
+
 static void look_at_line(GPtrArray *troubles, const Snapshot *now, StreamId stream)
 {
     const LogCounters *counters = snapshot_counters(now, stream);
@@ -269,6 +303,7 @@ void troubles_add(GPtrArray *troubles, const Snapshot *before, const Snapshot *n
     look_at_waiting(troubles, now, limits);
     look_at_losses(troubles, now);
     look_at_limit(troubles, now);
+    look_at_memory(troubles, now);
     for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++)
         look_at_line(troubles, now, stream);
     look_at_rate(troubles, before, now, elapsed, limits);

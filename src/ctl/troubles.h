@@ -10,6 +10,7 @@ typedef enum TroubleKind {
     TROUBLE_WAITING_LOG,   /* the container waits for a log that cannot be written */
     TROUBLE_LOST_OUTPUT,   /* writes failed, and what they held is gone */
     TROUBLE_LIMITED,       /* its rate limit has lost output */
+    TROUBLE_OOM_KILLS,     /* its processes are killed because its memory is used up */
     TROUBLE_ENDLESS_LINE,  /* a line is longer than a record may be, and goes on */
     TROUBLE_FLOOD,         /* much is written */
     TROUBLE_STALLED,       /* the container waits for who reads too slowly */

@@ -466,7 +466,7 @@ int k8s_file_reopen(K8sFile *file)
     return rotate(file);
 }
 
-int64_t k8s_file_retry_at(const K8sFile *file)
+int64_t k8s_file_reopen_at(const K8sFile *file)
 {
     bool asked = file->to.fd >= 0 && state_cursors(file->to.state)->rotation_asked;
 

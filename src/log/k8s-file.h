@@ -98,7 +98,7 @@ void k8s_file_finish(K8sFile *file);
 
 /*
  * Puts a new, empty file at the path and goes on there (ctl message 2): see log/rotation.h. On
- * failure the old file stays in use; k8s_file_retry_at() says when to come back. What is not a
+ * failure the old file stays in use; k8s_file_reopen_at() says when to come back. What is not a
  * regular file (/dev/null) is never replaced, and a request for that is not repeated.
  *
  * Returns 0, or negative with the reason in rotation.error.
@@ -109,4 +109,4 @@ int k8s_file_reopen(K8sFile *file);
  * When a reopen that could not be done is to be tried again, by another k8s_file_reopen():
  * CLOCK_BOOTTIME microseconds, 0 = there is none.
  */
-int64_t k8s_file_retry_at(const K8sFile *file);
+int64_t k8s_file_reopen_at(const K8sFile *file);

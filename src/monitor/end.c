@@ -112,6 +112,17 @@ static void publish_exit_file(Monitor *monitor)
         publish_status(monitor, monitor->config->exit_dir, monitor->config->cid);
 }
 
+/* Before the exit files: an engine that sees one looks for the others only then. */
+static void report_oom(Monitor *monitor)
+{
+    const Page *page = monitor_page(monitor);
+
+    if (page->ended & ENDED_CONTAINER && page->container_status == 128 + SIGKILL)
+        cgroup_oom_look_behind(&monitor->oom, page->container_pid);
+    monitor_oom_look(monitor);
+    cgroup_oom_deinit(&monitor->oom);
+}
+
 /* Engines that wait for a command in a container are told its exit status. Podman may be gone. */
 static void report_status(Monitor *monitor)
 {
@@ -211,6 +222,7 @@ static void report(Monitor *monitor)
 {
     static const Step steps[] = {
         {REPORTED_ATTACH, end_attach},
+        {REPORTED_OOM, report_oom},
         {REPORTED_PERSIST_READY, prepare_persist_file},
         {REPORTED_PERSIST_FILE, publish_persist_file},
         {REPORTED_EXIT_READY, prepare_exit_file},

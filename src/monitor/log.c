@@ -58,9 +58,9 @@ static void speak_of_rotation(Monitor *monitor)
     if (failing && !monitor->said_rotation)
         message(&monitor->config->messages, LEVEL_ERROR, "%s. The log goes on in the old file%s",
                 log->rotation.error.text,
-                log->rotation.retry_at == 0   ? ""
-                : k8s_file_retry_at(log) == 0 ? ", beyond --log-size-max; this is tried again"
-                                              : "; this is tried again until it succeeds");
+                log->rotation.retry_at == 0    ? ""
+                : k8s_file_reopen_at(log) == 0 ? ", beyond --log-size-max; this is tried again"
+                                               : "; this is tried again until it succeeds");
     else if (!failing && monitor->said_rotation)
         message(&monitor->config->messages, LEVEL_WARNING,
                 "The log %s has been replaced now, after attempts that failed", log->path);

@@ -101,6 +101,7 @@ void monitor_deinit(Monitor *monitor)
     monitor_timers_deinit(monitor);
     monitor_requests_deinit(monitor);
     notify_proxy_deinit(&monitor->notify);
+    cgroup_oom_deinit(&monitor->oom);
     attach_deinit(&monitor->attach);
     feed_deinit(&monitor->feed);
     keyboard_deinit(&monitor->keyboard); /* only now: the last output was for a raw terminal */
@@ -166,6 +167,7 @@ static int start(Monitor *monitor, int started_fd, char **argv, Error *error)
     monitor_prepare_for_crashes(monitor, argv);
     monitor_open_log(monitor, monitor->config->log_fd);
     monitor_timers_init(monitor);
+    monitor_oom_init(monitor);
     return monitor->config->kind == KIND_RUN ? start_command(monitor, error)
                                              : start_container(monitor, error);
 }

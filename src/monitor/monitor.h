@@ -6,6 +6,7 @@
 #include "control/signals.h"
 #include "log/k8s-file.h"
 #include "monitor/config.h"
+#include "process/cgroup-oom.h"
 #include "process/sync-pipe.h"
 #include "state/state.h"
 #include "stdio/attach.h"
@@ -46,6 +47,7 @@ typedef struct Monitor {
     CtlFifo ctl;
     CtlFifo winsz;
     NotifyProxy notify;
+    CgroupOom oom;
     EnginePipes pipes;
     int foreign_fd; /* pidfd of a container that is not our child */
     guint foreign_source;
@@ -72,8 +74,8 @@ enum {
         .state = STATE_NULL, .signals = SIGNALS_NULL, .streams = {STREAM_NULL, STREAM_NULL},       \
         .log = K8S_FILE_NULL, .attach = ATTACH_NULL, .feed = FEED_NULL, .keyboard = KEYBOARD_NULL, \
         .console_socket = CONSOLE_SOCKET_NULL, .terminal_peer = -1, .ctl = CTL_FIFO_NULL,          \
-        .winsz = CTL_FIFO_NULL, .notify = NOTIFY_PROXY_NULL, .pipes = ENGINE_PIPES_NULL,           \
-        .foreign_fd = -1                                                                           \
+        .winsz = CTL_FIFO_NULL, .notify = NOTIFY_PROXY_NULL, .oom = CGROUP_OOM_NULL,               \
+        .pipes = ENGINE_PIPES_NULL, .foreign_fd = -1                                               \
     }
 
 /*
@@ -192,6 +194,14 @@ void monitor_hurry(Monitor *monitor);
 
 /* The status to exit with, as engines expect it of the monitor. */
 int monitor_exit_status(const Monitor *monitor);
+
+/* --- oom.c --- */
+
+/* Before the container is known; or goes on with what another image of this program has left. */
+void monitor_oom_init(Monitor *monitor);
+
+/* Looks whether the kernel has killed a process of the container for want of memory, and tells. */
+void monitor_oom_look(Monitor *monitor);
 
 /* --- describe.c --- */
 

@@ -170,6 +170,8 @@ static ssize_t take(Monitor *monitor, StreamId id)
     if (!page->first_output)
         attach_accept_waiting(&monitor->attach);
     n = stream_read(&monitor->streams[id], keep_from(monitor, id));
+    if (!stream_is_open(&monitor->streams[id]))
+        monitor_oom_look(monitor); /* a process closes its files before it leaves its cgroup */
     /* A terminal is also the way in; its number will soon be something else's. */
     if (monitor->config->terminal && id == STREAM_STDOUT && !stream_is_open(&monitor->streams[id]))
         feed_stop(&monitor->feed);

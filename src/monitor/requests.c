@@ -31,6 +31,8 @@ void monitor_reap(Monitor *monitor)
     Page *page = monitor_page(monitor);
     uint32_t before = page->ended;
 
+    if (page->phase == PHASE_RUNNING)
+        monitor_oom_look(monitor); /* first: systemd removes the cgroup */
     children_reap(&monitor->state);
     if (page->ended == before)
         return;

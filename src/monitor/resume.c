@@ -46,6 +46,7 @@ static int adopt(Monitor *monitor, Error *error)
 
     monitor->pipes.sync_fd = fds_find(&monitor->state, FD_SYNC_PIPE);
     monitor_timers_init(monitor);
+    monitor_oom_init(monitor);
     /* A reopen that was asked for comes before anything is logged. */
     monitor_open_log(monitor, fds_find(&monitor->state, FD_LOG));
     if (config->sdnotify_socket != NULL)
@@ -100,6 +101,7 @@ static void go_on_running(Monitor *monitor)
         monitor_report(monitor, page->container_pid, "", 0);
         if (!(page->ended & ENDED_CONTAINER))
             monitor_watch_foreign(monitor);
+        monitor_oom_look(monitor);
     }
     for (StreamId i = STREAM_STDOUT; i < STREAMS && page->phase == PHASE_RUNNING; i++)
         monitor_pump(monitor, i, SPLIT_WAIT);
@@ -162,6 +164,7 @@ static int end_blindly(Monitor *monitor, const char *why)
     close_range(3, ~0U, 0); /* the engine and the clients see the end */
     if (state_create(&monitor->state, &error) == 0 && monitor_take_signals(monitor, &error) == 0) {
         monitor_timers_init(monitor);
+        monitor_oom_init(monitor);
         monitor_page(monitor)->container_status = STATUS_UNKNOWN;
         monitor_page(monitor)->old_file_limit = file_limit_raise();
         monitor_page(monitor)->phase = PHASE_REPORTING;

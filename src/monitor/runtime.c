@@ -231,6 +231,7 @@ static void running(Monitor *monitor, pid_t pid)
         forget_captured(monitor);
         child_comm(pid, page->init_comm);
     }
+    cgroup_oom_begin(&monitor->oom, pid, monitor->config->cid);
     state_commit(&page->container_pid, pid);
     monitor_set_running(monitor);
     monitor_report(monitor, pid, "", 0);

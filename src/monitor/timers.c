@@ -64,8 +64,9 @@ static int64_t next_deadline(const Monitor *monitor)
     if (page->phase == PHASE_DRAINING)
         at = earlier(at, page->late_at);
     at = earlier(at, page->kill_at);
+    at = earlier(at, page->oom.look_at);
     at = earlier(at, monitor->trim_at);
-    at = earlier(at, k8s_file_retry_at(&monitor->log));
+    at = earlier(at, k8s_file_reopen_at(&monitor->log));
     at = earlier(at, monitor->attach.retry_at);
     at = earlier(at, page->log.retry_at);
     at = earlier(at, page->log.rate_until);
@@ -175,8 +176,12 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
         kill_container(monitor, now);
     if (page->kill_at != 0 && page->kill_at <= now)
         give_up_killing(monitor);
-    if (k8s_file_retry_at(&monitor->log) != 0 && k8s_file_retry_at(&monitor->log) <= now)
+    if (k8s_file_reopen_at(&monitor->log) != 0 && k8s_file_reopen_at(&monitor->log) <= now)
         monitor_reopen_log(monitor);
+    if (page->oom.look_at != 0 && page->oom.look_at <= now) {
+        monitor_oom_look(monitor);
+        state_commit(&page->oom.look_at, 0);
+    }
     if (is_due(&monitor->attach.retry_at, now))
         attach_retry(&monitor->attach);
     drop_stalled(monitor, now);

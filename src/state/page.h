@@ -52,6 +52,7 @@ typedef enum ReportStep {
     REPORTED_COMMAND = 1 << 8, /* the exit command runs or has its time, or there is none */
     REPORTED_LOSSES = 1 << 9,  /* what the log has lost is said */
     REPORTED_LOG = 1 << 10,    /* the log is on the disk */
+    REPORTED_OOM = 1 << 11,    /* whether memory was wanting is known, and told */
 } ReportStep;
 
 /* A stream's input buffer holds the bytes [base, end) of everything the container wrote. */
@@ -211,6 +212,20 @@ typedef struct SpoolPage {
     uint64_t end[STREAMS]; /* commit: who has a cursor before that offset finds its bytes there */
 } SpoolPage;
 
+enum { OOM_COUNTS = 2 };
+
+/* Processes of the container that the kernel has killed for want of memory: see
+ * process/cgroup-oom.h. */
+typedef struct OomPage {
+    uint64_t before[OOM_COUNTS]; /* what the kernel had counted when the container began */
+    uint64_t kills;              /* commit: and since then */
+    uint64_t told;               /* commit: of these, the engine and the journal know so many */
+    uint64_t removed;            /* commit: 1 once a count could not be read any more */
+    int64_t look_at;             /* commit: when to look again, CLOCK_BOOTTIME microseconds */
+    int64_t last_at;             /* when the last one was seen, CLOCK_REALTIME microseconds */
+    uint64_t limit;              /* of the container's memory, in bytes, as last seen, 0 = none */
+} OomPage;
+
 /* A control fifo's bytes that have not been acted on: see control/ctl-fifo.c. */
 typedef struct CtlPage {
     uint64_t span; /* commit */
@@ -240,6 +255,9 @@ typedef enum FdRole {
     FD_SPOOL_STDERR,
     FD_NOTIFY_INSIDE,
     FD_NOTIFY_HOST,
+    FD_OOM_COUNT,
+    FD_OOM_COUNT_INSIDE,
+    FD_OOM_EVENT,
 } FdRole;
 
 /* An open descriptor and the file it must refer to: a number alone could have been reused. */
@@ -322,6 +340,7 @@ typedef struct Page {
     CtlPage ctl;
     CtlPage winsz;
     SpoolPage spool;
+    OomPage oom;
     uint64_t notify_length; /* commit: of the datagram that waits in State.notify, 0 = none */
     OutletPage console;
     OutletPage clients[PAGE_CLIENTS_MAX];

@@ -212,8 +212,9 @@ class Witness:
             container.options["--exit-command-arg"] = ["-c", 'echo began >> "$0"; env >> "$0"', str(self.commands)]
         self.watch = Watch(container.exits, container.persist)
 
-    def check(self, status, reported=None):
-        """Waits for the end. `reported`: the text of the exit files, if it is not the exit status."""
+    def check(self, status, reported=None, left=("exit",)):
+        """Waits for the end. `reported`: the text of the exit files, if it is not the exit status. `left`: the files in
+        the persist directory."""
         container = self.container
         text = str(status if reported is None else reported)
         got = container.wait()
@@ -224,7 +225,7 @@ class Witness:
             assert path.read_text() == text, f"{path} holds {path.read_text()} in place of {text}"
             assert events.count((Watch.MOVED_TO, path)) == 1, f"{path} was written more than once"
         assert os.listdir(container.exits) == [container.cid]
-        assert os.listdir(container.persist) == ["exit"]
+        assert sorted(os.listdir(container.persist)) == list(left)
         assert container.line() == b"", "more than one line on the sync pipe"
         if self.commands.exists():
             said = self.commands.read_text()

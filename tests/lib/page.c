@@ -55,6 +55,9 @@ int main(int argc, char **argv)
     printf("crashes_stuck=%u\n", page.crashes_stuck);
     printf("signal=%d\n", page.crash.signal);
     printf("code=%d\n", page.crash.code);
+    printf("oom_kills=%lu\n", (unsigned long)page.oom.kills);
+    printf("oom_told=%lu\n", (unsigned long)page.oom.told);
+    printf("oom_looks_again=%d\n", page.oom.look_at != 0);
     printf("generation=%lu\n", (unsigned long)page.settings.generation);
     printf("log_backups=%u\n", page.settings.log_backups);
     printf("reopens=%lu\n", (unsigned long)page_cursors(&page)->reopens);

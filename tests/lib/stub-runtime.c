@@ -20,6 +20,7 @@
  *   command      the shell script that the container process runs in DIR; if missing, it just ends
  *   start        a fifo: the container process waits for one byte from it, as for `start`; if
  *                missing, it runs at once, as after `restore` and `exec`
+ *   cgroup       the path of a cgroup's directory, which the container enters first of all
  *   no-session   the container stays in its creator's process group instead of a session of its own
  *   no-pidfile   the pid file is not written
  *   pidfile      this text is written to the pid file in place of the pid
@@ -248,6 +249,29 @@ static void set_up_terminal(const char *plan)
     ioctl(0, TIOCSCTTY, 0);
 }
 
+/* Enters the cgroup whose path is in the file; if missing, there is none to enter. */
+static void enter_cgroup(const char *file)
+{
+    int from = open(file, O_RDONLY | O_CLOEXEC);
+    char directory[PATH_MAX] = "";
+    const char *processes;
+    int to;
+
+    if (from < 0) {
+        return;
+    }
+    if (read(from, directory, sizeof directory - 1) < 0) {
+        fail("cannot read", file);
+    }
+    close(from);
+    processes = path_in(directory, "cgroup.procs");
+    to = open(processes, O_WRONLY | O_CLOEXEC);
+    if (to < 0 || write(to, "0", 1) != 1) {
+        fail("cannot write to", processes);
+    }
+    close(to);
+}
+
 /* The container process: waits for `start`, then becomes the script. `ready` is closed once the
  * session is its own. */
 static _Noreturn void be_container(const char *bundle, const char *plan, int ready)
@@ -255,6 +279,7 @@ static _Noreturn void be_container(const char *bundle, const char *plan, int rea
     const char *start = path_in(plan, "start");
     const char *command = path_in(plan, "command");
 
+    enter_cgroup(path_in(plan, "cgroup"));
     if (!exists(path_in(plan, "no-session"))) {
         setsid();
     }

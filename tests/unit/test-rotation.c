@@ -59,17 +59,17 @@ START_TEST(the_pause_grows_from_a_second_to_a_minute)
 
     log_setup(&fixture, tiny);
     block(&fixture);
-    ck_assert_int_eq(k8s_file_retry_at(&fixture.log), 0);
+    ck_assert_int_eq(k8s_file_reopen_at(&fixture.log), 0);
     for (size_t i = 0; i < sizeof(seconds) / sizeof(seconds[0]); i++) {
         int64_t before = clock_boottime_us();
 
         ck_assert_int_lt(k8s_file_reopen(&fixture.log), 0);
         ck_assert_int_eq(fixture.log.rotation.pause, seconds[i] * 1000000);
-        ck_assert_int_ge(k8s_file_retry_at(&fixture.log), before + seconds[i] * 1000000);
+        ck_assert_int_ge(k8s_file_reopen_at(&fixture.log), before + seconds[i] * 1000000);
     }
     unblock(&fixture);
     ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0);
-    ck_assert_int_eq(k8s_file_retry_at(&fixture.log), 0);
+    ck_assert_int_eq(k8s_file_reopen_at(&fixture.log), 0);
     ck_assert_int_eq(fixture.log.rotation.pause, 0);
     ck_assert_str_eq(fixture.log.rotation.error.text, "");
     log_teardown(&fixture);
@@ -85,8 +85,8 @@ START_TEST(not_every_record_is_an_attempt)
     for (int i = 0; i < 100; i++)
         feed_line(&fixture, "line\n");
     ck_assert_uint_ge(failures(&fixture), 1);
-    ck_assert_uint_le(failures(&fixture), 5);             /* one, unless the machine is very slow */
-    ck_assert_int_eq(k8s_file_retry_at(&fixture.log), 0); /* nobody has asked for it */
+    ck_assert_uint_le(failures(&fixture), 5); /* one, unless the machine is very slow */
+    ck_assert_int_eq(k8s_file_reopen_at(&fixture.log), 0); /* nobody has asked for it */
     fixture.log.rotation.retry_at = 1;
     feed_line(&fixture, "line\n");
     ck_assert_uint_ge(failures(&fixture), 2);
@@ -113,7 +113,7 @@ START_TEST(a_request_outlives_a_crash)
     ck_assert(rotation_is_owed(&fixture.state));
     k8s_file_init(&next, &fixture.state, fixture.log.to.fd, fixture.path, tiny);
     ck_assert(rotation_is_owed(&fixture.state));
-    ck_assert_int_gt(k8s_file_retry_at(&next), 0);
+    ck_assert_int_gt(k8s_file_reopen_at(&next), 0);
     unblock(&fixture);
     k8s_file_init(&next, &fixture.state, fixture.log.to.fd, fixture.path, tiny);
     ck_assert(!rotation_is_owed(&fixture.state));

@@ -117,6 +117,33 @@ START_TEST(losses_readers_and_crashes)
 }
 END_TEST
 
+START_TEST(kills_for_want_of_memory)
+{
+    const TroubleLimits limits = TROUBLE_LIMITS;
+    GPtrArray *found = troubles_new();
+    const Trouble *trouble;
+    Fixture fixture;
+
+    setup(&fixture);
+    fixture.snapshot.page.oom =
+        (OomPage){.kills = 3, .limit = 16 << 20, .last_at = snapshot_wall_now() - 5000000};
+    troubles_add(found, NULL, &fixture.snapshot, 0, &limits);
+    ck_assert_uint_eq(found->len, 1);
+    trouble = g_ptr_array_index(found, 0);
+    ck_assert_int_eq((int)trouble->kind, TROUBLE_OOM_KILLS);
+    ck_assert_str_eq(trouble_name(trouble->kind), "oom_kills");
+    ck_assert_ptr_nonnull(strstr(trouble->text,
+                                 "killed 3 of its processes for it, the last one 5 s "
+                                 "ago; its limit is 16 MiB"));
+    ck_assert_ptr_nonnull(
+        strstr(trouble->mend, "podman update --memory 32m --memory-swap 64m 0123456789abcdef"));
+    g_ptr_array_unref(found);
+
+    fixture.snapshot.page.kind = SNAPSHOT_EXEC;
+    ck_assert_uint_eq(kinds(NULL, &fixture, 0), 0);
+}
+END_TEST
+
 START_TEST(the_worst_comes_first)
 {
     const TroubleLimits limits = TROUBLE_LIMITS;
@@ -148,5 +175,5 @@ START_TEST(the_worst_comes_first)
 END_TEST
 
 SUITE("troubles", a_container_without_trouble, a_disk_that_does_not_answer,
-      a_flood_is_told_by_two_looks, an_open_line_counts_what_waits, losses_readers_and_crashes,
-      the_worst_comes_first)
+      a_flood_is_told_by_two_looks, an_open_line_counts_what_waits, kills_for_want_of_memory,
+      losses_readers_and_crashes, the_worst_comes_first)
