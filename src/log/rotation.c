@@ -24,9 +24,14 @@ enum {
 
 /* A file: the directory without any symbolic link in it, and a name in it that was no link. */
 typedef struct Place {
-    char directory[PATH_MAX];
-    char name[NAME_MAX + 1];
+    char *directory;
+    char *name;
 } Place;
+
+#define PLACE_NULL                      \
+    {                                   \
+        .directory = NULL, .name = NULL \
+    }
 
 /* One attempt to rotate. */
 typedef struct Attempt {
@@ -60,49 +65,94 @@ static Name backup_name(const Attempt *attempt, uint32_t number)
     return name;
 }
 
-/* Splits a path, which it takes apart, into its directory, of which every link is followed, and the
- * last name. */
-static int place_split(char *path, Place *place)
+static void place_deinit(Place *place)
 {
-    char *slash = strrchr(path, '/');
+    free(place->directory);
+    free(place->name);
+    *place = (Place)PLACE_NULL;
+}
+
+/* Splits `path` into its directory, of which every link is followed, and the last name. */
+static int place_split(const char *path, Place *place)
+{
+    const char *slash = strrchr(path, '/');
     const char *name = slash == NULL ? path : slash + 1;
-    const char *directory = slash == NULL ? "." : slash == path ? "/" : path;
+    char *directory;
+    int r;
 
     if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return -EISDIR;
     if (strlen(name) > NAME_MAX)
         return -ENAMETOOLONG;
-    strcpy(place->name, name);
-    if (slash != NULL)
-        *slash = '\0';
-    return realpath(directory, place->directory) == NULL ? -errno : 0;
+    /* With "." behind it, the directory may be none, / or relative. */
+    if (asprintf(&directory, "%.*s.", (int)(name - path), path) < 0)
+        return -ENOMEM;
+    place_deinit(place);
+    place->name = strdup(name);
+    place->directory = realpath(directory, NULL);
+    r = place->directory == NULL ? -errno : place->name == NULL ? -ENOMEM : 0;
+    free(directory);
+    return r;
 }
 
-/* The file that a path means, with every link followed; it need not be there. */
+/* What the link at `path` says, newly allocated; NULL if there is none. */
+static char *read_link(const char *path)
+{
+    for (size_t size = 256; size <= PATH_MAX; size *= 2) {
+        char *target = malloc(size);
+        ssize_t length = target == NULL ? -1 : readlink(path, target, size);
+
+        if (length >= 0 && (size_t)length < size) {
+            target[length] = '\0';
+            return target;
+        }
+        free(target);
+        if (length < 0)
+            return NULL;
+    }
+    return NULL;
+}
+
+/*
+ * If there is a link at the place, sets *path to where it leads, newly allocated, and returns 1.
+ * Returns 0 if there is none.
+ */
+static int place_follow(const Place *place, char **path)
+{
+    char *link;
+    char *target;
+    int r;
+
+    if (asprintf(&link, "%s/%s", place->directory, place->name) < 0)
+        return -ENOMEM;
+    target = read_link(link);
+    free(link);
+    if (target == NULL)
+        return 0;
+    r = target[0] == '/' ? asprintf(path, "%s", target)
+                         : asprintf(path, "%s/%s", place->directory, target);
+    free(target);
+    return r < 0 ? -ENOMEM : 1;
+}
+
+/*
+ * The file that a path means, with every link followed; it need not be there. No buffers of
+ * PATH_MAX bytes: what the stack has once held stays the monitor's memory. The caller clears the
+ * place, also after a failure.
+ */
 static int place_find(const char *path, Place *place)
 {
-    char now[PATH_MAX];
-    char target[PATH_MAX];
+    char *next = NULL;
+    int r = place_split(path, place);
 
-    if (snprintf(now, sizeof(now), "%s", path) >= PATH_MAX)
-        return -ENAMETOOLONG;
-    for (int i = 0; i < LINKS_MOST; i++) {
-        int r = place_split(now, place);
-        ssize_t length;
-
-        if (r < 0)
+    for (int i = 0; r == 0 && i < LINKS_MOST; i++) {
+        r = place_follow(place, &next);
+        if (r <= 0)
             return r;
-        if (snprintf(now, sizeof(now), "%s/%s", place->directory, place->name) >= PATH_MAX)
-            return -ENAMETOOLONG;
-        length = readlink(now, target, sizeof(target) - 1);
-        if (length < 0)
-            return 0; /* no link, or nothing there */
-        target[length] = '\0';
-        if (snprintf(now, sizeof(now), "%s%s%s", target[0] == '/' ? "" : place->directory,
-                     target[0] == '/' ? "" : "/", target) >= PATH_MAX)
-            return -ENAMETOOLONG;
+        r = place_split(next, place);
+        free(next);
     }
-    return -ELOOP;
+    return r < 0 ? r : -ELOOP;
 }
 
 /* FNV-1a. It is to tell an accident or a planted link from the place that was; 0 = no place. */
@@ -131,48 +181,48 @@ static bool is_within(const char *directory, const char *above)
 
 static bool place_is_allowed(const Place *place, const char *const *allowed)
 {
-    char above[PATH_MAX];
+    bool is_allowed = allowed == NULL;
 
-    if (allowed == NULL)
-        return true;
-    for (; *allowed != NULL; allowed++) {
-        if (realpath(*allowed, above) != NULL && is_within(place->directory, above))
-            return true;
+    for (; !is_allowed && *allowed != NULL; allowed++) {
+        char *above = realpath(*allowed, NULL);
+
+        is_allowed = above != NULL && is_within(place->directory, above);
+        free(above);
     }
-    return false;
+    return is_allowed;
 }
 
 int rotation_check_allowed(const char *path, const char *const *allowed, Error *error)
 {
-    Place place;
+    Place place = PLACE_NULL;
     int r;
 
     if (allowed == NULL)
         return 0;
     r = place_find(path, &place);
     if (r < 0)
-        return error_set(error, -r, "Cannot tell in which directory the log %s is", path);
-    if (place_is_allowed(&place, allowed))
-        return 0;
-    return error_set(error, 0,
-                     "The log %s is in %s, which is neither one of the directories given with "
-                     "--log-allowlist-dir nor below one",
-                     path, place.directory);
+        error_set(error, -r, "Cannot tell in which directory the log %s is", path);
+    else if (!place_is_allowed(&place, allowed))
+        r = error_set(error, 0,
+                      "The log %s is in %s, which is neither one of the directories given with "
+                      "--log-allowlist-dir nor below one",
+                      path, place.directory);
+    place_deinit(&place);
+    return r;
 }
 
 /* Whether a descriptor is the directory of that name, and not what somebody has put there. */
 static bool is_directory_itself(int fd, const char *directory)
 {
     char link[32];
-    char path[PATH_MAX];
-    ssize_t length;
+    char *path;
+    bool is_itself;
 
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    length = readlink(link, path, sizeof(path) - 1);
-    if (length < 0)
-        return true; /* no /proc: nobody can tell */
-    path[length] = '\0';
-    return strcmp(path, directory) == 0;
+    path = read_link(link);
+    is_itself = path == NULL || strcmp(path, directory) == 0; /* without /proc, nobody can tell */
+    free(path);
+    return is_itself;
 }
 
 /* The log's directory, if the path still means the place where the log was opened. */
@@ -456,6 +506,7 @@ int rotation_run(Rotation *rotation, int fd)
     }
     fd_close(&attempt.fresh);
     fd_close(&attempt.directory);
+    place_deinit(&attempt.place);
     return r;
 }
 
@@ -469,7 +520,7 @@ void rotation_init(Rotation *rotation, State *state, const char *path, uint32_t 
                    const char *const *allowed)
 {
     LogPage *page = &state->page->log;
-    Place place;
+    Place place = PLACE_NULL;
 
     *rotation = (Rotation){
         .state = state,
@@ -479,4 +530,5 @@ void rotation_init(Rotation *rotation, State *state, const char *path, uint32_t 
     };
     if (page->place == 0 && place_find(path, &place) == 0)
         page->place = place_checksum(&place);
+    place_deinit(&place);
 }

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { PIPE_PAGE = 4096 };
+
 /*
  * Moves the bytes that are still needed to the buffer's beginning, if they do not overlap that
  * place: until the commit of the new base they must be intact where they are. Moving whenever it
@@ -22,20 +24,33 @@ static void move_down(State *state, StreamId stream, uint64_t keep_from)
     state_commit(&page->base, keep_from);
 }
 
+/*
+ * How much to read at once. What is pending of a long line counts: with a whole pipe behind it, the
+ * buffer and the batch made of it would take a quarter more memory, for fewer reads of lines that
+ * are long. Whole pages of it, for part of a page left in a pipe takes the room of one.
+ */
+static size_t read_size(uint64_t used)
+{
+    uint64_t pages = used / PIPE_PAGE * PIPE_PAGE;
+    uint64_t room = STATE_INPUT_SIZE - used;
+
+    if (pages < STATE_READ_SIZE)
+        return (size_t)(STATE_READ_SIZE - pages);
+    return (size_t)(room < STATE_READ_SIZE ? room : STATE_READ_SIZE);
+}
+
 ssize_t input_read(State *state, StreamId stream, int fd, uint64_t keep_from)
 {
     StreamPage *page = &state->page->streams[stream];
     uint64_t used;
-    size_t room;
     ssize_t n;
 
     move_down(state, stream, keep_from);
     used = page->end - page->base;
-    room = STATE_INPUT_SIZE - used;
-    if (room == 0)
+    if (used == STATE_INPUT_SIZE)
         return -ENOBUFS;
 
-    n = read(fd, state->input[stream] + used, room < STATE_READ_SIZE ? room : STATE_READ_SIZE);
+    n = read(fd, state->input[stream] + used, read_size(used));
     if (n < 0)
         return -errno;
     state_commit(&page->end, page->end + (uint64_t)n);

@@ -39,10 +39,12 @@ START_TEST(pending_bytes_stay_intact_however_they_are_moved)
     for (int round = 0; round < 2000; round++) {
         const StreamPage *page = &state.page->streams[STREAM_STDERR];
         size_t size = 1 + (size_t)rand_r(&seed) % 65536;
+        uint64_t end = page->end + size;
         uint64_t pending;
 
         feed(ends[1], page->end, size);
-        ck_assert_int_eq(input_read(&state, STREAM_STDERR, ends[0], keep), (ssize_t)size);
+        while (page->end < end)
+            ck_assert_int_gt(input_read(&state, STREAM_STDERR, ends[0], keep), 0);
         for (uint64_t at = keep; at < page->end; at += 1 + (uint64_t)rand_r(&seed) % 997)
             ck_assert_uint_eq(*input_at(&state, STREAM_STDERR, at), byte_at(at));
         ck_assert_uint_eq(*input_at(&state, STREAM_STDERR, page->end - 1), byte_at(page->end - 1));
