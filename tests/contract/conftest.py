@@ -18,6 +18,10 @@ import engine  # noqa: E402  (found through the path above)
 import exec_engine  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "survival: the monitor crashes, and has to survive it")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def tools():
     for program in (engine.conward(), engine.stub_runtime()):

@@ -36,6 +36,8 @@ from engine import CRIO, PODMAN
 from notify import Sender, notifying
 from waiting import wait_until
 
+pytestmark = pytest.mark.survival
+
 CRASHES = int(os.environ.get("CRASHES", "30"))
 STUCK = 5  # so many faults without any progress in between are the end
 PAUSE = 0.01  # seconds; the longest pause between two crashes of a storm

@@ -13,6 +13,8 @@ from crashes import AT_FULL_SPEED, ON_BOTH, Witness, appearance, check_appearanc
 from test_crash import CRASHES, STUCK, growth, several, storm
 from waiting import is_readable, wait_until
 
+pytestmark = pytest.mark.survival
+
 KINDS = pytest.mark.parametrize("kind", ["signal", "fault"])
 
 

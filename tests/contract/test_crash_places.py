@@ -32,6 +32,8 @@ from crashes import (
 )
 from waiting import wait_until
 
+pytestmark = pytest.mark.survival
+
 STACK = 8 << 20
 
 

@@ -16,6 +16,8 @@ import engine
 from crashes import crash
 from waiting import wait_until
 
+pytestmark = pytest.mark.survival
+
 LINE = re.compile(
     rb"^conward: Resumed after a crash, number (?P<number>\d+) of this monitor: signal (?P<signal>\d+) \((?P<who>[^)]*)\), "
     rb"code (?P<code>-?\d+), address (?P<address>\w+)(, at \+(?P<at>\w+))?(, called from (?P<callers>[+ \w]+))?, "

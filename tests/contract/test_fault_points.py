@@ -33,6 +33,8 @@ from notify import Sender, notifying
 from person import Terminal
 from waiting import is_readable, wait_until
 
+pytestmark = pytest.mark.survival
+
 PAIRS = int(os.environ.get("CRASHES", "30")) // 3
 
 STUCK = 5  # so many faults without any progress in between are the end
@@ -873,7 +875,16 @@ def passed(plays):
 
 
 # Only for what no other scenario passes.
-SLOW = (full_log, failing_rotation, timeout, stuck_at_the_start, stuck_at_the_log, stuck_at_the_end)
+SLOW = (
+    full_log,
+    failing_rotation,
+    limited_log,
+    unwritable_log,
+    timeout,
+    stuck_at_the_start,
+    stuck_at_the_log,
+    stuck_at_the_end,
+)
 
 
 def crash_at(plays, scenario, armed):

@@ -156,7 +156,7 @@ def test_client_while_the_disk_is_full(disk, logging_to, policy):
 
 
 @POLICIES
-@pytest.mark.parametrize("crashes", [False, True], ids=["", "crashes"])
+@pytest.mark.parametrize("crashes", [False, pytest.param(True, marks=pytest.mark.survival)], ids=["", "crashes"])
 def test_disk_that_is_full_again_and_again(disk, logging_to, policy, crashes):
     """At full speed, on both streams, with whatever the disk has left in the middle of a record; now and then the
     monitor crashes."""
@@ -234,6 +234,7 @@ def test_limit_on_file_size(new_container, policy):
     assert (counted == (0, 0)) == (policy == "wait")
 
 
+@pytest.mark.survival
 @POLICIES
 def test_device_that_fails(new_container, policy):
     container = new_container(command=PRINTS_TWICE.format(first=1000, next=1001, last=1010))

@@ -109,6 +109,7 @@ def test_settings(waiting):
     assert container.output() == b"0" * 600 + b"\n"
 
 
+@pytest.mark.survival
 @pytest.mark.parametrize("loss", ["renamed", "removed", "emptied"])
 def test_crash_without_the_page_in_its_place(new_run, loss):
     run = new_run("echo start >> starts; read word; echo end; exit 7")
@@ -154,6 +155,7 @@ RUINS = {
 }
 
 
+@pytest.mark.survival
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may write to /run/conward")
 @pytest.mark.parametrize("crashes", [False, True], ids=["", "and-crash"])
 @pytest.mark.parametrize("ruin", RUINS.values(), ids=RUINS.keys())
@@ -179,6 +181,7 @@ def test_page_that_its_owner_ruins(new_container, ruin, crashes):
     assert not files(pid, ".state")
 
 
+@pytest.mark.survival
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may write to /run/conward")
 def test_lost_page_is_said(new_run):
     """Once, however often there is something new to show, and whoever has a page again does not say it."""

@@ -59,6 +59,7 @@ def test_interrupt_is_a_key(new_run, terminal):
     assert run.output().count(b"interrupted\r\n") == 1
 
 
+@pytest.mark.survival
 @pytest.mark.parametrize("kind", ["signal", "fault"])
 def test_crash(new_run, terminal, kind):
     before = terminal.settings()

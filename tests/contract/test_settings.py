@@ -446,6 +446,7 @@ def become_another(node):
     node.conf.write_text(conf(log_line_max=5000, log_size_max=77, attach_linger=1))
 
 
+@pytest.mark.survival
 @pytest.mark.parametrize("change", [vanish, become_another, become_garbage])
 @pytest.mark.parametrize("kind", ["signal", "fault"])
 def test_crash(new_container, node, change, kind):
@@ -476,6 +477,7 @@ def test_crash(new_container, node, change, kind):
     assert container.wait() == 0
 
 
+@pytest.mark.survival
 def test_crash_with_a_limit_of_the_command_line(new_run, node):
     run = new_run("read word; printf '%0600d\\n' 0")
     node.conf.write_text(conf(log_line_max=300))
