@@ -22,6 +22,12 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "survival: the monitor crashes, and has to survive it")
 
 
+def pytest_collection_modifyitems(items):
+    """Files that take minutes come first, so that no worker of pytest-xdist begins with one when the others are done."""
+    order = ["test_fault_points.py", "test_bounded.py", "test_crash.py", "test_rotation.py"]
+    items.sort(key=lambda item: order.index(item.path.name) if item.path.name in order else len(order))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def tools():
     for program in (engine.conward(), engine.stub_runtime()):

@@ -36,4 +36,5 @@ class Tap:
 
 
 def pytest_configure(config):
-    config.pluginmanager.register(Tap(os.environ["PYTEST_TAP"]))
+    if not hasattr(config, "workerinput"):  # the workers of pytest-xdist report to the one that has started them
+        config.pluginmanager.register(Tap(os.environ["PYTEST_TAP"]))
