@@ -98,7 +98,8 @@ class Steps:
     def _ctl(self):
         places = (pathlib.Path("/run/conward"), self.run.top / "conward")
         found = [path for place in places for path in place.glob(f"{self.run.pid}-*.ctl")]
-        return found[0] if found else None
+        # Killed monitors leave theirs, and one may have had this pid.
+        return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
 
     def said(self):
         return (self.run.top / "stderr").read_text()
