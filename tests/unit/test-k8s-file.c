@@ -450,6 +450,34 @@ START_TEST(what_another_writer_has_appended_is_never_cut_off)
 }
 END_TEST
 
+/* Whoever makes room by truncating the log takes the beginning of a torn record away: then its rest
+ * alone would be no record. */
+START_TEST(a_torn_record_whose_beginning_is_truncated_is_written_as_a_whole)
+{
+    for (int waits = 0; waits < 2; waits++) {
+        for (rlim_t size = 57; size < 112; size++) {
+            LogFixture fixture;
+            GString *joined;
+
+            log_setup(&fixture,
+                      (K8sLimits){.line_max = 256, .partial_flush = -1, .waits = waits != 0});
+            log_feed(&fixture, STREAM_STDOUT, "number one\n", 11, SPLIT_WAIT);
+            limit_file_size(size);
+            ck_assert_int_lt(log_feed(&fixture, STREAM_STDOUT, "number two\n", 11, SPLIT_WAIT), 0);
+            limit_file_size(RLIM_INFINITY);
+            ck_assert_int_eq(truncate(fixture.path, 0), 0);
+            fixture.state.page->log.retry_at = 0;
+            log_feed(&fixture, STREAM_STDOUT, "number three\n", 13, SPLIT_WAIT);
+            joined = log_joined(&fixture, STREAM_STDOUT);
+            ck_assert_str_eq(joined->str, "number two\nnumber three\n");
+            ck_assert_int_eq(fixture.state.page->log.retry_at, 0);
+            g_string_free(joined, TRUE);
+            log_teardown(&fixture);
+        }
+    }
+}
+END_TEST
+
 START_TEST(a_fifo_without_a_reader_is_an_error_at_once)
 {
     char *dir = g_dir_make_tmp("conward-XXXXXX", NULL);
@@ -773,6 +801,7 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       reopen_does_not_write_through_a_planted_link, a_full_disk_costs_whole_records_and_counts_them,
       a_disk_that_stays_full_leaves_no_torn_record,
       what_another_writer_has_appended_is_never_cut_off,
+      a_torn_record_whose_beginning_is_truncated_is_written_as_a_whole,
       a_fifo_without_a_reader_is_an_error_at_once, without_a_log_everything_is_taken_and_counted,
       the_log_tells_what_it_has_lost, what_waits_for_a_full_disk_is_not_lost,
       what_waits_goes_to_the_new_file_and_only_there, what_waits_in_vain_is_counted_as_lost,
