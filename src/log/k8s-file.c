@@ -195,7 +195,7 @@ static int64_t rate_pause(const K8sFile *file, const LogCursors *next)
 
 static bool has_rate(const K8sFile *file)
 {
-    return file->limits.rate.bytes > 0;
+    return file->limits.rate.bytes > 0 && !(file->hurries && file->limits.rate_waits);
 }
 
 static void rate_begin(const K8sFile *file, LogCursors *next)
@@ -445,13 +445,17 @@ void k8s_file_limit(K8sFile *file, K8sLimits limits)
 
 void k8s_file_hurry(K8sFile *file)
 {
-    file->limits.rate.bytes = 0;
-    state_commit(&file->to.state->page->log.rate_until, 0);
+    int64_t *until = &file->to.state->page->log.rate_until;
+
+    file->hurries = true;
+    if (*until != 0)
+        state_commit(until, 0);
 }
 
 void k8s_file_give_up(K8sFile *file)
 {
     file->to.keeps = false;
+    k8s_file_hurry(file);
 }
 
 void k8s_file_finish(K8sFile *file)

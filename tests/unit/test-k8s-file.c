@@ -760,6 +760,33 @@ START_TEST(a_rate_that_waits_loses_nothing)
 }
 END_TEST
 
+/* The end of the container is the end of the waiting, also for what is only read then. */
+START_TEST(the_end_lifts_a_rate_that_nobody_has_waited_for)
+{
+    static const K8sLimits limits = {
+        .line_max = 256, .partial_flush = -1, .rate = {1000, 200}, .rate_waits = true};
+
+    for (int gives_up = 0; gives_up < 2; gives_up++) {
+        LogFixture fixture;
+        GString *joined;
+
+        log_setup(&fixture, limits);
+        if (gives_up)
+            k8s_file_give_up(&fixture.log);
+        else
+            k8s_file_hurry(&fixture.log);
+        k8s_file_limit(&fixture.log, limits); /* somebody changes another setting */
+        for (int i = 0; i < 10; i++)
+            log_feed(&fixture, STREAM_STDOUT, "a line\n", 7, SPLIT_WAIT);
+        ck_assert(!k8s_file_waits(&fixture.log));
+        joined = log_joined(&fixture, STREAM_STDOUT);
+        ck_assert_uint_eq(joined->len, 70);
+        g_string_free(joined, TRUE);
+        log_teardown(&fixture);
+    }
+}
+END_TEST
+
 START_TEST(a_rate_that_drops_counts_and_says)
 {
     LogFixture fixture;
@@ -774,6 +801,7 @@ START_TEST(a_rate_that_drops_counts_and_says)
     for (int i = 0; i < 10; i++)
         log_feed(&fixture, STREAM_STDOUT, "a line\n", 7, SPLIT_WAIT);
     ck_assert(!k8s_file_waits(&fixture.log));
+    k8s_file_hurry(&fixture.log); /* what was to be lost still is */
     k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_END);
     counters = &state_cursors(&fixture.state)->counters[STREAM_STDOUT];
     ck_assert_uint_eq(counters->lost_records, 6);
@@ -808,4 +836,4 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       two_ends_of_a_damaged_line_never_become_one,
       a_loss_is_said_on_the_stream_that_lost_and_by_the_next_attempt,
       a_size_limit_that_has_no_room_for_the_loss_record_ends, a_rate_that_waits_loses_nothing,
-      a_rate_that_drops_counts_and_says)
+      the_end_lifts_a_rate_that_nobody_has_waited_for, a_rate_that_drops_counts_and_says)
