@@ -818,6 +818,27 @@ START_TEST(a_rate_that_drops_counts_and_says)
 }
 END_TEST
 
+/* What was lost before is said nevertheless, but not that nothing at all was allowed. */
+START_TEST(a_rate_that_is_lifted_before_its_loss_is_said)
+{
+    K8sLimits limits = {
+        .line_max = 256, .partial_flush = -1, .rate = {1000, 200}, .says_losses = true};
+    LogFixture fixture;
+    GString *joined;
+
+    log_setup(&fixture, limits);
+    for (int i = 0; i < 10; i++)
+        log_feed(&fixture, STREAM_STDOUT, "a line\n", 7, SPLIT_WAIT);
+    limits.rate.bytes = 0;
+    k8s_file_limit(&fixture.log, limits);
+    k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_WAIT);
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert(g_str_has_suffix(joined->str, ": more than the rate limit that there was\n"));
+    g_string_free(joined, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
 SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mode_is_0640,
       an_unfinished_line_gets_a_deadline_and_loses_it, a_zero_deadline_writes_at_every_read,
       a_flood_of_newlines_takes_several_batches, a_size_limit_keeps_the_newest_whole_records,
@@ -836,4 +857,5 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       two_ends_of_a_damaged_line_never_become_one,
       a_loss_is_said_on_the_stream_that_lost_and_by_the_next_attempt,
       a_size_limit_that_has_no_room_for_the_loss_record_ends, a_rate_that_waits_loses_nothing,
-      the_end_lifts_a_rate_that_nobody_has_waited_for, a_rate_that_drops_counts_and_says)
+      the_end_lifts_a_rate_that_nobody_has_waited_for, a_rate_that_drops_counts_and_says,
+      a_rate_that_is_lifted_before_its_loss_is_said)
