@@ -38,7 +38,7 @@ enum {
      * line fits; more would save a write or two per read of short lines, and cost its memory. */
     STATE_BATCH_SIZE = 67584,
 
-    /* The rest of a torn record, and a batch. There are two such areas: see log/k8s-file.c. */
+    /* The rest of a torn record, and a batch. There are two such areas: see log/builder.c. */
     STATE_BATCH_AREA = 2 * (STATE_LINE_MAX_MOST + STATE_RECORD_OVERHEAD) + STATE_BATCH_SIZE,
     STATE_OUTPUT_SIZE = (2 * STATE_BATCH_AREA + 4095) / 4096 * 4096,
 
