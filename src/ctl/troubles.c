@@ -134,23 +134,33 @@ static void look_at_waiting(GPtrArray *troubles, const Snapshot *now, const Trou
                         log, plain_id(now)));
 }
 
+/* The settings may have changed since. */
 static void look_at_limit(GPtrArray *troubles, const Snapshot *now)
 {
     const LogCounters *out = snapshot_counters(now, STREAM_STDOUT);
     const LogCounters *err = snapshot_counters(now, STREAM_STDERR);
     uint64_t bytes = out->limited_bytes + err->limited_bytes;
     uint64_t records = out->limited_records + err->limited_records;
+    const SettingsPage *settings = &now->page.settings;
+    bool goes_on = settings->log_rate_limit > 0 && settings->log_rate_policy == LOG_DROP;
+    g_autofree char *limit = NULL;
     char amount[TEXT_AMOUNT];
 
     if (records == 0)
         return;
+    limit = settings->log_rate_limit == 0
+                ? g_strdup("there is none now")
+                : g_strdup_printf("it is now %" PRId64 " bytes a second", settings->log_rate_limit);
     add(troubles, TROUBLE_LIMITED, now, bytes,
         g_strdup_printf("has lost output: %s in %" PRIu64 " records, more than the rate limit of "
-                        "its log allows (%" PRId64 " bytes a second)",
-                        text_amount(bytes, amount), records, now->page.settings.log_rate_limit),
-        g_strdup_printf("to see what it writes: conwardctl logs --tail 10 %s; to let it wait in "
-                        "place of losing: conwardctl set %s log-rate-policy wait",
-                        plain_id(now), plain_id(now)));
+                        "its log allowed (%s)",
+                        text_amount(bytes, amount), records, limit),
+        goes_on ? g_strdup_printf("to see what it writes: conwardctl logs --tail 10 %s; to let it "
+                                  "wait in place of losing: conwardctl set %s log-rate-policy wait",
+                                  plain_id(now), plain_id(now))
+                : g_strdup_printf("nothing more is lost in this way; to see what it writes: "
+                                  "conwardctl logs --tail 10 %s",
+                                  plain_id(now)));
 }
 
 static void look_at_losses(GPtrArray *troubles, const Snapshot *now)
@@ -170,7 +180,8 @@ static void look_at_losses(GPtrArray *troubles, const Snapshot *now)
                         "failed, the last one with: %s",
                         text_amount(bytes, amount), records, snapshot_text(now, "log"),
                         g_strerror(now->page.log.last_error)),
-        g_strdup_printf("make room for the log, or mend its disk: df %s; then it goes on by itself",
+        g_strdup_printf("make room for the log, or mend its disk, unless that is done: df %s; then "
+                        "it goes on by itself",
                         log));
 }
 

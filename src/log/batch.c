@@ -184,6 +184,33 @@ static void cut_back(BatchFile *file)
     state_cursors_commit(file->state);
 }
 
+/* A torn record is to be written as a whole: its beginning joins its rest in the live batch. */
+static void rest_join(LogCursors *next)
+{
+    next->batch_offset -= next->torn_length;
+    next->batch_length += next->torn_length;
+    if (next->torn_is_loss)
+        next->said_length = next->torn_length + next->rest_length;
+    next->rest_length = 0;
+}
+
+void batch_look(const BatchFile *file)
+{
+    const LogCursors *live = state_cursors(file->state);
+    LogCursors *next;
+    uint64_t size;
+
+    if (!file->regular || live->rest_length == 0 || live->torn_end == NEVER_CUT)
+        return;
+    size = batch_file_size(file);
+    if (size >= live->torn_end)
+        return;
+    next = state_cursors_next(file->state);
+    rest_join(next);
+    next->log_before = size;
+    state_cursors_commit(file->state);
+}
+
 /* Gives up on completing a torn record in this file. */
 static void rest_leave(BatchFile *file, bool keeps)
 {
@@ -197,18 +224,15 @@ static void rest_leave(BatchFile *file, bool keeps)
     next->cut_to = next->torn_end - next->torn_length;
     next->cutting = 1;
     if (keeps) {
-        next->batch_offset -= next->torn_length;
-        next->batch_length += next->torn_length;
-        if (next->torn_is_loss)
-            next->said_length = next->torn_length + next->rest_length;
+        rest_join(next);
     } else {
         if (!next->torn_is_loss)
             count_lost(next, &torn, file->state->page->log.last_error);
         next->total -= next->torn_length + next->rest_length;
         next->batch_offset += next->rest_length;
         next->batch_length -= next->rest_length;
+        next->rest_length = 0;
     }
-    next->rest_length = 0;
     next->log_before = next->cut_to;
     state_cursors_commit(file->state);
     cut_back(file);
@@ -265,9 +289,10 @@ int batch_write(BatchFile *file)
     return 1;
 }
 
-/* The file may be another one by now, or somebody else may have written to it. */
+/* The file may be another one by now, or somebody else may have written to it, or truncated it. */
 static void begin_again(BatchFile *file)
 {
+    batch_look(file);
     state_cursors_next(file->state)->log_before = batch_file_size(file);
     state_cursors_commit(file->state);
 }
@@ -303,13 +328,13 @@ void batch_finish(BatchFile *file)
 
 void batch_leave(BatchFile *file)
 {
-    uint64_t rest = state_cursors(file->state)->rest_length;
     uint64_t done;
 
-    if (rest == 0)
+    if (state_cursors(file->state)->rest_length > 0)
+        begin_again(file);
+    if (state_cursors(file->state)->rest_length == 0)
         return;
-    begin_again(file);
-    write_to(file, rest, &done);
+    write_to(file, state_cursors(file->state)->rest_length, &done);
     if (done > 0)
         batch_stop(file, done, true, 0);
     if (state_cursors(file->state)->rest_length > 0)

@@ -29,7 +29,13 @@ uint64_t batch_file_size(const BatchFile *file);
  */
 int batch_write(BatchFile *file);
 
-/* The same for a batch that has waited, to whatever the end of the file is now. */
+/*
+ * Looks whether somebody has truncated the file, so that a record that was in it in part has lost
+ * its beginning: then it waits as a whole, as any other of the live batch.
+ */
+void batch_look(const BatchFile *file);
+
+/* The same as batch_write() for a batch that has waited, to whatever the end of the file is now. */
 int batch_write_again(BatchFile *file);
 
 /* Goes on where another image of this program stopped: finds out how far it had come. Nothing is

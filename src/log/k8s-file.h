@@ -40,6 +40,7 @@ typedef struct K8sFile {
     RecordClock clock;
     uint64_t scanned[STREAMS]; /* stream offset up to which there is no newline */
     int64_t retry_pause;       /* before the next attempt to write, in microseconds */
+    bool hurries;              /* the container has ended: its rate does not make it wait */
     Rotation rotation;         /* which file it is */
 } K8sFile;
 
@@ -84,10 +85,11 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode);
  */
 bool k8s_file_waits(const K8sFile *file);
 
-/* The container has ended: what it has left is not held back by its rate limit any more. */
+/* The container has ended: what it has left, and what is still read of it, is not held back by its
+ * rate limit any more. What exceeds that is lost nevertheless, if it was to be lost. */
 void k8s_file_hurry(K8sFile *file);
 
-/* What cannot be written does not wait any more, but is lost. */
+/* Nothing waits any more: what cannot be written is lost. */
 void k8s_file_give_up(K8sFile *file);
 
 /*

@@ -50,7 +50,9 @@ size_t loss_text(const LossPage *loss, StreamId stream, int64_t rate, RecordCloc
 
     time_text(clock, loss->from, from);
     time_text(clock, loss->to, to);
-    if (loss->reason == LOSS_RATE)
+    if (loss->reason == LOSS_RATE && rate == 0)
+        snprintf(why, sizeof(why), "more than the rate limit that there was");
+    else if (loss->reason == LOSS_RATE)
         snprintf(why, sizeof(why), "more than the limit of %" PRId64 " bytes per second", rate);
     else
         snprintf(why, sizeof(why), "%s", strerror(loss->reason));

@@ -27,7 +27,7 @@ void loss_merge(LossPage *loss, const LossPage *earlier);
 
 /*
  * Writes the text of the record into a buffer of LOSS_TEXT_MOST bytes and returns its length.
- * `rate`: the limit in bytes a second, for LOSS_RATE.
+ * `rate`: the limit in bytes a second, for LOSS_RATE; 0 if it has been lifted meanwhile.
  */
 size_t loss_text(const LossPage *loss, StreamId stream, int64_t rate, RecordClock *clock,
                  char *text);

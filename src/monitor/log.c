@@ -108,10 +108,13 @@ void monitor_reopen_log(Monitor *monitor)
 
 void monitor_log_hurry(Monitor *monitor)
 {
-    if (!monitor_has_log(monitor) || monitor_page(monitor)->log.rate_until == 0)
+    bool waits = monitor_page(monitor)->log.rate_until != 0;
+
+    if (!monitor_has_log(monitor))
         return;
     k8s_file_hurry(&monitor->log);
-    monitor_log_go_on(monitor);
+    if (waits)
+        monitor_log_go_on(monitor);
 }
 
 /* Whether what waits may still be written: not for a command whose log is the answer that an engine

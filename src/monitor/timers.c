@@ -106,6 +106,15 @@ static bool is_due(int64_t *at, int64_t now)
     return true;
 }
 
+/* The same for a deadline that another image of this program may take over. */
+static bool is_reached(int64_t *at, int64_t now)
+{
+    if (*at == 0 || *at > now)
+        return false;
+    state_commit(at, 0);
+    return true;
+}
+
 /*
  * --timeout: SIGKILL to the container's process group, unless that is our own, and to its first
  * process. Its output is still taken and its end awaited, for a while.
@@ -133,15 +142,6 @@ static void give_up_killing(Monitor *monitor)
             "without waiting for it any longer",
             monitor_page(monitor)->container_pid);
     monitor_end(monitor);
-}
-
-/* The same for a deadline that another image of this program may take over. */
-static bool is_reached(int64_t *at, int64_t now)
-{
-    if (*at == 0 || *at > now)
-        return false;
-    state_commit(at, 0);
-    return true;
 }
 
 static void drop_stalled(Monitor *monitor, int64_t now)

@@ -14,22 +14,6 @@ enum {
 
 #define ATTACH_SPOOL_MAX_MOST (INT64_C(64) << 30)
 
-/*
- * Decimal digits and nothing else, within the given limits: no sign, no blanks, and no leading zero
- * that might mean octal. Returns whether *number was set.
- */
-static bool number(const char *text, uint64_t least, uint64_t most, uint64_t *number)
-{
-    guint64 value;
-
-    if (!g_ascii_isdigit(text[0]) || (text[0] == '0' && text[1] != '\0'))
-        return false;
-    if (!g_ascii_string_to_unsigned(text, 10, least, most, &value, NULL))
-        return false;
-    *number = value;
-    return true;
-}
-
 /* The words people use for "no limit" where there must be one. */
 static bool asks_for_no_limit(const char *text)
 {
@@ -127,9 +111,9 @@ static bool set_log_rotate(const char *text, Config *config, Error *error)
 
 static bool set_log_max_files(const char *text, Config *config, Error *error)
 {
-    uint64_t files;
+    int64_t files;
 
-    if (!number(text, 1, LOG_BACKUPS_MOST, &files))
+    if (!settings_number(text, 1, LOG_BACKUPS_MOST, &files))
         return refuse(error, text, "a number of files from 1 to %d", LOG_BACKUPS_MOST);
     config->log_max_files = (uint32_t)files;
     return true;
@@ -137,9 +121,9 @@ static bool set_log_max_files(const char *text, Config *config, Error *error)
 
 static bool set_late_output(const char *text, Config *config, Error *error)
 {
-    uint64_t milliseconds;
+    int64_t milliseconds;
 
-    if (!number(text, 0, LATE_OUTPUT_MOST, &milliseconds))
+    if (!settings_number(text, 0, LATE_OUTPUT_MOST, &milliseconds))
         return refuse(error, text,
                       "a number of milliseconds from 0 to %d (engines wait five seconds for the "
                       "end)",
@@ -165,10 +149,10 @@ static bool set_crash_core(const char *text, Config *config, Error *error)
 
 static bool set_attach_spool_max(const char *text, Config *config, Error *error)
 {
-    uint64_t bytes;
+    int64_t bytes;
 
-    if (number(text, 0, ATTACH_SPOOL_MAX_MOST, &bytes)) {
-        config->attach_spool_max = (int64_t)bytes;
+    if (settings_number(text, 0, ATTACH_SPOOL_MAX_MOST, &bytes)) {
+        config->attach_spool_max = bytes;
         return true;
     }
     if (!asks_for_no_limit(text))
@@ -183,9 +167,9 @@ static bool set_attach_spool_max(const char *text, Config *config, Error *error)
 
 static bool set_seconds(const char *text, int least, int most, int *seconds, Error *error)
 {
-    uint64_t value;
+    int64_t value;
 
-    if (!number(text, (uint64_t)least, (uint64_t)most, &value))
+    if (!settings_number(text, least, most, &value))
         return refuse(error, text, "a number of seconds from %d to %d", least, most);
     *seconds = (int)value;
     return true;

@@ -89,6 +89,7 @@ typedef struct LossPage {
     int32_t reason;   /* of the first: errno or LOSS_RATE */
     uint32_t damaged; /* 1: the line it belongs to goes on; its rest is lost, too */
 } LossPage;
+
 /* What a rotation of the log is doing: see log/rotation.h. Until it is done, it is begun again. */
 typedef enum RotationStep {
     ROTATION_NONE,

@@ -12,8 +12,7 @@
 _Static_assert((int)LOG_LINE_MAX_MOST == (int)STATE_LINE_MAX_MOST,
                "the buffers are made for other lines");
 
-/* Decimal digits up to `end`, and nothing else: no sign, no blanks, no leading zero that might mean
- * octal. */
+/* The same as settings_number() for digits up to `end`. */
 static bool parse_number(const char *text, const char *end, int64_t least, int64_t most,
                          int64_t *number)
 {
@@ -30,11 +29,16 @@ static bool parse_number(const char *text, const char *end, int64_t least, int64
     return true;
 }
 
+bool settings_number(const char *text, int64_t least, int64_t most, int64_t *number)
+{
+    return parse_number(text, strchr(text, '\0'), least, most, number);
+}
+
 static bool set_line_max(SettingsPage *settings, const char *value)
 {
     int64_t number;
 
-    if (!parse_number(value, strchr(value, '\0'), LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST, &number))
+    if (!settings_number(value, LOG_LINE_MAX_LEAST, LOG_LINE_MAX_MOST, &number))
         return false;
     settings->log_line_max = (uint32_t)number;
     return true;
@@ -44,8 +48,7 @@ static bool set_partial_flush(SettingsPage *settings, const char *value)
 {
     int64_t number = LOG_PARTIAL_FLUSH_NEVER;
 
-    if (strcmp(value, "never") != 0 &&
-        !parse_number(value, strchr(value, '\0'), 0, LOG_PARTIAL_FLUSH_MOST, &number))
+    if (strcmp(value, "never") != 0 && !settings_number(value, 0, LOG_PARTIAL_FLUSH_MOST, &number))
         return false;
     settings->log_partial_flush = (int32_t)number;
     return true;
@@ -79,7 +82,7 @@ static bool set_rate_limit(SettingsPage *settings, const char *value)
     if (!parse_number(value, end, 0, LOG_RATE_MOST, &bytes))
         return false;
     burst = bytes;
-    if (*end == ':' && !parse_number(end + 1, strchr(end, '\0'), 1, LOG_RATE_MOST, &burst))
+    if (*end == ':' && !settings_number(end + 1, 1, LOG_RATE_MOST, &burst))
         return false;
     settings->log_rate_limit = bytes;
     settings->log_rate_burst = burst;

@@ -2,6 +2,7 @@
 
 #include "state/page.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,12 @@ void settings_get(const SettingsPage *settings, const char *name, char text[SETT
 
 /* What the setting's value may be, as the end of "use …"; NULL if there is no such setting. */
 const char *settings_values(const char *name);
+
+/*
+ * Reads a number of decimal digits and nothing else, within the given limits: no sign, no blanks,
+ * and no leading zero that might mean octal. Returns whether *number was set.
+ */
+bool settings_number(const char *text, int64_t least, int64_t most, int64_t *number);
 
 /* The name of setting number `index`, NULL behind the last one. */
 const char *settings_name(size_t index);

@@ -209,7 +209,7 @@ static int check_size(int fd, off_t size, Error *error)
 /* Whether numbers that index memory can be what this program has written. */
 static bool is_plausible(const Page *page)
 {
-    const LogCursors *live = &page->log.set[page->log.live & 1];
+    const LogCursors *live = page_cursors(page);
 
     if (page->phase > PHASE_GONE)
         return false;

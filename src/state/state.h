@@ -38,7 +38,7 @@ enum {
      * line fits; more would save a write or two per read of short lines, and cost its memory. */
     STATE_BATCH_SIZE = 67584,
 
-    /* The rest of a torn record, and a batch. There are two such areas: see log/k8s-file.c. */
+    /* The rest of a torn record, and a batch. There are two such areas: see log/builder.c. */
     STATE_BATCH_AREA = 2 * (STATE_LINE_MAX_MOST + STATE_RECORD_OVERHEAD) + STATE_BATCH_SIZE,
     STATE_OUTPUT_SIZE = (2 * STATE_BATCH_AREA + 4095) / 4096 * 4096,
 
@@ -133,9 +133,8 @@ static inline bool state_is_swollen(const State *state)
 void state_trim(State *state, const uint64_t keep_from[STREAMS]);
 
 /*
- * The one aligned store of a commit. Release order: whoever looks
- * at memory after a death sees every store that was made before it. A test can make us crash after
- * any of them.
+ * The one aligned store of a commit. Release order: whoever looks at memory after a death sees
+ * every store that was made before it. A test can make us crash after any of them.
  */
 #define state_commit(field, value)                            \
     do {                                                      \
@@ -146,9 +145,7 @@ void state_trim(State *state, const uint64_t keep_from[STREAMS]);
 /* The log's cursors that count. */
 static inline const LogCursors *state_cursors(const State *state)
 {
-    const LogPage *log = &state->page->log;
-
-    return &log->set[log->live & 1];
+    return page_cursors(state->page);
 }
 
 /* The idle set as a copy of the live one, to be changed and then committed. */

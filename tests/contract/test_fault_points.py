@@ -337,6 +337,24 @@ def waiting_log(play):
     assert k8slog.output(records) == k8slog.numbered(1, 20000)
 
 
+def truncated_log(play):
+    """Somebody makes room by truncating a file in which a record is torn."""
+    container = play.container(command="seq 1 20000; read word < go; exit 7")
+    container.options["--log-on-error"] = "wait"
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container)
+    limit_log(container, 100_003)
+    container.start()
+    wait_until(lambda: page(container.monitor.pid)["waits"] == 1, "the container to wait")
+    os.truncate(container.log, 0)
+    limit_log(container, resource.RLIM_INFINITY)
+    container.wait_log(b" 20000\n")
+    os.write(go, b"\n")
+    witness.check(7)
+    assert k8slog.numbered(1, 20000).endswith(b"\n" + container.output())
+
+
 def told_loss(play):
     """A log that loses output, and then tells it; and another loss that the end tells."""
     container = play.container(command="seq 1 20000; read word < go; seq 20001 40000; exit 7")
@@ -796,6 +814,7 @@ SCENARIOS = [
     failing_rotation,
     full_log,
     waiting_log,
+    truncated_log,
     told_loss,
     slow_log,
     limited_log,

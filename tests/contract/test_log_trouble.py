@@ -365,6 +365,21 @@ def test_end_at_a_rate(new_container):
     assert container.output() == k8slog.numbered(1, 10000)
 
 
+def test_end_that_comes_before_the_rate_is_reached(new_container):
+    """The same for a monitor that hears of the end first, and only then reads how much is left."""
+    container = new_container(command="read word < go; seq 1 10000; exit 7")
+    container.options.update({"--log-rate-limit": "1:5000", "--late-output": "0"})
+    go = container.fifo("go")
+    container.create()
+    container.start()
+    container.pause_monitor()
+    os.write(go, b"\n")
+    container.wait_dead()
+    container.resume_monitor()
+    assert container.wait() == 7
+    assert container.output() == k8slog.numbered(1, 10000)
+
+
 def test_rate_that_changes_while_the_container_waits(new_container):
     container = new_container(command="seq 1 100000; exit 7")
     container.options["--log-rate-limit"] = "1:50000"

@@ -133,7 +133,7 @@ def test_crash_without_the_page_in_its_place(new_run, loss):
     wait_until(lambda: (run.top / "starts").exists(), "the command")
     (path,) = files(run.pid, ".state")
     if loss == "renamed":
-        path.rename(run.top / "somewhere-else")
+        path.rename(path.with_suffix(".elsewhere"))
     elif loss == "removed":
         path.unlink()
     else:
@@ -146,7 +146,7 @@ def test_crash_without_the_page_in_its_place(new_run, loss):
     assert run.wait() == 7
     assert (run.top / "starts").read_text() == "start\n"
     assert run.output() == b"end\n"
-    for left in (path, path.with_suffix(".ctl")):
+    for left in (path, path.with_suffix(".ctl"), path.with_suffix(".elsewhere")):
         left.unlink(missing_ok=True)
 
 

@@ -450,6 +450,34 @@ START_TEST(what_another_writer_has_appended_is_never_cut_off)
 }
 END_TEST
 
+/* Whoever makes room by truncating the log takes the beginning of a torn record away: then its rest
+ * alone would be no record. */
+START_TEST(a_torn_record_whose_beginning_is_truncated_is_written_as_a_whole)
+{
+    for (int waits = 0; waits < 2; waits++) {
+        for (rlim_t size = 57; size < 112; size++) {
+            LogFixture fixture;
+            GString *joined;
+
+            log_setup(&fixture,
+                      (K8sLimits){.line_max = 256, .partial_flush = -1, .waits = waits != 0});
+            log_feed(&fixture, STREAM_STDOUT, "number one\n", 11, SPLIT_WAIT);
+            limit_file_size(size);
+            ck_assert_int_lt(log_feed(&fixture, STREAM_STDOUT, "number two\n", 11, SPLIT_WAIT), 0);
+            limit_file_size(RLIM_INFINITY);
+            ck_assert_int_eq(truncate(fixture.path, 0), 0);
+            fixture.state.page->log.retry_at = 0;
+            log_feed(&fixture, STREAM_STDOUT, "number three\n", 13, SPLIT_WAIT);
+            joined = log_joined(&fixture, STREAM_STDOUT);
+            ck_assert_str_eq(joined->str, "number two\nnumber three\n");
+            ck_assert_int_eq(fixture.state.page->log.retry_at, 0);
+            g_string_free(joined, TRUE);
+            log_teardown(&fixture);
+        }
+    }
+}
+END_TEST
+
 START_TEST(a_fifo_without_a_reader_is_an_error_at_once)
 {
     char *dir = g_dir_make_tmp("conward-XXXXXX", NULL);
@@ -732,6 +760,33 @@ START_TEST(a_rate_that_waits_loses_nothing)
 }
 END_TEST
 
+/* The end of the container is the end of the waiting, also for what is only read then. */
+START_TEST(the_end_lifts_a_rate_that_nobody_has_waited_for)
+{
+    static const K8sLimits limits = {
+        .line_max = 256, .partial_flush = -1, .rate = {1000, 200}, .rate_waits = true};
+
+    for (int gives_up = 0; gives_up < 2; gives_up++) {
+        LogFixture fixture;
+        GString *joined;
+
+        log_setup(&fixture, limits);
+        if (gives_up)
+            k8s_file_give_up(&fixture.log);
+        else
+            k8s_file_hurry(&fixture.log);
+        k8s_file_limit(&fixture.log, limits); /* somebody changes another setting */
+        for (int i = 0; i < 10; i++)
+            log_feed(&fixture, STREAM_STDOUT, "a line\n", 7, SPLIT_WAIT);
+        ck_assert(!k8s_file_waits(&fixture.log));
+        joined = log_joined(&fixture, STREAM_STDOUT);
+        ck_assert_uint_eq(joined->len, 70);
+        g_string_free(joined, TRUE);
+        log_teardown(&fixture);
+    }
+}
+END_TEST
+
 START_TEST(a_rate_that_drops_counts_and_says)
 {
     LogFixture fixture;
@@ -746,6 +801,7 @@ START_TEST(a_rate_that_drops_counts_and_says)
     for (int i = 0; i < 10; i++)
         log_feed(&fixture, STREAM_STDOUT, "a line\n", 7, SPLIT_WAIT);
     ck_assert(!k8s_file_waits(&fixture.log));
+    k8s_file_hurry(&fixture.log); /* what was to be lost still is */
     k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_END);
     counters = &state_cursors(&fixture.state)->counters[STREAM_STDOUT];
     ck_assert_uint_eq(counters->lost_records, 6);
@@ -762,6 +818,27 @@ START_TEST(a_rate_that_drops_counts_and_says)
 }
 END_TEST
 
+/* What was lost before is said nevertheless, but not that nothing at all was allowed. */
+START_TEST(a_rate_that_is_lifted_before_its_loss_is_said)
+{
+    K8sLimits limits = {
+        .line_max = 256, .partial_flush = -1, .rate = {1000, 200}, .says_losses = true};
+    LogFixture fixture;
+    GString *joined;
+
+    log_setup(&fixture, limits);
+    for (int i = 0; i < 10; i++)
+        log_feed(&fixture, STREAM_STDOUT, "a line\n", 7, SPLIT_WAIT);
+    limits.rate.bytes = 0;
+    k8s_file_limit(&fixture.log, limits);
+    k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_WAIT);
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert(g_str_has_suffix(joined->str, ": more than the rate limit that there was\n"));
+    g_string_free(joined, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
 SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mode_is_0640,
       an_unfinished_line_gets_a_deadline_and_loses_it, a_zero_deadline_writes_at_every_read,
       a_flood_of_newlines_takes_several_batches, a_size_limit_keeps_the_newest_whole_records,
@@ -773,10 +850,12 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       reopen_does_not_write_through_a_planted_link, a_full_disk_costs_whole_records_and_counts_them,
       a_disk_that_stays_full_leaves_no_torn_record,
       what_another_writer_has_appended_is_never_cut_off,
+      a_torn_record_whose_beginning_is_truncated_is_written_as_a_whole,
       a_fifo_without_a_reader_is_an_error_at_once, without_a_log_everything_is_taken_and_counted,
       the_log_tells_what_it_has_lost, what_waits_for_a_full_disk_is_not_lost,
       what_waits_goes_to_the_new_file_and_only_there, what_waits_in_vain_is_counted_as_lost,
       two_ends_of_a_damaged_line_never_become_one,
       a_loss_is_said_on_the_stream_that_lost_and_by_the_next_attempt,
       a_size_limit_that_has_no_room_for_the_loss_record_ends, a_rate_that_waits_loses_nothing,
-      a_rate_that_drops_counts_and_says)
+      the_end_lifts_a_rate_that_nobody_has_waited_for, a_rate_that_drops_counts_and_says,
+      a_rate_that_is_lifted_before_its_loss_is_said)

@@ -144,6 +144,51 @@ START_TEST(kills_for_want_of_memory)
 }
 END_TEST
 
+/* What is said and advised of the only trouble; the caller frees it. */
+static char *said(const Fixture *fixture)
+{
+    const TroubleLimits limits = TROUBLE_LIMITS;
+    GPtrArray *found = troubles_new();
+    const Trouble *trouble;
+    char *text;
+
+    troubles_add(found, NULL, &fixture->snapshot, 0, &limits);
+    ck_assert_uint_eq(found->len, 1);
+    trouble = g_ptr_array_index(found, 0);
+    text = g_strdup_printf("%s; %s", trouble->text, trouble->mend);
+    g_ptr_array_unref(found);
+    return text;
+}
+
+/* Settings may have changed since output was lost: nobody is told to do what is done. */
+START_TEST(a_rate_limit_that_has_changed_since)
+{
+    Fixture fixture;
+    char *text;
+
+    setup(&fixture);
+    fixture.snapshot.page.settings.log_rate_limit = 2000;
+    counters(&fixture, STREAM_STDOUT)->lost_bytes = 30;
+    counters(&fixture, STREAM_STDOUT)->lost_records = 3;
+    counters(&fixture, STREAM_STDOUT)->limited_bytes = 30;
+    counters(&fixture, STREAM_STDOUT)->limited_records = 3;
+    text = said(&fixture);
+    ck_assert_ptr_nonnull(strstr(text, "(it is now 2000 bytes a second)"));
+    ck_assert_ptr_nonnull(strstr(text, "log-rate-policy wait"));
+    g_free(text);
+    fixture.snapshot.page.settings.log_rate_policy = LOG_WAIT;
+    text = said(&fixture);
+    ck_assert_ptr_null(strstr(text, "log-rate-policy wait"));
+    g_free(text);
+    fixture.snapshot.page.settings.log_rate_policy = LOG_DROP;
+    fixture.snapshot.page.settings.log_rate_limit = 0;
+    text = said(&fixture);
+    ck_assert_ptr_nonnull(strstr(text, "(there is none now)"));
+    ck_assert_ptr_null(strstr(text, "log-rate-policy wait"));
+    g_free(text);
+}
+END_TEST
+
 START_TEST(the_worst_comes_first)
 {
     const TroubleLimits limits = TROUBLE_LIMITS;
@@ -176,4 +221,4 @@ END_TEST
 
 SUITE("troubles", a_container_without_trouble, a_disk_that_does_not_answer,
       a_flood_is_told_by_two_looks, an_open_line_counts_what_waits, kills_for_want_of_memory,
-      losses_readers_and_crashes, the_worst_comes_first)
+      losses_readers_and_crashes, a_rate_limit_that_has_changed_since, the_worst_comes_first)

@@ -1,0 +1,290 @@
+#include "log/builder.h"
+
+#include "log/loss.h"
+#include "state/input.h"
+#include "util/clock.h"
+
+#include <string.h>
+#include <sys/param.h>
+
+enum {
+    /* At a rate limit the container is woken so often a second, or so seldom begins to lose. */
+    RATE_WAKEUPS = 20,
+    RATE_LOSSES = 1,
+};
+
+/* A loss is said at the end of the damaged line, but never later than after so many nanoseconds. */
+#define SAY_WITHIN INT64_C(10000000000)
+
+_Static_assert(RECORD_HEADER_LENGTH + 1 <= STATE_RECORD_OVERHEAD, "a batch has too little room");
+
+/*
+ * Begins a batch in `next`. It goes to the output buffer's first half, unless the rest of a torn
+ * record waits there: that must stay intact until the commit, so the new batch, which begins with
+ * a copy of it, takes the other half. The record's beginning comes along: it may have to be written
+ * again, to another file.
+ */
+static void begin(const K8sFile *file, LogCursors *next)
+{
+    uint8_t *output = file->to.state->output;
+    uint64_t before = next->rest_length > 0 ? next->torn_length : 0;
+    const uint8_t *torn = output + next->batch_offset - before;
+    bool in_first = next->batch_offset - before < STATE_BATCH_AREA;
+    uint64_t area = next->rest_length > 0 && in_first ? STATE_BATCH_AREA : 0;
+
+    memcpy(output + area, torn, before + next->rest_length);
+    next->batch_offset = area + before;
+    next->batch_length = next->rest_length;
+    next->log_before = batch_file_size(&file->to);
+}
+
+/* What a record says of the line that it belongs to. */
+static void count_line(LogCounters *counters, uint64_t length, bool full, uint32_t limit,
+                       struct timespec now)
+{
+    uint64_t before = counters->line;
+
+    counters->line += length;
+    counters->longest = MAX(counters->longest, counters->line);
+    counters->long_lines += before <= limit && counters->line > limit;
+    if (full) {
+        counters->line = 0;
+        counters->line_since = 0;
+    } else if (before == 0) {
+        counters->line_since = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    }
+}
+
+static int64_t now_ns(const Builder *builder)
+{
+    return (int64_t)builder->now.tv_sec * 1000000000 + builder->now.tv_nsec;
+}
+
+/* Whether the batch has room for a further record; it always has for one of the container's, so
+ * that every batch is progress. */
+static bool fits(const LogCursors *next, uint64_t record)
+{
+    uint64_t others = next->batch_length - next->rest_length;
+
+    return others == next->said_length || others + record <= STATE_BATCH_SIZE;
+}
+
+/* Whether the file would become longer than its limit. It may hold one record that is too long. */
+static bool too_long(const Builder *builder, uint64_t record)
+{
+    const K8sFile *file = builder->file;
+    uint64_t length = builder->next->log_before + builder->next->batch_length;
+
+    return file->to.regular && file->limits.size_max > 0 && !builder->unlimited && length > 0 &&
+           length + record > (uint64_t)file->limits.size_max;
+}
+
+/* Whether all that is ever logged may grow by so much. Once it may not, nothing is logged any more:
+ * a later, shorter record would hide the gap. */
+static bool is_capped(const Builder *builder, uint64_t record)
+{
+    LogCursors *next = builder->next;
+    int64_t most = builder->file->limits.global_size_max;
+
+    if (most > 0 && next->total + record > (uint64_t)most)
+        next->capped = 1;
+    return next->capped != 0;
+}
+
+static void append(Builder *builder, char tag, const uint8_t *content, size_t length)
+{
+    LogCursors *next = builder->next;
+    uint8_t *batch = builder->file->to.state->output + next->batch_offset;
+    uint64_t size = record_write(batch + next->batch_length, builder->header, tag, content, length);
+
+    next->batch_length += size;
+    next->total += size;
+    next->rate_tokens -= (int64_t)size;
+}
+
+/*
+ * The record that says what has been lost, at the place where that is missing, before anything
+ * else, and in one batch with the record of `after` bytes that follows it, if one does. It is
+ * always the first in its batch, where batch.c knows it from the container's own.
+ */
+static Built say_loss(Builder *builder, uint64_t after)
+{
+    LogCursors *next = builder->next;
+    LossPage *loss = &next->loss[builder->stream];
+    K8sFile *file = builder->file;
+    int64_t most = file->limits.size_max;
+    char text[LOSS_TEXT_MOST];
+    size_t length = loss_text(loss, builder->stream, file->limits.rate.bytes, &file->clock, text);
+    uint64_t record = RECORD_HEADER_LENGTH + length + 1;
+    bool has_room = most == 0 || record + after <= (uint64_t)most;
+
+    if (next->batch_length > next->rest_length)
+        return BUILT_FULL;
+    if (has_room && too_long(builder, record + after))
+        return BUILT_TOO_LONG;
+    if (has_room && !is_capped(builder, record)) {
+        append(builder, 'F', (const uint8_t *)text, length);
+        next->said_length = record;
+        next->said = *loss;
+    }
+    *loss = (LossPage){.reason = loss->reason, .damaged = loss->damaged};
+    return BUILT_ALL;
+}
+
+/*
+ * Whether there is a loss to speak of now: when it and the line it has damaged are over, or at the
+ * end. Of what does not end it is said now and then.
+ */
+static bool must_say_loss(const Builder *builder)
+{
+    const LossPage *loss = &builder->next->loss[builder->stream];
+    int64_t age = now_ns(builder) - loss->from;
+    bool is_over = !loss->damaged && !builder->next->rate_drops;
+
+    return loss->records > 0 && builder->file->limits.says_losses &&
+           (is_over || builder->mode == SPLIT_END || age < 0 || age > SAY_WITHIN);
+}
+
+/* Microseconds on the clock of the bucket until output that waits may go on. */
+static int64_t rate_pause(const K8sFile *file, const LogCursors *next)
+{
+    const RateBucket bucket = {next->rate_tokens, next->rate_at};
+    int64_t wakeups = file->limits.rate_waits ? RATE_WAKEUPS : RATE_LOSSES;
+
+    return rate_wait(file->limits.rate, &bucket, file->limits.rate.bytes / wakeups + 1);
+}
+
+/* Whether there is a limit that counts: one that makes the container wait ends with it. */
+static bool has_rate(const K8sFile *file)
+{
+    return file->limits.rate.bytes > 0 && !(file->hurries && file->limits.rate_waits);
+}
+
+static void refill(const K8sFile *file, LogCursors *next)
+{
+    RateBucket bucket = {next->rate_tokens, next->rate_at};
+
+    if (!has_rate(file)) {
+        next->rate_drops = 0;
+        return;
+    }
+    rate_refill(file->limits.rate, &bucket, clock_boottime_us());
+    next->rate_tokens = bucket.tokens;
+    next->rate_at = bucket.at;
+    if (rate_pause(file, next) == 0)
+        next->rate_drops = 0;
+}
+
+static bool is_too_fast(const Builder *builder)
+{
+    return has_rate(builder->file) && builder->next->rate_tokens <= 0;
+}
+
+/* The record is not logged: because of the rate limit, or because it ends a damaged line. */
+static void drop(Builder *builder, uint64_t content, bool full)
+{
+    LogCursors *next = builder->next;
+    LogCounters *counters = &next->counters[builder->stream];
+    LossPage *loss = &next->loss[builder->stream];
+    int32_t reason = loss->damaged ? loss->reason : LOSS_RATE;
+
+    counters->lost_bytes += content;
+    counters->lost_records++;
+    if (reason == LOSS_RATE) {
+        counters->limited_bytes += content;
+        counters->limited_records++;
+    }
+    loss_add(loss, content, !full, reason, now_ns(builder));
+}
+
+/* Adds one record to the batch, if it can be there. */
+static Built add_record(Builder *builder, Split split, const uint8_t *bytes)
+{
+    K8sFile *file = builder->file;
+    LogCursors *next = builder->next;
+    LogCounters *counters = &next->counters[builder->stream];
+    bool full = split.tag == SPLIT_FULL;
+    uint64_t record = RECORD_HEADER_LENGTH + split.length + 1;
+    uint64_t content = split.length + full;
+
+    if (!fits(next, record))
+        return BUILT_FULL;
+    if (!next->capped && is_too_fast(builder)) {
+        if (file->limits.rate_waits)
+            return BUILT_TOO_FAST;
+        next->rate_drops = 1;
+    }
+    if (!next->capped && (next->loss[builder->stream].damaged || next->rate_drops)) {
+        drop(builder, content, full);
+    } else if (is_capped(builder, record)) {
+        counters->capped_bytes += content;
+    } else if (too_long(builder, record)) {
+        return BUILT_TOO_LONG;
+    } else {
+        append(builder, full ? 'F' : 'P', bytes, split.length);
+        counters->bytes += content;
+        counters->records++;
+        counters->partials += !full;
+    }
+    count_line(counters, split.length, full, file->limits.line_max, builder->now);
+    next->start[builder->stream] += content;
+    return BUILT_ALL;
+}
+
+/* Adds all records of the stream that the batch can have. */
+static Built add_records(Builder *builder)
+{
+    K8sFile *file = builder->file;
+    LogCursors *next = builder->next;
+    const State *state = file->to.state;
+    StreamId stream = builder->stream;
+    uint64_t end = state->page->streams[stream].end;
+    Built built = BUILT_ALL;
+
+    while (built == BUILT_ALL) {
+        uint64_t start = next->start[stream];
+        uint64_t scanned = file->scanned[stream];
+        const uint8_t *bytes = input_at(state, stream, start);
+        Split split = splitter_next(bytes, end - start, scanned > start ? scanned - start : 0,
+                                    file->limits.line_max, builder->mode);
+
+        if (must_say_loss(builder))
+            built = say_loss(builder,
+                             split.tag == SPLIT_MORE ? 0 : RECORD_HEADER_LENGTH + split.length + 1);
+        else if (split.tag != SPLIT_MORE)
+            built = add_record(builder, split, bytes);
+        else
+            break;
+    }
+    if (built == BUILT_ALL)
+        file->scanned[stream] = end;
+    return built;
+}
+
+void builder_init(Builder *builder, K8sFile *file, StreamId stream, SplitMode mode)
+{
+    *builder = (Builder){.file = file, .stream = stream, .mode = mode};
+    clock_gettime(CLOCK_REALTIME, &builder->now);
+    record_header(&file->clock, builder->now, (int)stream, builder->header);
+}
+
+Built builder_build(Builder *builder)
+{
+    builder->next = state_cursors_next(builder->file->to.state);
+    begin(builder->file, builder->next);
+    refill(builder->file, builder->next);
+    return add_records(builder);
+}
+
+bool builder_has_news(const Builder *builder)
+{
+    const LogCursors *live = state_cursors(builder->file->to.state);
+    const LogCursors *next = builder->next;
+
+    return next->start[builder->stream] != live->start[builder->stream] || next->batch_length > 0;
+}
+
+int64_t builder_pause(const Builder *builder)
+{
+    return rate_pause(builder->file, state_cursors(builder->file->to.state));
+}
