@@ -83,6 +83,32 @@ def test_disk_that_is_full_for_a_while(disk, logging_to, policy):
     assert (counted == (0, 0)) == (policy == "wait")
 
 
+@POLICIES
+def test_full_disk_at_the_end_of_a_file(disk, logging_to, policy):
+    """The record that is torn when its file has to be replaced begins the next one, or is counted as lost."""
+    container = logging_to(policy, PRINTS_TWICE.format(first=1000, next=1001, last=1010))
+    # The file has room for the rest of that record, but not for the loss record as well.
+    container.options.update({"--log-size-max": "32900", "--log-rotate": True, "--log-max-files": "100"})
+    go = container.fifo("go")
+    disk.fill(leave=32768)
+    container.create()
+    container.start()
+    wait_until(lambda: page(container.monitor.pid)["last_error"] != 0, "the disk to be full")
+    if policy == "drop":
+        wait_until(lambda: page(container.monitor.pid)["stdout_read"] == len(k8slog.numbered(1, 1000)), "all output")
+        wait_until(lambda: page(container.monitor.pid)["rotations"] > 0, "the next file")
+    disk.free()
+    if policy == "drop":
+        wait_until(lambda: b"[conward] lost " in container.log.read_bytes(), "the loss record")
+    counted = lost(container)
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    old = sorted(disk.top.glob("ctr.log.*"), key=lambda path: -int(path.suffix[1:]))
+    found = [record for path in [*old, container.log] for record in k8slog.records(path.read_bytes())]
+    assert k8slog.check_told(found, k8slog.numbered(1, 1010)) == (*counted, b"")
+    assert (counted == (0, 0)) == (policy == "wait")
+
+
 def test_disk_that_stays_full(disk, new_run):
     """Everything is counted in the end, though the log has no room to tell it."""
     run = new_run("seq 1 20000; exit 7")
