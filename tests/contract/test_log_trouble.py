@@ -109,6 +109,34 @@ def test_full_disk_at_the_end_of_a_file(disk, logging_to, policy):
     assert (counted == (0, 0)) == (policy == "wait")
 
 
+def test_torn_record_that_is_lost_later(disk, logging_to):
+    """A line that has lost its beginning meanwhile stays damaged: its end does not look like a line."""
+    container = logging_to("drop", "seq 1 1000; printf unfinished; read word < go; echo ' line'; echo next; exit 7")
+    container.options["--log-rotate"] = True  # else the old file would make room
+    wanted = k8slog.numbered(1, 1000) + b"unfinished line\nnext\n"
+    go = container.fifo("go")
+    disk.fill(leave=32768)
+    container.create()
+    container.start()
+
+    def is_lost():
+        now = page(container.monitor.pid)
+        return now["stdout_lost"] + now["stdout_logged"] == wanted.index(b" line")
+
+    wait_until(is_lost, "the loss of the unfinished line")
+    # The old file does not take the rest of the record that is torn, and the next one does not take it either.
+    before = lost(container)
+    container.control("2 0 0\n")
+    wait_until(lambda: lost(container) > before, "the loss of the torn record")
+    assert lost(container)[1] == before[1] + 1
+    disk.free()
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    texts = [record.content for record in container.records()]
+    assert texts[-1] == b"next"
+    assert not any(text.endswith(b" line") for text in texts)
+
+
 def test_disk_that_stays_full(disk, new_run):
     """Everything is counted in the end, though the log has no room to tell it."""
     run = new_run("seq 1 20000; exit 7")
