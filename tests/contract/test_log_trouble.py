@@ -197,13 +197,15 @@ def test_impatience_while_the_log_waits(disk, logging_to):
 @POLICIES
 def test_client_while_the_disk_is_full(disk, logging_to, policy):
     """Who is attached gets everything, and no sooner than the container writes it."""
-    container = logging_to(policy, "seq 1 20000; exit 7")
+    container = logging_to(policy, "seq 1 20000; read word < go; exit 7")
+    go = container.fifo("go")
     disk.fill(leave=10_000)
     container.create()
     client = container.attach()
     container.start()
     wait_until(lambda: page(container.monitor.pid)["last_error"] != 0, "the disk to be full")
     disk.free()
+    os.write(go, b"\n")
     engine.receive_all(client)
     assert container.wait() == 7
     assert client.output() == k8slog.numbered(1, 20000)
