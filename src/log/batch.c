@@ -109,7 +109,8 @@ static void count_lost(LogCursors *next, const BatchRecord *record, int reason)
     counters->partials -= record->partial;
     counters->lost_bytes += record->content;
     counters->lost_records++;
-    loss_add(&next->loss[record->stream], record->content, record->partial, reason,
+    /* Of later records, the loss may be counted already: only the open line can be damaged. */
+    loss_add(&next->loss[record->stream], record->content, counters->line > 0, reason,
              wall_clock_ns());
 }
 

@@ -133,8 +133,12 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
         if (built == BUILT_ALL)
             break;
         /* The promise is the log; its limit comes second, and is tried again later. */
-        if (built == BUILT_TOO_LONG)
+        if (built == BUILT_TOO_LONG) {
             builder.unlimited = !rotation_is_due(&file->rotation) || rotate(file) < 0;
+            /* A torn record that the old file could not complete comes first, as a whole. */
+            one = go_on(file);
+            r = one < 0 ? one : MAX(r, one);
+        }
     }
     set_retry(file, r);
 

@@ -83,6 +83,60 @@ def test_disk_that_is_full_for_a_while(disk, logging_to, policy):
     assert (counted == (0, 0)) == (policy == "wait")
 
 
+@POLICIES
+def test_full_disk_at_the_end_of_a_file(disk, logging_to, policy):
+    """The record that is torn when its file has to be replaced begins the next one, or is counted as lost."""
+    container = logging_to(policy, PRINTS_TWICE.format(first=1000, next=1001, last=1010))
+    # The file has room for the rest of that record, but not for the loss record as well.
+    container.options.update({"--log-size-max": "32900", "--log-rotate": True, "--log-max-files": "100"})
+    go = container.fifo("go")
+    disk.fill(leave=32768)
+    container.create()
+    container.start()
+    wait_until(lambda: page(container.monitor.pid)["last_error"] != 0, "the disk to be full")
+    if policy == "drop":
+        wait_until(lambda: page(container.monitor.pid)["stdout_read"] == len(k8slog.numbered(1, 1000)), "all output")
+        wait_until(lambda: page(container.monitor.pid)["rotations"] > 0, "the next file")
+    disk.free()
+    if policy == "drop":
+        wait_until(lambda: b"[conward] lost " in container.log.read_bytes(), "the loss record")
+    counted = lost(container)
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    old = sorted(disk.top.glob("ctr.log.*"), key=lambda path: -int(path.suffix[1:]))
+    found = [record for path in [*old, container.log] for record in k8slog.records(path.read_bytes())]
+    assert k8slog.check_told(found, k8slog.numbered(1, 1010)) == (*counted, b"")
+    assert (counted == (0, 0)) == (policy == "wait")
+
+
+def test_torn_record_that_is_lost_later(disk, logging_to):
+    """A line that has lost its beginning meanwhile stays damaged: its end does not look like a line."""
+    container = logging_to("drop", "seq 1 1000; printf unfinished; read word < go; echo ' line'; echo next; exit 7")
+    container.options["--log-rotate"] = True  # else the old file would make room
+    wanted = k8slog.numbered(1, 1000) + b"unfinished line\nnext\n"
+    go = container.fifo("go")
+    disk.fill(leave=32768)
+    container.create()
+    container.start()
+
+    def is_lost():
+        now = page(container.monitor.pid)
+        return now["stdout_lost"] + now["stdout_logged"] == wanted.index(b" line")
+
+    wait_until(is_lost, "the loss of the unfinished line")
+    # The old file does not take the rest of the record that is torn, and the next one does not take it either.
+    before = lost(container)
+    container.control("2 0 0\n")
+    wait_until(lambda: lost(container) > before, "the loss of the torn record")
+    assert lost(container)[1] == before[1] + 1
+    disk.free()
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    texts = [record.content for record in container.records()]
+    assert texts[-1] == b"next"
+    assert not any(text.endswith(b" line") for text in texts)
+
+
 def test_disk_that_stays_full(disk, new_run):
     """Everything is counted in the end, though the log has no room to tell it."""
     run = new_run("seq 1 20000; exit 7")
@@ -143,13 +197,15 @@ def test_impatience_while_the_log_waits(disk, logging_to):
 @POLICIES
 def test_client_while_the_disk_is_full(disk, logging_to, policy):
     """Who is attached gets everything, and no sooner than the container writes it."""
-    container = logging_to(policy, "seq 1 20000; exit 7")
+    container = logging_to(policy, "seq 1 20000; read word < go; exit 7")
+    go = container.fifo("go")
     disk.fill(leave=10_000)
     container.create()
     client = container.attach()
     container.start()
     wait_until(lambda: page(container.monitor.pid)["last_error"] != 0, "the disk to be full")
     disk.free()
+    os.write(go, b"\n")
     engine.receive_all(client)
     assert container.wait() == 7
     assert client.output() == k8slog.numbered(1, 20000)
