@@ -90,9 +90,9 @@ static void feed(Fixture *fixture, StreamId stream, size_t size)
     for (size_t i = 0; i < size; i++)
         bytes[i] = byte_at(stream, from + i);
     ck_assert_int_eq(write(fixture->pipe[1], bytes, size), (ssize_t)size);
-    ck_assert_int_eq(
-        input_read(&fixture->state, stream, fixture->pipe[0], keep_from(fixture, stream)),
-        (ssize_t)size);
+    while (end_of(fixture, stream) < from + size)
+        ck_assert_int_gt(
+            input_read(&fixture->state, stream, fixture->pipe[0], keep_from(fixture, stream)), 0);
 }
 
 /* The next bytes of the client's stream, from wherever they are; returns how many. */
