@@ -131,7 +131,7 @@ const Field MONITOR_FIELDS[] = {
      UNIT_NONE, rotation_asked},
     {"log_write_errors", "Writes of the log that failed", FIELD_COUNTER, UNIT_NONE, write_errors},
     {"log_last_error", "Error number of the last write of the log that failed", FIELD_GAUGE,
-     UNIT_NONE, last_error},
+     UNIT_ERRNO, last_error},
     {"log_blocked", "Since how long a write of the log has not returned", FIELD_GAUGE,
      UNIT_MICROSECONDS, blocked},
     {"log_waited",
@@ -160,7 +160,11 @@ const char *const STREAM_NAMES[STREAMS] = {"stdout", "stderr"};
 
 static void add_fields(GString *line, const Snapshot *monitor, const Field *fields, StreamId stream)
 {
-    static const char *const UNITS[] = {"", "_bytes", "_us", "_us"};
+    static const char *const UNITS[] = {[UNIT_NONE] = "",
+                                        [UNIT_BYTES] = "_bytes",
+                                        [UNIT_MICROSECONDS] = "_us",
+                                        [UNIT_TIME] = "_us",
+                                        [UNIT_ERRNO] = ""};
 
     for (; fields->name != NULL; fields++) {
         g_autofree char *name = g_strconcat(fields->name, UNITS[fields->unit], NULL);

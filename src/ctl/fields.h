@@ -18,6 +18,7 @@ typedef enum FieldUnit {
     UNIT_BYTES,
     UNIT_MICROSECONDS, /* a duration; exported in seconds */
     UNIT_TIME,         /* microseconds since 1970, 0 = never; exported in seconds */
+    UNIT_ERRNO,        /* an error number, 0 = none */
 } FieldUnit;
 
 typedef struct Field {

@@ -67,7 +67,11 @@ static GPtrArray *all_labels(const Monitors *monitors)
 
 static char *name_of(const Field *field)
 {
-    static const char *const UNITS[] = {"", "_bytes", "_seconds", "_seconds"};
+    static const char *const UNITS[] = {[UNIT_NONE] = "",
+                                        [UNIT_BYTES] = "_bytes",
+                                        [UNIT_MICROSECONDS] = "_seconds",
+                                        [UNIT_TIME] = "_seconds",
+                                        [UNIT_ERRNO] = ""};
 
     return g_strconcat("conward_", field->name, UNITS[field->unit],
                        field->type == FIELD_COUNTER ? "_total" : "", NULL);

@@ -209,6 +209,12 @@ static void print_figure(const Field *field, const char *name, uint64_t value)
         text = time != NULL ? g_date_time_format(time, "%F %T %z") : NULL;
         printf("%-22s %s\n", name, text != NULL ? text : "?");
         break;
+    case UNIT_ERRNO:
+        if (value != 0) {
+            printf("%-22s %" PRIu64 " (%s)\n", name, value, g_strerror((int)value));
+            break;
+        }
+        /* fall through */
     case UNIT_NONE:
         printf("%-22s %" PRIu64 "\n", name, value);
         break;

@@ -709,12 +709,16 @@ def test_copytruncate(new_container):
     container = rotating(new_container(command=PRINTS), 2, limit)
     container.create()
     container.start()
-    copies = []
-    for turn in range(20):
-        wait_until(lambda: container.log.exists() and container.log.stat().st_size > 50_000, "some output")
+
+    def has_some():
+        return container.log.exists() and container.log.stat().st_size > 50_000
+
+    for _ in range(20):
+        wait_until(has_some, "some output")
         with contextlib.suppress(FileNotFoundError), open(container.log, "r+b") as log:
-            copies.append(log.read())
+            log.read()
             log.truncate(0)
+    wait_until(has_some, "output after the last truncation")
     (container.bundle / "enough").touch()
     container.wait()
     for path in [container.log, *backups(container.log)]:
@@ -723,7 +727,7 @@ def test_copytruncate(new_container):
         assert len(data) <= limit
         found = numbers(k8slog.output(k8slog.records(data)))
         assert found == sorted(set(found))
-    assert container.output().endswith(b"\n" + (container.bundle / "printed").read_bytes())
+    assert (b"\n" + container.output()).endswith(b"\n" + (container.bundle / "printed").read_bytes())
 
 
 def test_truncated_after_a_request(new_container):
