@@ -215,6 +215,15 @@ static void rest_leave(BatchFile *file, bool keeps)
     cut_back(file);
 }
 
+void batch_check_rest(BatchFile *file)
+{
+    const LogCursors *live = state_cursors(file->state);
+
+    if (file->regular && live->rest_length > 0 && live->torn_end != NEVER_CUT &&
+        batch_file_size(file) < live->torn_end)
+        rest_leave(file, true);
+}
+
 /* All of the live batch is in the file. */
 static void batch_end(BatchFile *file)
 {
@@ -297,6 +306,7 @@ void batch_resume(BatchFile *file)
 void batch_finish(BatchFile *file)
 {
     file->keeps = false;
+    batch_check_rest(file);
     if (state_cursors(file->state)->batch_length > 0 && batch_write_again(file) < 0 &&
         state_cursors(file->state)->rest_length > 0)
         rest_leave(file, false);
@@ -304,9 +314,11 @@ void batch_finish(BatchFile *file)
 
 void batch_leave(BatchFile *file)
 {
-    uint64_t rest = state_cursors(file->state)->rest_length;
+    uint64_t rest;
     uint64_t done;
 
+    batch_check_rest(file);
+    rest = state_cursors(file->state)->rest_length;
     if (rest == 0)
         return;
     begin_again(file);

@@ -32,6 +32,12 @@ int batch_write(BatchFile *file);
 /* The same for a batch that has waited, to whatever the end of the file is now. */
 int batch_write_again(BatchFile *file);
 
+/*
+ * To be called before a torn record is completed: if the file has become shorter, as by somebody who
+ * makes room on a full disk, the record's beginning is gone, and all of it waits in the batch.
+ */
+void batch_check_rest(BatchFile *file);
+
 /* Goes on where another image of this program stopped: finds out how far it had come. Nothing is
  * written, and nothing is lost: all that is not in the file stays. */
 void batch_resume(BatchFile *file);

@@ -350,8 +350,10 @@ bool k8s_file_waits(const K8sFile *file)
 static int go_on(K8sFile *file)
 {
     LogPage *log = &file->to.state->page->log;
-    const LogCursors *live = state_cursors(file->to.state);
+    const LogCursors *live;
 
+    batch_check_rest(&file->to);
+    live = state_cursors(file->to.state);
     if (file->to.keeps && live->batch_length > 0)
         return log->retry_at > clock_boottime_us() ? 0 : batch_write_again(&file->to);
     /* The rest of a torn record begins the next batch; there is more only if it was to be kept. */

@@ -140,6 +140,27 @@ def test_record_that_no_file_has_room_for(disk, logging_to, policy, rotates):
     assert (counted == (0, 0)) == (policy == "wait")
 
 
+@POLICIES
+def test_full_disk_that_is_freed_by_truncating_the_log(disk, logging_to, policy):
+    """The beginning of the record that was torn is gone: its rest alone would be torn as well."""
+    container = logging_to(policy, PRINTS_TWICE.format(first=1000, next=1001, last=1010))
+    go = container.fifo("go")
+    disk.fill(leave=32768)
+    container.create()
+    container.start()
+    wait_until(lambda: page(container.monitor.pid)["last_error"] != 0, "the disk to be full")
+    if policy == "drop":
+        wait_until(lambda: page(container.monitor.pid)["stdout_read"] == len(k8slog.numbered(1, 1000)), "all output")
+    assert not container.log.read_bytes().endswith(b"\n"), "a record is torn"
+    os.truncate(container.log, 0)
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    numbers = [int(record.content) for record in k8slog.without_losses(container.records())]
+    assert numbers[-10:] == list(range(1001, 1011))
+    if policy == "wait":
+        assert numbers == list(range(numbers[0], 1011)), "the torn record comes first"
+
+
 def test_torn_record_that_is_lost_later(disk, logging_to):
     """A line that has lost its beginning meanwhile stays damaged: its end does not look like a line."""
     container = logging_to("drop", "seq 1 1000; printf unfinished; read word < go; echo ' line'; echo next; exit 7")
