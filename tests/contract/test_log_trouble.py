@@ -343,17 +343,18 @@ def test_limit_on_file_size(new_container, policy):
 
 
 @POLICIES
-def test_device_that_fails(new_container, policy):
+@pytest.mark.parametrize("write", ["failing-write", "empty-write"])
+def test_device_that_fails(new_container, policy, write):
     container = new_container(command=PRINTS_TWICE.format(first=1000, next=1001, last=1010))
     trouble = Trouble(container)
     container.options["--log-on-error"] = policy
     go = container.fifo("go")
     container.create()
-    (trouble.directory / "failing-write").touch()
+    (trouble.directory / write).touch()
     container.start()
     wait_until(lambda: page(container.monitor.pid)["last_error"] == 5, "the failure")
     wait_until(lambda: page(container.monitor.pid)["stdout_read"] == 3893 or policy == "wait", "all output")
-    (trouble.directory / "failing-write").unlink()
+    (trouble.directory / write).unlink()
     os.write(go, b"\n")
     assert container.wait() == 7
     bytes_lost, records_lost, rest = told(container, k8slog.numbered(1, 1010))
