@@ -263,8 +263,10 @@ static int write_to(BatchFile *file, uint64_t length, uint64_t *done)
     while (*done < length && r == 0) {
         ssize_t n = write(file->fd, batch + *done, length - *done);
 
-        if (n >= 0)
+        if (n > 0)
             *done += (uint64_t)n;
+        else if (n == 0)
+            r = -EIO; /* no progress: some devices and file systems do not say why */
         else if (errno != EINTR)
             r = -errno;
         FAULT_POINT();

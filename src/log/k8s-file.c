@@ -135,8 +135,10 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
         /* The promise is the log; its limit comes second, and is tried again later. */
         if (built == BUILT_TOO_LONG) {
             builder.unlimited = !rotation_is_due(&file->rotation) || rotate(file) < 0;
-            /* A torn record that the old file could not complete comes first, as a whole. */
+            /* A torn record that the old file could not complete comes first, as a whole. If the
+             * new one cannot take it either, a further one would not. */
             one = go_on(file);
+            builder.unlimited = builder.unlimited || one < 0;
             r = one < 0 ? one : MAX(r, one);
         }
     }

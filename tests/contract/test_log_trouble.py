@@ -109,6 +109,58 @@ def test_full_disk_at_the_end_of_a_file(disk, logging_to, policy):
     assert (counted == (0, 0)) == (policy == "wait")
 
 
+@pytest.mark.parametrize("rotates", [True, False])
+@POLICIES
+def test_record_that_no_file_has_room_for(disk, logging_to, policy, rotates):
+    """It is torn in each file, and each has to be replaced for what comes next: that ends."""
+    lines = [letter * 4500 for letter in "abc"]
+    prints = "".join(f"echo {line}; " for line in lines)
+    container = logging_to(policy, f"{prints} echo > printed; read word < go; echo end; exit 7")
+    container.options["--log-size-max"] = "5000"
+    if rotates:
+        container.options.update({"--log-rotate": True, "--log-max-files": "100"})
+    wanted = "".join(f"{line}\n" for line in [*lines, "end"]).encode()
+    go = container.fifo("go")
+    disk.fill(leave=4096)
+    container.create()
+    container.start()
+    wait_until((container.bundle / "printed").exists, "all output")
+    wait_until(lambda: page(container.monitor.pid)["waits"] == 1 or lost(container)[1] > 0, "the disk to be full")
+    disk.free()
+    if policy == "drop":
+        wait_until(lambda: b"[conward] lost " in container.log.read_bytes(), "the loss record")
+    counted = lost(container)
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    old = sorted(disk.top.glob("ctr.log.*"), key=lambda path: -int(path.suffix[1:]))
+    found = [record for path in [*old, container.log] for record in k8slog.records(path.read_bytes())]
+    if rotates:
+        assert k8slog.check_told(found, wanted) == (*counted, b"")
+    assert found[-1].content == b"end"
+    assert (counted == (0, 0)) == (policy == "wait")
+
+
+@POLICIES
+def test_full_disk_that_is_freed_by_truncating_the_log(disk, logging_to, policy):
+    """The beginning of the record that was torn is gone: its rest alone would be torn as well."""
+    container = logging_to(policy, PRINTS_TWICE.format(first=1000, next=1001, last=1010))
+    go = container.fifo("go")
+    disk.fill(leave=32768)
+    container.create()
+    container.start()
+    wait_until(lambda: page(container.monitor.pid)["last_error"] != 0, "the disk to be full")
+    if policy == "drop":
+        wait_until(lambda: page(container.monitor.pid)["stdout_read"] == len(k8slog.numbered(1, 1000)), "all output")
+    assert not container.log.read_bytes().endswith(b"\n"), "a record is torn"
+    os.truncate(container.log, 0)
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    numbers = [int(record.content) for record in k8slog.without_losses(container.records())]
+    assert numbers[-10:] == list(range(1001, 1011))
+    if policy == "wait":
+        assert numbers == list(range(numbers[0], 1011)), "the torn record comes first"
+
+
 def test_torn_record_that_is_lost_later(disk, logging_to):
     """A line that has lost its beginning meanwhile stays damaged: its end does not look like a line."""
     container = logging_to("drop", "seq 1 1000; printf unfinished; read word < go; echo ' line'; echo next; exit 7")
@@ -292,17 +344,18 @@ def test_limit_on_file_size(new_container, policy):
 
 @pytest.mark.survival
 @POLICIES
-def test_device_that_fails(new_container, policy):
+@pytest.mark.parametrize("write", ["failing-write", "empty-write"])
+def test_device_that_fails(new_container, policy, write):
     container = new_container(command=PRINTS_TWICE.format(first=1000, next=1001, last=1010))
     trouble = Trouble(container)
     container.options["--log-on-error"] = policy
     go = container.fifo("go")
     container.create()
-    (trouble.directory / "failing-write").touch()
+    (trouble.directory / write).touch()
     container.start()
     wait_until(lambda: page(container.monitor.pid)["last_error"] == 5, "the failure")
     wait_until(lambda: page(container.monitor.pid)["stdout_read"] == 3893 or policy == "wait", "all output")
-    (trouble.directory / "failing-write").unlink()
+    (trouble.directory / write).unlink()
     os.write(go, b"\n")
     assert container.wait() == 7
     bytes_lost, records_lost, rest = told(container, k8slog.numbered(1, 1010))
