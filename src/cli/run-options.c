@@ -13,9 +13,13 @@ enum {
     REFUSED = 2,
 };
 
+enum { STOP_TIMEOUT_MOST = 24 * 60 * 60 }; /* seconds */
+
 typedef struct RunOptions {
     SharedOptions shared;
     char *pidfile;
+    char *sdnotify;
+    gint stop_timeout;
     gboolean quiet;
     gboolean detach;
     gboolean terminal;
@@ -31,6 +35,7 @@ static void run_options_clear(RunOptions *options)
 {
     shared_options_clear(&options->shared);
     g_free(options->pidfile);
+    g_free(options->sdnotify);
     g_strfreev(options->command);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(RunOptions, run_options_clear)
@@ -46,6 +51,11 @@ static void run_options_add(GOptionContext *context, RunOptions *options)
          "Give the command a terminal of its own", NULL},
         {"pidfile", 'P', 0, G_OPTION_ARG_FILENAME, &options->pidfile,
          "File for the pid of the monitor, for --detach", "PATH"},
+        {"stop-timeout", 0, 0, G_OPTION_ARG_INT, &options->stop_timeout,
+         "Kill the command so long after a signal to stop it (default 0: never)", "SECONDS"},
+        {"sdnotify", 0, 0, G_OPTION_ARG_FILENAME, &options->sdnotify,
+         "In a unit: who tells the service manager that it is ready (default monitor)",
+         "monitor|command"},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->command, NULL,
          "-- COMMAND [ARG...]"},
         G_OPTION_ENTRY_NULL,
@@ -138,6 +148,21 @@ static bool check_values(const RunOptions *options, const Messages *messages)
                 options->shared.timeout);
         return false;
     }
+    if (options->stop_timeout < 0 || options->stop_timeout > STOP_TIMEOUT_MOST) {
+        message(messages, LEVEL_ERROR,
+                "--stop-timeout %d is out of range: use a number of seconds, 0 to %d, where 0 lets "
+                "the command take its time",
+                options->stop_timeout, STOP_TIMEOUT_MOST);
+        return false;
+    }
+    if (options->sdnotify != NULL && strcmp(options->sdnotify, "monitor") != 0 &&
+        strcmp(options->sdnotify, "command") != 0) {
+        message(messages, LEVEL_ERROR,
+                "--sdnotify %s is neither monitor nor command: it says which of them tells the "
+                "service manager that it is ready",
+                options->sdnotify);
+        return false;
+    }
     if (options->pidfile != NULL && !options->detach) {
         message(messages, LEVEL_ERROR,
                 "--pidfile is for the monitor of --detach: give both, or --container-pidfile for "
@@ -199,6 +224,8 @@ int run_options_parse(int argc, char **argv, const Resumed *resumed, Config *con
     config->log_fd = fd_steal(&log_fd);
     config->command = g_steal_pointer(&options.command);
     config->monitor_pidfile = g_steal_pointer(&options.pidfile);
+    config->stop_timeout = options.stop_timeout;
+    config->command_notifies = g_strcmp0(options.sdnotify, "command") == 0;
     config->detach = options.detach;
     config->terminal = options.terminal;
     config->quiet = options.quiet || options.detach;

@@ -147,12 +147,14 @@ Snapshot *snapshot_read(int at, const char *directory, const char *name, Error *
         error_set(error, EIO, "Cannot read %s", snapshot->path);
         goto none;
     }
-    if (snapshot->page.magic == 0 || check_page(&snapshot->page, snapshot->path, error) < 0)
-        goto none; /* zero: it is just being made */
-    if (is_left_over(fd)) {
+    if (snapshot->page.magic == 0)
+        goto none;                                                /* it is just being made */
+    if (snapshot->page.magic == PAGE_MAGIC && is_left_over(fd)) { /* of whatever version */
         remove_left(at, name);
         goto none;
     }
+    if (check_page(&snapshot->page, snapshot->path, error) < 0)
+        goto none;
     look_at_process(snapshot);
     shorten_id(snapshot);
     snapshot->taken_at = snapshot_now();

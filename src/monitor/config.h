@@ -46,8 +46,10 @@ typedef struct Config {
     bool stdin_pipe;       /* the container has a standard input that attach clients write to */
     bool leave_stdin_open; /* and none of them closes it */
 
-    char **command; /* KIND_RUN: argv of the process, NULL-terminated */
-    bool quiet;     /* KIND_RUN: no copy of the output on our own stdout and stderr */
+    char **command;        /* KIND_RUN: argv of the process, NULL-terminated */
+    int stop_timeout;      /* KIND_RUN: seconds after a signal to stop it, 0 = for ever */
+    bool command_notifies; /* KIND_RUN: the command speaks to the service manager, not we */
+    bool quiet;            /* KIND_RUN: no copy of the output on our own stdout and stderr */
 
     const char *container_pidfile; /* never NULL but for KIND_RUN */
     const char *monitor_pidfile;   /* written by the foreground process */

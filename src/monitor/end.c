@@ -268,7 +268,10 @@ void monitor_end(Monitor *monitor)
 
     if (page->phase < PHASE_DRAINING) {
         state_commit(&page->timeout_at, 0);
+        state_commit(&page->stop_at, 0);
         state_commit(&page->kill_at, 0);
+        if (!page->failed)
+            monitor_service_tell(monitor, SERVICE_STOPPING);
         if (!page->failed && !page->timed_out)
             state_commit(&page->late_at,
                          clock_boottime_us() + (int64_t)monitor->config->late_output * 1000);

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+enum { SERVICE_PATIENCE = 10 * 1000 }; /* milliseconds for a service manager that has no room */
+
 static void on_term(int number)
 {
     (void)number;
@@ -52,11 +54,23 @@ static int wait_for_start(int fd)
     return 1; /* the monitor died without a word */
 }
 
-int foreground_detach(const Config *config, bool report, int *started_fd, Error *error)
+/* The command runs, and the monitor is the unit's main process from now on. */
+static void hand_over(const Config *config, ServiceManager *service, pid_t monitor)
+{
+    char lines[64];
+
+    snprintf(lines, sizeof(lines), "MAINPID=%d%s", (int)monitor,
+             config->command_notifies ? "" : "\nREADY=1");
+    service_manager_send(service, lines, SERVICE_PATIENCE);
+}
+
+int foreground_detach(const Config *config, bool report, ServiceManager *service, int *started_fd,
+                      Error *error)
 {
     int gate[2];    /* the monitor waits here for its pid file */
     int started[2]; /* the foreground process waits here for the start */
     char byte = 0;
+    int status;
     pid_t pid;
 
     *started_fd = -1;
@@ -74,7 +88,10 @@ int foreground_detach(const Config *config, bool report, int *started_fd, Error 
         if (write_pidfile(config, pid, error) < 0)
             return 1; /* the gate closes, and the monitor ends before it has begun */
         fd_write_all(gate[1], &byte, sizeof(byte));
-        return report ? wait_for_start(started[0]) : 0;
+        status = report ? wait_for_start(started[0]) : 0;
+        if (status == 0)
+            hand_over(config, service, pid);
+        return status;
     }
 
     close(gate[1]);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "control/service-manager.h"
 #include "monitor/config.h"
 #include "util/error.h"
 
@@ -19,6 +20,9 @@ int foreground_wait_for_engine(int start_fd, Error *error);
  * Forks. In the foreground process it returns the exit status to end with (0 or 1; *error filled),
  * after the monitor's pid file is complete. In the monitor it returns -1, once the foreground
  * process has done so. `started_fd` is -1, or, if `report` is true, a descriptor in the monitor to
- * which it writes one int, the exit status of the foreground process, which waits for it.
+ * which it writes one int, the exit status of the foreground process, which waits for it. If that
+ * is 0, `service` is told which process the monitor is: only from its unit's main process does a
+ * service manager take that.
  */
-int foreground_detach(const Config *config, bool report, int *started_fd, Error *error);
+int foreground_detach(const Config *config, bool report, ServiceManager *service, int *started_fd,
+                      Error *error);

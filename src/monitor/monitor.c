@@ -25,6 +25,8 @@ void monitor_set_running(Monitor *monitor)
 
     if (timeout > 0)
         state_commit(&page->timeout_at, clock_boottime_us() + (int64_t)timeout * 1000000);
+    if (!monitor->config->detach) /* else the foreground process does */
+        monitor_service_tell(monitor, SERVICE_READY);
     state_commit(&page->phase, PHASE_RUNNING);
 }
 
@@ -122,12 +124,13 @@ void monitor_deinit(Monitor *monitor)
     state_deinit(&monitor->state);
 }
 
-/* What the children get back of what the monitor has changed for itself. */
+/* What the monitor has of its caller; the children get back what it has changed for itself. */
 typedef struct Inherited {
     int oom_score_adj;
     uint64_t file_limit;
     sigset_t mask;
     char engine[PAGE_COMM_MAX]; /* the name of our caller */
+    ServiceManager service;     /* whose unit we are, if anybody's */
 } Inherited;
 
 /* Without it the monitor goes on all the same: it only can not survive a crash. */
@@ -158,13 +161,15 @@ static int make_state(Monitor *monitor, const Inherited *inherited, Error *error
     return 0;
 }
 
-static int start(Monitor *monitor, int started_fd, char **argv, Error *error)
+static int start(Monitor *monitor, const Inherited *inherited, int started_fd, char **argv,
+                 Error *error)
 {
     if (monitor->pipes.sync_fd >= 0)
         fds_add(&monitor->state, FD_SYNC_PIPE, monitor->pipes.sync_fd);
     if (started_fd >= 0)
         fds_add(&monitor->state, FD_STARTED, started_fd);
     monitor_prepare_for_crashes(monitor, argv);
+    monitor_service_init(monitor, &inherited->service); /* the next image still has the variables */
     monitor_open_log(monitor, monitor->config->log_fd);
     monitor_timers_init(monitor);
     monitor_oom_init(monitor);
@@ -198,7 +203,7 @@ static int monitor_live(const Config *config, const Inherited *inherited, Engine
     monitor.pipes = pipes;
     status = make_state(&monitor, inherited, &error);
     if (status == 0)
-        status = start(&monitor, started_fd, argv, &error);
+        status = start(&monitor, inherited, started_fd, argv, &error);
     if (status != 0) {
         message(&config->messages, LEVEL_ERROR, "%s", error.text);
         monitor_report(&monitor, -1, error.text, strlen(error.text));
@@ -228,7 +233,7 @@ static int take_pipes(const Config *config, EnginePipes *pipes, Error *error)
 int monitor_main(const Config *config, char **argv)
 {
     bool engine = config->kind != KIND_RUN;
-    Inherited inherited = {oom_score_get(), file_limit_raise(), {{0}}, ""};
+    Inherited inherited = {oom_score_get(), file_limit_raise(), {{0}}, "", SERVICE_MANAGER_NULL};
     int started_fd = -1;
     EnginePipes pipes = ENGINE_PIPES_NULL;
     Error error = ERROR_NULL;
@@ -241,8 +246,10 @@ int monitor_main(const Config *config, char **argv)
     if (engine && (take_pipes(config, &pipes, &error) < 0 ||
                    foreground_wait_for_engine(pipes.start_fd, &error) < 0))
         status = STATUS_FAILED;
+    if (!engine)
+        service_manager_find(&inherited.service, &config->messages);
     if (status < 0 && config->detach)
-        status = foreground_detach(config, !engine, &started_fd, &error);
+        status = foreground_detach(config, !engine, &inherited.service, &started_fd, &error);
     if (status >= 0) {
         if (error.text[0] != '\0')
             message(&config->messages, LEVEL_ERROR, "%s", error.text);

@@ -3,6 +3,7 @@
 #include "control/crash.h"
 #include "control/ctl-fifo.h"
 #include "control/notify-proxy.h"
+#include "control/service-manager.h"
 #include "control/signals.h"
 #include "log/k8s-file.h"
 #include "monitor/config.h"
@@ -47,6 +48,8 @@ typedef struct Monitor {
     CtlFifo ctl;
     CtlFifo winsz;
     NotifyProxy notify;
+    ServiceManager service;
+    int64_t service_at; /* when to try again to tell it, CLOCK_BOOTTIME microseconds, 0 = no need */
     CgroupOom oom;
     EnginePipes pipes;
     int foreign_fd; /* pidfd of a container that is not our child */
@@ -74,8 +77,8 @@ enum {
         .state = STATE_NULL, .signals = SIGNALS_NULL, .streams = {STREAM_NULL, STREAM_NULL},       \
         .log = K8S_FILE_NULL, .attach = ATTACH_NULL, .feed = FEED_NULL, .keyboard = KEYBOARD_NULL, \
         .console_socket = CONSOLE_SOCKET_NULL, .terminal_peer = -1, .ctl = CTL_FIFO_NULL,          \
-        .winsz = CTL_FIFO_NULL, .notify = NOTIFY_PROXY_NULL, .oom = CGROUP_OOM_NULL,               \
-        .pipes = ENGINE_PIPES_NULL, .foreign_fd = -1                                               \
+        .winsz = CTL_FIFO_NULL, .notify = NOTIFY_PROXY_NULL, .service = SERVICE_MANAGER_NULL,      \
+        .oom = CGROUP_OOM_NULL, .pipes = ENGINE_PIPES_NULL, .foreign_fd = -1                       \
     }
 
 /*
@@ -211,6 +214,24 @@ void monitor_describe(Monitor *monitor, const char *engine);
 
 /* Lets others see what the page says now. */
 void monitor_show(Monitor *monitor);
+
+/* --- service.c: the main process of a unit of a service manager --- */
+
+/* If there is a service manager, keeps what it wants to hear, and takes its variables out of the
+ * environment. */
+void monitor_service_init(Monitor *monitor, const ServiceManager *manager);
+
+/* Goes on with it, and with a reload that was not done. */
+void monitor_service_adopt(Monitor *monitor);
+
+/* Tells it a ServiceWord, now or when there is room for it. */
+void monitor_service_tell(Monitor *monitor, ServiceWord word);
+
+/* Tells it what it could not be told before, and gives the sign of life that is due. */
+void monitor_service_speak(Monitor *monitor, int64_t now);
+
+/* It wants a reload: a new file for the log. */
+void monitor_service_reload(Monitor *monitor);
 
 /* --- timers.c --- */
 

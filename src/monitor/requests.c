@@ -2,11 +2,23 @@
 
 #include "process/children.h"
 #include "state/page-file.h"
+#include "util/clock.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+
+/* From its first signal to stop on, the command has the time that --stop-timeout gives to it. */
+static void limit_stop(Monitor *monitor, int number)
+{
+    int64_t *stop_at = &monitor_page(monitor)->stop_at;
+    int seconds = monitor->config->stop_timeout;
+    bool stops = number == SIGTERM || number == SIGINT || number == SIGQUIT;
+
+    if (seconds > 0 && stops && *stop_at == 0)
+        state_commit(stop_at, clock_boottime_us() + (int64_t)seconds * 1000000);
+}
 
 /*
  * Passes a signal on to the container, or to the runtime while there is none. Once only the report
@@ -23,6 +35,7 @@ static void forward(Monitor *monitor, int number)
         monitor_hurry(monitor);
     } else if (target > 0) {
         kill(target, number);
+        limit_stop(monitor, number);
     }
 }
 
@@ -61,6 +74,10 @@ static void on_signal(const struct signalfd_siginfo *info, void *owner)
         monitor_follow_window(monitor);
         break;
     case SIGHUP: /* of a terminal that a daemon has not */
+        if (monitor_page(monitor)->service.used) {
+            monitor_service_reload(monitor);
+            break;
+        }
         if (!in_foreground)
             break;
         /* fall through */

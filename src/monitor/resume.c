@@ -59,6 +59,7 @@ static int adopt(Monitor *monitor, Error *error)
     if (config->kind != KIND_RUN)
         monitor_attach_adopt(monitor);
     r = monitor_requests_adopt(monitor, error);
+    monitor_service_adopt(monitor);
     if (monitor_page(monitor)->phase > PHASE_STARTING)
         monitor_outlets_pump(monitor); /* what the runtime says is not for them */
     monitor_trim(monitor);

@@ -63,9 +63,12 @@ static int64_t next_deadline(const Monitor *monitor)
     at = earlier(at, page->command_at);
     if (page->phase == PHASE_DRAINING)
         at = earlier(at, page->late_at);
+    at = earlier(at, page->stop_at);
     at = earlier(at, page->kill_at);
     at = earlier(at, page->oom.look_at);
     at = earlier(at, monitor->trim_at);
+    at = earlier(at, monitor->service_at);
+    at = earlier(at, page->service.watchdog_at);
     at = earlier(at, k8s_file_reopen_at(&monitor->log));
     at = earlier(at, monitor->attach.retry_at);
     at = earlier(at, page->log.retry_at);
@@ -116,30 +119,45 @@ static bool is_reached(int64_t *at, int64_t now)
 }
 
 /*
- * --timeout: SIGKILL to the container's process group, unless that is our own, and to its first
- * process. Its output is still taken and its end awaited, for a while.
+ * SIGKILL to the container's process group, unless that is our own, and to its first process. Its
+ * output is still taken and its end awaited, for a while.
  */
 static void kill_container(Monitor *monitor, int64_t now)
 {
     Page *page = monitor_page(monitor);
     pid_t group = getpgid(page->container_pid);
 
-    state_commit(&page->timed_out, 1);
-    message(&monitor->config->messages, LEVEL_WARNING, "command timed out after %d seconds",
-            monitor->config->timeout);
     if (group > 1 && group != getpgrp())
         kill(-group, SIGKILL);
     kill(page->container_pid, SIGKILL);
     state_commit(&page->kill_at, now + KILL_TIMEOUT);
-    state_commit(&page->timeout_at, 0);
+}
+
+static void time_out(Monitor *monitor, int64_t now)
+{
+    state_commit(&monitor_page(monitor)->timed_out, 1);
+    message(&monitor->config->messages, LEVEL_WARNING, "command timed out after %d seconds",
+            monitor->config->timeout);
+    kill_container(monitor, now);
+    state_commit(&monitor_page(monitor)->timeout_at, 0);
+}
+
+/* It has had its signal, and the time that was given to it. */
+static void stop_by_force(Monitor *monitor, int64_t now)
+{
+    message(&monitor->config->messages, LEVEL_WARNING,
+            "The command has not ended within the %d seconds of --stop-timeout, and is killed",
+            monitor->config->stop_timeout);
+    kill_container(monitor, now);
+    state_commit(&monitor_page(monitor)->stop_at, 0);
 }
 
 static void give_up_killing(Monitor *monitor)
 {
     state_commit(&monitor_page(monitor)->kill_at, 0);
     message(&monitor->config->messages, LEVEL_ERROR,
-            "The container's process %d does not end after SIGKILL; its time-out is reported "
-            "without waiting for it any longer",
+            "The container's process %d does not end after SIGKILL; its end is reported without "
+            "waiting for it any longer",
             monitor_page(monitor)->container_pid);
     monitor_end(monitor);
 }
@@ -173,7 +191,9 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
     if (is_due(&monitor->trim_at, now))
         monitor_trim(monitor);
     if (page->timeout_at != 0 && page->timeout_at <= now)
-        kill_container(monitor, now);
+        time_out(monitor, now);
+    if (page->stop_at != 0 && page->stop_at <= now)
+        stop_by_force(monitor, now);
     if (page->kill_at != 0 && page->kill_at <= now)
         give_up_killing(monitor);
     if (k8s_file_reopen_at(&monitor->log) != 0 && k8s_file_reopen_at(&monitor->log) <= now)
@@ -182,6 +202,9 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
         monitor_oom_look(monitor);
         state_commit(&page->oom.look_at, 0);
     }
+    if (is_due(&monitor->service_at, now) ||
+        (page->service.watchdog_at != 0 && page->service.watchdog_at <= now))
+        monitor_service_speak(monitor, now);
     if (is_due(&monitor->attach.retry_at, now))
         attach_retry(&monitor->attach);
     drop_stalled(monitor, now);

@@ -12,7 +12,7 @@
  * marked "commit" is such a store and is written through state_commit().
  */
 enum {
-    PAGE_VERSION = 3,
+    PAGE_VERSION = 4,
     PAGE_SIZE_BYTES = 8192,
     PAGE_CLIENTS_MAX = 64,
     PAGE_FDS_MAX = 96,
@@ -227,6 +227,23 @@ typedef struct OomPage {
     uint64_t limit;              /* of the container's memory, in bytes, as last seen, 0 = none */
 } OomPage;
 
+/* What the service manager is still to be told, as bits, in this order. */
+typedef enum ServiceWord {
+    SERVICE_READY = 1 << 0,
+    SERVICE_RELOADING = 1 << 1,
+    SERVICE_RELOADED = 1 << 2,
+    SERVICE_STOPPING = 1 << 3,
+} ServiceWord;
+
+/* What a monitor that is a unit's main process says of itself: see monitor/service.c. */
+typedef struct ServicePage {
+    uint64_t used;       /* commit: 1: it is one */
+    uint64_t owed;       /* commit: ServiceWord bits */
+    uint64_t reload;     /* commit: of a reload that is not done, 1 + new files of the log before */
+    int64_t interval;    /* between two signs of life, in microseconds, 0 = none are wanted */
+    int64_t watchdog_at; /* commit: when the next one is due, CLOCK_BOOTTIME microseconds */
+} ServicePage;
+
 /* A control fifo's bytes that have not been acted on: see control/ctl-fifo.c. */
 typedef struct CtlPage {
     uint64_t span; /* commit */
@@ -318,7 +335,8 @@ typedef struct Page {
     /* Deadlines, CLOCK_BOOTTIME microseconds, 0 = none; each a commit. */
     int64_t flush_at[STREAMS]; /* when an unfinished line shall show */
     int64_t timeout_at;        /* when --timeout kills the container */
-    int64_t kill_at;           /* when to stop waiting for a container that it has killed */
+    int64_t stop_at;           /* when --stop-timeout does */
+    int64_t kill_at;           /* when to stop waiting for a container that was killed */
     int64_t late_at;           /* until when output is awaited after the container's end */
     int64_t command_at;        /* when the exit command is due */
 
@@ -342,6 +360,7 @@ typedef struct Page {
     CtlPage winsz;
     SpoolPage spool;
     OomPage oom;
+    ServicePage service;
     uint64_t notify_length; /* commit: of the datagram that waits in State.notify, 0 = none */
     OutletPage console;
     OutletPage clients[PAGE_CLIENTS_MAX];

@@ -29,7 +29,7 @@ import procfs
 from crashes import Witness, page
 from engine import CRIO, PODMAN
 from exec_engine import Exec, ExecSync
-from notify import Sender, notifying
+from notify import Sender, notifying, unit
 from person import Terminal
 from waiting import is_readable, wait_until
 
@@ -568,6 +568,61 @@ def run_with_terminal(play):
     assert command.output().startswith(b"33 77\r\nkey\r\nkey\r\n")
 
 
+def told(command, manager):
+    """What a unit's service manager is told until the end, but for signs of life and what a crash repeats."""
+    before = None
+    while True:
+        wait_until(lambda: is_readable(manager.socket.fileno()) or command.ended(), "a notification")
+        if not is_readable(manager.socket.fileno()):
+            return
+        word = manager.receive().split(b"\n")[0]
+        if word not in (b"WATCHDOG=1", before):
+            yield word
+            before = word
+
+
+def run_as_unit(play):
+    command = play.command("echo began >> beginnings; echo one; read word < go; echo two; exit 7")
+    os.mkfifo(command.top / "go")
+    manager = play.add(unit(command, variables=["WATCHDOG_PID"]))
+    command.environment["WATCHDOG_USEC"] = "20000"
+    command.launch()
+    words = told(command, manager)
+    if next(words, None) is None:
+        assert command.wait() == 125
+        assert not (command.top / "beginnings").exists()
+        raise NotStarted
+    wait_until(lambda: command.output() == b"one\n", "the first line")
+    wait_until(lambda: manager.receive().startswith(b"WATCHDOG=1\n"), "a sign of life")
+    before = command.logs / "before"
+    command.log.rename(before)
+    command.signal(signal.SIGHUP)
+    assert [next(words), next(words)] == [b"RELOADING=1", b"READY=1"]
+    assert command.log.read_bytes() == b""
+    (command.top / "go").write_text("\n")
+    assert list(words) == [b"STOPPING=1"]
+    assert command.wait() == 7
+    assert command.exit_file.read_text() == "7"
+    assert (command.top / "beginnings").read_text() == "began\n"
+    assert k8slog.output(k8slog.records(before.read_bytes())) == b"one\n"
+    assert command.output() == b"two\n"
+
+
+def stubborn_run(play):
+    """It is asked to stop, and then killed."""
+    command = play.command("trap 'echo asked' TERM; echo ready; while :; do sleep 0.01; done")
+    command.options["--stop-timeout"] = "1"
+    command.launch()
+    wait_until(lambda: command.ended() or command.log.exists() and command.output(), "the command")
+    if command.ended():
+        assert command.wait() == 125
+        raise NotStarted
+    command.signal(signal.SIGTERM)
+    assert command.wait() == 137
+    assert command.exit_file.read_text() == "137"
+    assert command.output() == b"ready\nasked\n"
+
+
 def attached_exec(play):
     process = play.exec("echo began >> beginnings; echo one; printf two >&2; read word < go; seq 1 3000; exit 7")
     go = process.fifo("go")
@@ -828,6 +883,8 @@ SCENARIOS = [
     run,
     detached_run,
     run_with_terminal,
+    run_as_unit,
+    stubborn_run,
     attached_exec,
     legacy_exec,
     *([] if memory.missing() else [out_of_memory]),
@@ -900,6 +957,7 @@ SLOW = (
     limited_log,
     unwritable_log,
     timeout,
+    stubborn_run,
     stuck_at_the_start,
     stuck_at_the_log,
     stuck_at_the_end,

@@ -430,8 +430,19 @@ def test_file_that_is_no_page(run, tmp_path, damage, command):
     page = run("cat").page().read_bytes()
     directory = tmp_path / "pages"
     directory.mkdir()
-    (directory / "1-00000001.state").write_bytes(change(page))
-    assert words in ctl(command, "--state-dir", directory, status=FAILED)[1]
+    path = directory / "1-00000001.state"
+    path.write_bytes(change(page))
+    with open(path, "rb") as monitors:
+        fcntl.flock(monitors, fcntl.LOCK_EX)  # as the monitor whose page it is
+        assert words in ctl(command, "--state-dir", directory, status=FAILED)[1]
+
+
+def test_page_of_another_version_that_is_left_over(run, tmp_path):
+    """Its monitor was killed: after an upgrade, nobody else would ever take it away."""
+    path = tmp_path / "1-00000001.state"
+    path.write_bytes(of_another_version(run("cat").page().read_bytes()))
+    ctl("ps", "--state-dir", tmp_path)
+    assert not path.exists()
 
 
 def test_things_that_are_no_files(tmp_path):

@@ -642,6 +642,12 @@ class Container(Watched):
         return self.wait()
 
 
+def _without_unit():
+    """Our environment without what a service manager says to a unit that the tests may run in."""
+    unit = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "SYSTEMD_EXEC_PID")
+    return {name: value for name, value in os.environ.items() if name not in unit}
+
+
 class Run:
     """`conward run`: one command and its monitor, without an engine. `options` as those of a Container."""
 
@@ -688,7 +694,7 @@ class Run:
                 how.setdefault(name, file)
             self._process = subprocess.Popen(
                 [*words, "--", "sh", "-c", self.command],
-                env={**os.environ, "XDG_RUNTIME_DIR": str(self.top), MARK: str(self.top), **self.environment},
+                env={**_without_unit(), "XDG_RUNTIME_DIR": str(self.top), MARK: str(self.top), **self.environment},
                 cwd=self.top,
                 preexec_fn=prepare,
                 **how,

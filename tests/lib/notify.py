@@ -1,4 +1,4 @@
-"""Both ends of a container's way to a service manager."""
+"""Both ends of the way to a service manager: of a container's, and of a `conward run`'s."""
 
 import array
 import fcntl
@@ -81,3 +81,18 @@ def notifying(container, host="host", bind=True):
     address = host if host.startswith("@") else str(container.top / host)
     container.options["--sdnotify-socket"] = address
     return container._keep(Host(address.replace("@", "\0", 1))) if bind else None
+
+
+def unit(run, address=None, variables=()):
+    """Makes a `conward run` that is not launched yet the main process of a unit; returns the service manager's socket.
+    `variables`: those that are to hold its pid."""
+    address = address or str(run.top / "manager")
+    if variables:
+        program = run.top / "unit"
+        program.write_text(
+            f"#!/bin/sh\nexport {' '.join(f'{name}=$$' for name in variables)}\nexec '{run.program}' \"$@\"\n"
+        )
+        program.chmod(0o755)
+        run.program = program
+    run.environment["NOTIFY_SOCKET"] = address
+    return Host(address.replace("@", "\0", 1))
