@@ -209,7 +209,8 @@ static int check_size(int fd, off_t size, Error *error)
 /* Whether numbers that index memory can be what this program has written. */
 static bool is_plausible(const Page *page)
 {
-    const LogCursors *live = &page->log.set[page->log.live & 1];
+    const LogCursors *live = page_cursors(page);
+    const JournalCursors *journal = page_journal_cursors(page);
 
     if (page->phase > PHASE_GONE)
         return false;
@@ -228,6 +229,9 @@ static bool is_plausible(const Page *page)
 
         if (stream->end < stream->base || stream->end - stream->base > STATE_INPUT_SIZE ||
             live->start[i] < stream->base || live->start[i] > stream->end)
+            return false;
+        if (page->has_journal &&
+            (journal->start[i] < stream->base || journal->start[i] > stream->end))
             return false;
         if (page->spool.end[i] > stream->end ||
             (page->spool.end[i] > 0 && page->spool.capacity == 0))
@@ -319,5 +323,14 @@ LogCursors *state_cursors_next(State *state)
     LogCursors *next = &log->set[~log->live & 1];
 
     *next = log->set[log->live & 1];
+    return next;
+}
+
+JournalCursors *state_journal_cursors_next(State *state)
+{
+    JournalPage *journal = &state->page->journal;
+    JournalCursors *next = &journal->set[~journal->live & 1];
+
+    *next = journal->set[journal->live & 1];
     return next;
 }
