@@ -360,7 +360,6 @@ typedef struct Page {
     int64_t held_since[STREAMS]; /* not read because of slow readers, CLOCK_BOOTTIME microseconds */
     uint64_t held_time[STREAMS]; /* how long that lasted in all, in microseconds */
     LogPage log;
-    JournalPage journal;
     FeedPage feed;
     CtlPage ctl;
     CtlPage winsz;
@@ -369,6 +368,7 @@ typedef struct Page {
     uint64_t notify_length; /* commit: of the datagram that waits in State.notify, 0 = none */
     OutletPage console;
     OutletPage clients[PAGE_CLIENTS_MAX];
+    JournalPage journal; /* here, memory that is not touched without it */
     FdPage fds[PAGE_FDS_MAX];
 } Page;
 

@@ -173,6 +173,8 @@ bool state_show(State *state)
     __atomic_store_n(&shown->shown, now, __ATOMIC_SEQ_CST);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     memcpy(shown, state->page, shown_size(state));
+    if (state->page->has_journal)
+        memcpy(&shown->journal, &state->page->journal, sizeof(shown->journal));
     FAULT_POINT();
     state->page->shown = now + 1;
     __atomic_store_n(&shown->shown, now + 1, __ATOMIC_RELEASE);
