@@ -1,6 +1,7 @@
 #include "ctl/fields.h"
 
 #include "ctl/json.h"
+#include "state/settings.h"
 
 #define COUNTER(field)                                               \
     static uint64_t field(const Snapshot *snapshot, StreamId stream) \
@@ -173,18 +174,13 @@ static void add_fields(GString *line, const Snapshot *monitor, const Field *fiel
     }
 }
 
-const char *policy_name(uint32_t policy)
-{
-    return policy == LOG_WAIT ? "wait" : "drop";
-}
-
 void fields_json(GString *line, const Snapshot *monitor)
 {
     const SettingsPage *settings = &monitor->page.settings;
 
     json_signed(line, "log_partial_flush_ms", settings->log_partial_flush);
-    json_text(line, "log_on_error", policy_name(settings->log_on_error));
-    json_text(line, "log_rate_policy", policy_name(settings->log_rate_policy));
+    json_text(line, "log_on_error", settings_policy(settings->log_on_error));
+    json_text(line, "log_rate_policy", settings_policy(settings->log_rate_policy));
     json_text(line, "log_loss_record", settings->log_loss_record != 0 ? "yes" : "no");
     add_fields(line, monitor, MONITOR_FIELDS, STREAM_STDOUT);
     for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++) {

@@ -36,9 +36,6 @@ extern const Field MONITOR_FIELDS[];
 
 extern const char *const STREAM_NAMES[STREAMS];
 
-/* A LogPolicy as people write it. */
-const char *policy_name(uint32_t policy);
-
 /* Adds all of them to a JSON object; times and durations are in microseconds, as their names say.
  */
 void fields_json(GString *line, const Snapshot *monitor);

@@ -6,6 +6,7 @@
 #include "ctl/monitors.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
+#include "state/settings.h"
 #include "settings/take.h"
 
 #include <inttypes.h>
@@ -257,8 +258,8 @@ static void print_stats(const Snapshot *monitor)
         print_text("log partial flush", "never");
     else
         print_number("log partial flush ms", page->settings.log_partial_flush);
-    print_text("log on error", policy_name(page->settings.log_on_error));
-    print_text("log rate policy", policy_name(page->settings.log_rate_policy));
+    print_text("log on error", settings_policy(page->settings.log_on_error));
+    print_text("log rate policy", settings_policy(page->settings.log_rate_policy));
     print_text("log loss record", page->settings.log_loss_record != 0 ? "yes" : "no");
     print_figures(monitor, MONITOR_FIELDS, STREAM_STDOUT);
     for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++) {

@@ -92,15 +92,7 @@ static BatchRecord batch_record(const BatchFile *file, uint64_t at)
     return record;
 }
 
-static int64_t wall_clock_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static void count_lost(LogCursors *next, const BatchRecord *record, int reason)
+static void count_lost(LogCursors *next, const BatchRecord *record, int reason, int64_t now)
 {
     LogCounters *counters = &next->counters[record->stream];
 
@@ -110,13 +102,14 @@ static void count_lost(LogCursors *next, const BatchRecord *record, int reason)
     counters->lost_bytes += record->content;
     counters->lost_records++;
     /* Of later records, the loss may be counted already: only the open line can be damaged. */
-    loss_add(&next->loss[record->stream], record->content, counters->line > 0, reason,
-             wall_clock_ns());
+    loss_add(&next->loss[record->stream], record->content, counters->line > 0, reason, now);
 }
 
 /* Counts the records of the live batch from `at` on as lost. */
 static void lose_records(const BatchFile *file, LogCursors *next, uint64_t at, int reason)
 {
+    int64_t now = clock_realtime_ns();
+
     while (at < state_cursors(file->state)->batch_length) {
         BatchRecord record = batch_record(file, at);
 
@@ -124,7 +117,7 @@ static void lose_records(const BatchFile *file, LogCursors *next, uint64_t at, i
             loss_merge(&next->loss[record.stream], &next->said);
             next->said_length = 0;
         } else {
-            count_lost(next, &record, reason);
+            count_lost(next, &record, reason, now);
         }
         next->total -= record.end - at;
         at = record.end;
@@ -228,7 +221,7 @@ static void rest_leave(BatchFile *file, bool keeps)
         rest_join(next);
     } else {
         if (!next->torn_is_loss)
-            count_lost(next, &torn, file->state->page->log.last_error);
+            count_lost(next, &torn, file->state->page->log.last_error, clock_realtime_ns());
         next->total -= next->torn_length + next->rest_length;
         next->batch_offset += next->rest_length;
         next->batch_length -= next->rest_length;

@@ -2,6 +2,7 @@
 
 #include "state/page-file.h"
 #include "util/fd.h"
+#include "util/clock.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -89,12 +90,10 @@ void monitor_describe(Monitor *monitor, const char *engine)
     Page *page = monitor_page(monitor);
     g_autofree char *log = from_anywhere(config->log_path);
     g_autofree char *bundle = from_anywhere(config->bundle);
-    struct timespec now;
     Texts texts = {.count = 0};
     Error error;
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    page->started_at = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    page->started_at = clock_realtime_ns() / 1000;
     page->process = start_of_process();
     page->kind = config->kind;
     page->has_log = config->log_path != NULL;

@@ -67,13 +67,21 @@ static void speak_of_rotation(Monitor *monitor)
     monitor->said_rotation = failing;
 }
 
-/* Says once that a log fails and once what that cost, not at every record. */
-static void speak_of_writes(Monitor *monitor, int result)
+static void speak_of_recovery(const Monitor *monitor)
 {
     const LogCounters *counters = state_cursors(&monitor->state)->counters;
     uint64_t lost = counters[STREAM_STDOUT].lost_bytes + counters[STREAM_STDERR].lost_bytes;
     uint64_t records = counters[STREAM_STDOUT].lost_records + counters[STREAM_STDERR].lost_records;
 
+    message(&monitor->config->messages, LEVEL_WARNING,
+            "The log %s can be written again; lost so far: %" PRIu64 " bytes in %" PRIu64
+            " records",
+            monitor->log.path, lost, records);
+}
+
+/* Says once that a log fails and once what that cost, not at every record. */
+static void speak_of_writes(Monitor *monitor, int result)
+{
     if (result < 0 && monitor->said_failure == 0) {
         monitor->said_failure = -result;
         message(&monitor->config->messages, LEVEL_ERROR, "Failed to write the log %s: %s. %s",
@@ -84,10 +92,7 @@ static void speak_of_writes(Monitor *monitor, int result)
                       "counted");
     } else if (result > 0 && monitor->said_failure != 0) {
         monitor->said_failure = 0;
-        message(&monitor->config->messages, LEVEL_WARNING,
-                "The log %s can be written again; lost so far: %" PRIu64 " bytes in %" PRIu64
-                " records",
-                monitor->log.path, lost, records);
+        speak_of_recovery(monitor);
     }
 }
 

@@ -292,10 +292,8 @@ static uint64_t kills_in(CgroupOom *oom, size_t i)
 static void count_kills(CgroupOom *oom, uint64_t kills)
 {
     OomPage *page = &oom->state->page->oom;
-    struct timespec now;
 
-    clock_gettime(CLOCK_REALTIME, &now);
-    page->last_at = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    page->last_at = clock_realtime_ns() / 1000;
     note_limit(oom);
     state_commit(&page->kills, kills);
 }

@@ -102,19 +102,19 @@ static void get_partial_flush(const SettingsPage *settings, char *text)
         snprintf(text, SETTING_TEXT_MOST, "%" PRId32, settings->log_partial_flush);
 }
 
-static void get_policy(uint32_t policy, char *text)
+const char *settings_policy(uint32_t policy)
 {
-    snprintf(text, SETTING_TEXT_MOST, "%s", policy == LOG_WAIT ? "wait" : "drop");
+    return policy == LOG_WAIT ? "wait" : "drop";
 }
 
 static void get_on_error(const SettingsPage *settings, char *text)
 {
-    get_policy(settings->log_on_error, text);
+    snprintf(text, SETTING_TEXT_MOST, "%s", settings_policy(settings->log_on_error));
 }
 
 static void get_rate_policy(const SettingsPage *settings, char *text)
 {
-    get_policy(settings->log_rate_policy, text);
+    snprintf(text, SETTING_TEXT_MOST, "%s", settings_policy(settings->log_rate_policy));
 }
 
 static void get_rate_limit(const SettingsPage *settings, char *text)

@@ -48,5 +48,8 @@ const char *settings_values(const char *name);
  */
 bool settings_number(const char *text, int64_t least, int64_t most, int64_t *number);
 
+/* A LogPolicy as a person writes it. */
+const char *settings_policy(uint32_t policy);
+
 /* The name of setting number `index`, NULL behind the last one. */
 const char *settings_name(size_t index);
