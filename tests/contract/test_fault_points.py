@@ -315,8 +315,8 @@ def limit_log(container, size):
     resource.prlimit(container.monitor.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
-def waiting_log(play):
-    """The container waits for a log that cannot be written; the file is replaced meanwhile, with a record torn in it."""
+def container_that_waits(play):
+    """For its log, in which a record is torn. Returns the container, its fifo and a witness."""
     container = play.container(command="seq 1 20000; read word < go; exit 7")
     container.options["--log-on-error"] = "wait"
     go = container.fifo("go")
@@ -325,6 +325,12 @@ def waiting_log(play):
     limit_log(container, 100_003)
     container.start()
     wait_until(lambda: page(container.monitor.pid)["waits"] == 1, "the container to wait")
+    return container, go, witness
+
+
+def waiting_log(play):
+    """The container waits for a log that cannot be written; the file is replaced meanwhile, with a record torn in it."""
+    container, go, witness = container_that_waits(play)
     before = container.logs / "before"
     container.log.rename(before)
     container.control("2 0 0\n")
@@ -339,14 +345,7 @@ def waiting_log(play):
 
 def truncated_log(play):
     """Somebody makes room by truncating a file in which a record is torn."""
-    container = play.container(command="seq 1 20000; read word < go; exit 7")
-    container.options["--log-on-error"] = "wait"
-    go = container.fifo("go")
-    witness = Witness(container)
-    play.create(container)
-    limit_log(container, 100_003)
-    container.start()
-    wait_until(lambda: page(container.monitor.pid)["waits"] == 1, "the container to wait")
+    container, go, witness = container_that_waits(play)
     os.truncate(container.log, 0)
     limit_log(container, resource.RLIM_INFINITY)
     container.wait_log(b" 20000\n")

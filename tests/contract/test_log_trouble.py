@@ -55,6 +55,20 @@ def lost(container):
     return now["stdout_lost"] + now["stderr_lost"], now["stdout_lost_records"] + now["stderr_lost_records"]
 
 
+def wait_until_full(container, policy, last):
+    """Until the disk has no room, and the container, unless it has to wait, has printed its lines up to `last`."""
+    wait_until(lambda: page(container.monitor.pid)["last_error"] != 0, "the disk to be full")
+    if policy == "drop":
+        all_read = len(k8slog.numbered(1, last))
+        wait_until(lambda: page(container.monitor.pid)["stdout_read"] == all_read, "all output")
+
+
+def all_records(container):
+    """Those of its older files, too, in order."""
+    old = sorted(container.log.parent.glob("ctr.log.*"), key=lambda path: -int(path.suffix[1:]))
+    return [record for path in [*old, container.log] for record in k8slog.records(path.read_bytes())]
+
+
 def told(container, wanted, stream="stdout"):
     return k8slog.check_told(container.records(), wanted, stream)
 
@@ -66,10 +80,8 @@ def test_disk_that_is_full_for_a_while(disk, logging_to, policy):
     disk.fill(leave=100_000)
     container.create()
     container.start()
-    wait_until(lambda: page(container.monitor.pid)["last_error"] != 0, "the disk to be full")
-    if policy == "drop":
-        wait_until(lambda: page(container.monitor.pid)["stdout_read"] == len(k8slog.numbered(1, 10000)), "all output")
-    else:
+    wait_until_full(container, policy, 10000)
+    if policy == "wait":
         wait_until(lambda: page(container.monitor.pid)["waits"] == 1, "the container to wait")
     counted = lost(container)
     disk.free()
@@ -93,9 +105,8 @@ def test_full_disk_at_the_end_of_a_file(disk, logging_to, policy):
     disk.fill(leave=32768)
     container.create()
     container.start()
-    wait_until(lambda: page(container.monitor.pid)["last_error"] != 0, "the disk to be full")
+    wait_until_full(container, policy, 1000)
     if policy == "drop":
-        wait_until(lambda: page(container.monitor.pid)["stdout_read"] == len(k8slog.numbered(1, 1000)), "all output")
         wait_until(lambda: page(container.monitor.pid)["rotations"] > 0, "the next file")
     disk.free()
     if policy == "drop":
@@ -103,9 +114,7 @@ def test_full_disk_at_the_end_of_a_file(disk, logging_to, policy):
     counted = lost(container)
     os.write(go, b"\n")
     assert container.wait() == 7
-    old = sorted(disk.top.glob("ctr.log.*"), key=lambda path: -int(path.suffix[1:]))
-    found = [record for path in [*old, container.log] for record in k8slog.records(path.read_bytes())]
-    assert k8slog.check_told(found, k8slog.numbered(1, 1010)) == (*counted, b"")
+    assert k8slog.check_told(all_records(container), k8slog.numbered(1, 1010)) == (*counted, b"")
     assert (counted == (0, 0)) == (policy == "wait")
 
 
@@ -132,8 +141,7 @@ def test_record_that_no_file_has_room_for(disk, logging_to, policy, rotates):
     counted = lost(container)
     os.write(go, b"\n")
     assert container.wait() == 7
-    old = sorted(disk.top.glob("ctr.log.*"), key=lambda path: -int(path.suffix[1:]))
-    found = [record for path in [*old, container.log] for record in k8slog.records(path.read_bytes())]
+    found = all_records(container)
     if rotates:
         assert k8slog.check_told(found, wanted) == (*counted, b"")
     assert found[-1].content == b"end"
@@ -148,9 +156,7 @@ def test_full_disk_that_is_freed_by_truncating_the_log(disk, logging_to, policy)
     disk.fill(leave=32768)
     container.create()
     container.start()
-    wait_until(lambda: page(container.monitor.pid)["last_error"] != 0, "the disk to be full")
-    if policy == "drop":
-        wait_until(lambda: page(container.monitor.pid)["stdout_read"] == len(k8slog.numbered(1, 1000)), "all output")
+    wait_until_full(container, policy, 1000)
     assert not container.log.read_bytes().endswith(b"\n"), "a record is torn"
     os.truncate(container.log, 0)
     os.write(go, b"\n")
