@@ -233,16 +233,6 @@ static bool take_settings(EngineOptions *options, const Resumed *resumed, Config
     return shared_options_take(&options->shared, resumed, options->exec, false, config);
 }
 
-/* What conmon can do and this version cannot. */
-static bool check_supported(const LogChoice *choice, const Messages *messages)
-{
-    if (!choice->journald)
-        return true;
-    return refuse(messages,
-                  "log driver journald is not supported by this version of conward: use --log-path "
-                  "k8s-file:PATH, or conmon for containers that log there");
-}
-
 /* We make the attach socket and the fifos there; conmon fails at it later, where nobody hears. */
 static bool check_bundle(const EngineOptions *options, const Messages *messages)
 {
@@ -301,11 +291,16 @@ static void move(EngineOptions *options, Config *config)
 }
 
 /* Passthrough leaves nothing to log, as with conmon, which makes the file nevertheless. */
-static void set_log(const LogChoice *choice, Config *config)
+static void set_log(const LogChoice *choice, EngineOptions *options, Config *config)
 {
     config->passthrough = choice->passthrough;
-    if (!choice->passthrough)
-        config->log_path = g_strdup(choice->file);
+    if (choice->passthrough)
+        return;
+    config->log_path = g_strdup(choice->file);
+    config->journald = choice->journald;
+    config->log_tag = g_steal_pointer(&options->log_tag);
+    config->log_labels = (const char *const *)g_steal_pointer(&options->log_labels);
+    config->hides_partials = options->no_container_partial_message;
 }
 
 /* What a command line that has been validated once says, without looking at any file. */
@@ -318,7 +313,7 @@ static bool resume(EngineOptions *options, const Resumed *resumed, Messages *mes
         !check_directory(options, messages) || !take_settings(options, resumed, config) ||
         !shared_options_choose_log(&options->shared, messages, &choice))
         return false;
-    set_log(&choice, config);
+    set_log(&choice, options, config);
     return true;
 }
 
@@ -351,11 +346,10 @@ static int engine_options_parse(char **argv, const Resumed *resumed, Config *con
         !check_exec(&options, messages) || !check_directory(&options, messages) ||
         !shared_options_check_delay(&options.shared, messages) ||
         !take_settings(&options, NULL, config) ||
-        !check_log(&options, messages, &choice, &log_fd) || !check_supported(&choice, messages) ||
-        !check_bundle(&options, messages))
+        !check_log(&options, messages, &choice, &log_fd) || !check_bundle(&options, messages))
         return REFUSED;
 
-    set_log(&choice, config);
+    set_log(&choice, &options, config);
     if (config->log_path != NULL)
         config->log_fd = fd_steal(&log_fd);
     move(&options, config);

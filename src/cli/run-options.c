@@ -173,30 +173,31 @@ static bool check_values(const RunOptions *options, const Messages *messages)
 }
 
 static bool check_log(const RunOptions *options, const Messages *messages, bool resumed,
-                      char **path, int *log_fd)
+                      Config *config, int *log_fd)
 {
     LogChoice choice;
+    char *path;
 
     if (!shared_options_choose_log(&options->shared, messages, &choice))
         return false;
-    if (choice.journald || choice.passthrough) {
+    if (choice.passthrough) {
         message(messages, LEVEL_ERROR,
-                "log driver %s is not supported by this version of conward run: use --log-path "
-                "k8s-file:PATH or --log-path none",
-                choice.journald ? "journald" : "passthrough");
+                "log driver passthrough is not supported by this version of conward run: use "
+                "--log-path k8s-file:PATH, --log-path journald or --log-path none");
         return false;
     }
     /* Not through the grammar: an id may contain colons. */
-    *path = options->shared.log_paths != NULL ? g_strdup(choice.file)
-                                              : g_strdup_printf("./%s.log", options->shared.cid);
-    choice.file = *path;
+    path = options->shared.log_paths != NULL ? g_strdup(choice.file)
+                                             : g_strdup_printf("./%s.log", options->shared.cid);
+    choice.file = path;
+    config->log_path = path;
+    config->journald = choice.journald;
     return resumed || log_choice_open(&choice, &options->shared, messages, log_fd);
 }
 
 int run_options_parse(int argc, char **argv, const Resumed *resumed, Config *config)
 {
     g_auto(RunOptions) options = RUN_OPTIONS_NULL;
-    g_autofree char *log_path = NULL;
     CLEANUP_FD int log_fd = -1;
     Messages *messages = &config->messages;
     int status;
@@ -216,11 +217,10 @@ int run_options_parse(int argc, char **argv, const Resumed *resumed, Config *con
         !check_values(&options, messages) ||
         !shared_options_check_delay(&options.shared, messages) ||
         !shared_options_take(&options.shared, resumed, false, true, config) ||
-        !check_log(&options, messages, resumed != NULL, &log_path, &log_fd))
+        !check_log(&options, messages, resumed != NULL, config, &log_fd))
         return REFUSED;
 
     config->kind = KIND_RUN;
-    config->log_path = g_steal_pointer(&log_path);
     config->log_fd = fd_steal(&log_fd);
     config->command = g_steal_pointer(&options.command);
     config->monitor_pidfile = g_steal_pointer(&options.pidfile);

@@ -40,9 +40,9 @@ void shared_options_add(GOptionContext *context, SharedOptions *shared)
         {"container-pidfile", 'p', 0, G_OPTION_ARG_FILENAME, &shared->container_pidfile,
          "File for the pid of the container's first process", "PATH"},
         {"log-path", 'l', 0, G_OPTION_ARG_FILENAME_ARRAY, &shared->log_paths,
-         "Where the output goes: a file (k8s-file), nowhere (none), or for engines where their own "
-         "goes (passthrough); journald is not supported yet. Can be given several times",
-         "[k8s-file:]PATH|none|passthrough"},
+         "Where the output goes: a file (k8s-file), systemd's journal (journald), nowhere (none), "
+         "or for engines where their own goes (passthrough). Can be given several times",
+         "[k8s-file:]PATH|journald|none|passthrough"},
         {"log-size-max", 0, 0, G_OPTION_ARG_INT64, &shared->log_size_max,
          "Maximum size of the log file; 0 or less means no limit", "BYTES"},
         {"log-global-size-max", 0, 0, G_OPTION_ARG_INT64, &shared->log_global_size_max,

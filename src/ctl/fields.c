@@ -20,6 +20,17 @@ COUNTER(limited_bytes)
 COUNTER(limited_records)
 COUNTER(capped_bytes)
 
+#define JOURNAL_COUNTER(name, field)                                \
+    static uint64_t name(const Snapshot *snapshot, StreamId stream) \
+    {                                                               \
+        return snapshot_journal(snapshot, stream)->field;           \
+    }
+
+JOURNAL_COUNTER(journal_bytes, bytes)
+JOURNAL_COUNTER(journal_records, records)
+JOURNAL_COUNTER(journal_lost_bytes, lost_bytes)
+JOURNAL_COUNTER(journal_lost_records, lost_records)
+
 static uint64_t read_bytes(const Snapshot *snapshot, StreamId stream)
 {
     return snapshot->page.streams[stream].end;
@@ -51,6 +62,14 @@ const Field STREAM_FIELDS[] = {
      UNIT_NONE, limited_records},
     {"capped", "What the limit on all that is logged has left out", FIELD_COUNTER, UNIT_BYTES,
      capped_bytes},
+    {"journal_sent", "What of the container's output the journal has got", FIELD_COUNTER,
+     UNIT_BYTES, journal_bytes},
+    {"journal_entries", "Entries that the journal has got", FIELD_COUNTER, UNIT_NONE,
+     journal_records},
+    {"journal_lost", "What a journal that could not be reached has lost", FIELD_COUNTER, UNIT_BYTES,
+     journal_lost_bytes},
+    {"journal_lost_entries", "Entries that a journal that could not be reached has lost",
+     FIELD_COUNTER, UNIT_NONE, journal_lost_records},
     {"held", "How long the container has waited for slow readers", FIELD_COUNTER, UNIT_MICROSECONDS,
      snapshot_held},
     {0},
@@ -74,15 +93,18 @@ static uint64_t blocked(const Snapshot *snapshot, StreamId stream)
     return since > 0 && since < snapshot->taken_at ? (uint64_t)(snapshot->taken_at - since) : 0;
 }
 
-static uint64_t waited(const Snapshot *snapshot, StreamId stream)
+/* What has been waited before, and since the given moment, 0 = it does not wait now. */
+static uint64_t waited_in_all(const Snapshot *snapshot, uint64_t before, int64_t since)
 {
-    int64_t since = snapshot->page.log.waits_since;
     bool waits = since > 0 && since < snapshot->taken_at;
 
-    (void)stream;
-    return snapshot->page.log.waited + (waits ? (uint64_t)(snapshot->taken_at - since) : 0);
+    return before + (waits ? (uint64_t)(snapshot->taken_at - since) : 0);
 }
 
+PAGE_VALUE(waited, waited_in_all(snapshot, page->log.waited, page->log.waits_since))
+PAGE_VALUE(journal_waited, waited_in_all(snapshot, page->journal.waited, page->journal.waits_since))
+PAGE_VALUE(send_errors, page->journal.send_errors)
+PAGE_VALUE(journal_last_error, page->journal.last_error)
 PAGE_VALUE(started_at, page->started_at)
 PAGE_VALUE(log_size, snapshot_log_size(snapshot))
 PAGE_VALUE(log_size_max, page->settings.log_size_max)
@@ -138,6 +160,12 @@ const Field MONITOR_FIELDS[] = {
     {"log_waited",
      "How long the container has waited for a log that could not be written or was too fast",
      FIELD_COUNTER, UNIT_MICROSECONDS, waited},
+    {"journal_errors", "Entries that could not be sent to the journal, at first", FIELD_COUNTER,
+     UNIT_NONE, send_errors},
+    {"journal_last_error", "Error number of the last entry that could not be sent", FIELD_GAUGE,
+     UNIT_NONE, journal_last_error},
+    {"journal_waited", "How long the container has waited for the journal", FIELD_COUNTER,
+     UNIT_MICROSECONDS, journal_waited},
     {"attach_clients", "Clients that are attached to the container", FIELD_GAUGE, UNIT_NONE,
      clients},
     {"attach_spool", "Output that the spool keeps for slow attach clients", FIELD_GAUGE, UNIT_BYTES,

@@ -32,6 +32,10 @@ char *logs_find(const char *word, int *writer, Error *error)
     *writer = -1;
     if (monitor == NULL)
         error_set(error, 0, "There is no file %s either; give the path of a log", word);
+    else if (*log == '\0' && monitor->page.has_journal)
+        error_set(error, 0,
+                  "The log of %s is in the journal: use journalctl CONTAINER_ID_FULL=, and its ID",
+                  word);
     else if (*log == '\0')
         error_set(error, 0, "The container %s has no log, or its page does not say where", word);
     if (*log == '\0')

@@ -86,7 +86,7 @@ static void add_identity(GString *line, const Snapshot *monitor)
     json_signed(line, "monitor_pid", page->monitor_pid);
     json_signed(line, "container_pid", page->container_pid);
     json_number(line, "owner", monitor->owner);
-    json_text(line, "log_driver", page->has_log ? "k8s-file" : "none");
+    json_text(line, "log_driver", snapshot_log_driver(monitor));
 }
 
 static const char *text_of(const void *snapshot, const char *name)

@@ -70,7 +70,13 @@ typedef struct Request {
     const char *line;
     RequestLook look;
     const void *asked; /* for it */
+    bool needs_file;   /* it is about the log file, and not the log */
 } Request;
+
+static bool concerns(const Request *request, const Page *page)
+{
+    return page->has_log || (page->has_journal && !request->needs_file);
+}
 
 /* Says what has come of it. Returns a CtlStatus. */
 static int tell(const Snapshot *monitor, const char *problem)
@@ -122,7 +128,7 @@ static int send_to_all(const Monitors *monitors, const Request *request)
         Snapshot *monitor = g_ptr_array_index(monitors->list, i);
 
         /* One that logs nothing has nothing to change, and one that ends soon needs nothing. */
-        if (monitor->page.has_log && monitor->page.phase <= PHASE_RUNNING)
+        if (concerns(request, &monitor->page) && monitor->page.phase <= PHASE_RUNNING)
             g_ptr_array_add(chosen, monitor);
     }
     status = send_to(chosen, request);
@@ -142,8 +148,9 @@ static int carry_out(const char *directory, const char *word, const Request *req
     monitor = monitors_find(monitors, word);
     if (monitor == NULL)
         return CTL_FAILED;
-    if (!monitor->page.has_log) {
-        ctl_say("%s has no log: its log driver is none", word);
+    if (!concerns(request, &monitor->page)) {
+        ctl_say("%s has no log%s: its log driver is %s", word, request->needs_file ? " file" : "",
+                snapshot_log_driver(monitor));
         return CTL_FAILED;
     }
     g_ptr_array_add(chosen, (gpointer)monitor);
@@ -189,7 +196,7 @@ int set_run(int argc, char **argv)
         word = options.all ? NULL : argv[1];
         line = g_strdup_printf("set %s %s", asked.name, asked.value);
         if (check(&asked))
-            status = carry_out(options.directory, word, &(Request){line, has_set, &asked});
+            status = carry_out(options.directory, word, &(Request){line, has_set, &asked, false});
     }
     g_free(options.directory);
     return status;
@@ -206,7 +213,7 @@ int reopen_run(int argc, char **argv)
               "is at its path is gone.",
               0))
         status = carry_out(options.directory, options.all ? NULL : argv[1],
-                           &(Request){"2 0 0", has_reopened, NULL});
+                           &(Request){"2 0 0", has_reopened, NULL, true});
     g_free(options.directory);
     return status;
 }

@@ -198,10 +198,19 @@ const char *snapshot_short_id(const Snapshot *snapshot)
     return snapshot->short_id[0] != '\0' ? snapshot->short_id : snapshot_id(snapshot);
 }
 
+const char *snapshot_log_driver(const Snapshot *snapshot)
+{
+    static const char *const NAMES[2][2] = {{"none", "journald"},
+                                            {"k8s-file", "k8s-file+journald"}};
+
+    return NAMES[snapshot->page.has_log != 0][snapshot->page.has_journal != 0];
+}
+
 uint64_t snapshot_open_line(const Snapshot *snapshot, StreamId stream)
 {
-    const LogPage *log = &snapshot->page.log;
-    uint64_t start = log->set[log->live & 1].start[stream];
+    const Page *page = &snapshot->page;
+    uint64_t start = page->has_journal && !page->has_log ? page_journal_cursors(page)->start[stream]
+                                                         : page_cursors(page)->start[stream];
     uint64_t end = snapshot->page.streams[stream].end;
 
     /* While it starts, these are the runtime's words. */

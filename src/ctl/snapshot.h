@@ -48,13 +48,20 @@ const char *snapshot_id(const Snapshot *snapshot);
 /* The same as people use it: the first 12 digits of an engine's long ID. */
 const char *snapshot_short_id(const Snapshot *snapshot);
 
-/* The log's counters at that moment. */
+/* The log's counters at that moment: the file's, or without one the journal's. */
 static inline const LogCounters *snapshot_counters(const Snapshot *snapshot, StreamId stream)
 {
-    const LogPage *log = &snapshot->page.log;
-
-    return &log->set[log->live & 1].counters[stream];
+    return page_counters(&snapshot->page, stream);
 }
+
+/* The same of the journal, beside a file or not. */
+static inline const LogCounters *snapshot_journal(const Snapshot *snapshot, StreamId stream)
+{
+    return &page_journal_cursors(&snapshot->page)->counters[stream];
+}
+
+/* What it is logged to, as one word. */
+const char *snapshot_log_driver(const Snapshot *snapshot);
 
 /* Bytes of the line that is open: those that records hold, and those that wait to be logged. */
 uint64_t snapshot_open_line(const Snapshot *snapshot, StreamId stream);

@@ -3,6 +3,7 @@
 #include "ctl/fields.h"
 #include "ctl/text.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
@@ -134,6 +135,51 @@ static void look_at_waiting(GPtrArray *troubles, const Snapshot *now, const Trou
                         log, plain_id(now)));
 }
 
+/* Why the journal does not get what it should. */
+static const char *journal_failure(const Snapshot *now)
+{
+    int number = now->page.journal.last_error;
+
+    return number == EAGAIN ? "it does not read what it gets" : g_strerror(number);
+}
+
+static void look_at_waiting_for_journal(GPtrArray *troubles, const Snapshot *now,
+                                        const TroubleLimits *limits)
+{
+    const JournalPage *page = &now->page.journal;
+    int64_t waits = lasts(page->waits_since);
+    char duration[TEXT_AMOUNT];
+
+    if (waits < limits->blocked_after || page->retry_at == 0 ||
+        now->page.settings.log_on_error != LOG_WAIT)
+        return;
+    add(troubles, TROUBLE_WAITING_LOG, now, (uint64_t)waits,
+        g_strdup_printf("has waited for %s with its output, because it cannot be sent to the "
+                        "journal: %s",
+                        text_duration(waits, duration), journal_failure(now)),
+        g_strdup_printf("look at the journal: systemctl status systemd-journald; to let it go on "
+                        "and lose output: conwardctl set %s log-on-error drop",
+                        plain_id(now)));
+}
+
+static void look_at_losses_of_journal(GPtrArray *troubles, const Snapshot *now)
+{
+    const LogCounters *out = snapshot_journal(now, STREAM_STDOUT);
+    const LogCounters *err = snapshot_journal(now, STREAM_STDERR);
+    uint64_t bytes = out->lost_bytes + err->lost_bytes;
+    char amount[TEXT_AMOUNT];
+
+    if (out->lost_records + err->lost_records == 0)
+        return;
+    add(troubles, TROUBLE_LOST_OUTPUT, now, bytes,
+        g_strdup_printf("has lost output: %s in %" PRIu64 " records, because it could not be sent "
+                        "to the journal, the last time with: %s",
+                        text_amount(bytes, amount), out->lost_records + err->lost_records,
+                        journal_failure(now)),
+        g_strdup("look at the journal: systemctl status systemd-journald; when it is back, this "
+                 "goes on by itself"));
+}
+
 /* The settings may have changed since. */
 static void look_at_limit(GPtrArray *troubles, const Snapshot *now)
 {
@@ -173,7 +219,7 @@ static void look_at_losses(GPtrArray *troubles, const Snapshot *now)
     g_autofree char *log = quoted_log(now);
     char amount[TEXT_AMOUNT];
 
-    if (records == 0)
+    if (records == 0 || !now->page.has_log)
         return;
     add(troubles, TROUBLE_LOST_OUTPUT, now, bytes,
         g_strdup_printf("has lost output: %s in %" PRIu64 " records, because writes of its log %s "
@@ -312,7 +358,9 @@ void troubles_add(GPtrArray *troubles, const Snapshot *before, const Snapshot *n
 {
     look_at_disk(troubles, now, limits);
     look_at_waiting(troubles, now, limits);
+    look_at_waiting_for_journal(troubles, now, limits);
     look_at_losses(troubles, now);
+    look_at_losses_of_journal(troubles, now);
     look_at_limit(troubles, now);
     look_at_memory(troubles, now);
     for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++)

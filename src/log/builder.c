@@ -1,5 +1,6 @@
 #include "log/builder.h"
 
+#include "log/line-count.h"
 #include "log/loss.h"
 #include "state/input.h"
 #include "util/clock.h"
@@ -36,23 +37,6 @@ static void begin(const K8sFile *file, LogCursors *next)
     next->batch_offset = area + before;
     next->batch_length = next->rest_length;
     next->log_before = batch_file_size(&file->to);
-}
-
-/* What a record says of the line that it belongs to. */
-static void count_line(LogCounters *counters, uint64_t length, bool full, uint32_t limit,
-                       struct timespec now)
-{
-    uint64_t before = counters->line;
-
-    counters->line += length;
-    counters->longest = MAX(counters->longest, counters->line);
-    counters->long_lines += before <= limit && counters->line > limit;
-    if (full) {
-        counters->line = 0;
-        counters->line_since = 0;
-    } else if (before == 0) {
-        counters->line_since = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-    }
 }
 
 static int64_t now_ns(const Builder *builder)
@@ -226,7 +210,7 @@ static Built add_record(Builder *builder, Split split, const uint8_t *bytes)
         counters->records++;
         counters->partials += !full;
     }
-    count_line(counters, split.length, full, file->limits.line_max, builder->now);
+    line_count(counters, split.length, full, file->limits.line_max, builder->now);
     next->start[builder->stream] += content;
     return BUILT_ALL;
 }

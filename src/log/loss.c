@@ -54,6 +54,8 @@ size_t loss_text(const LossPage *loss, StreamId stream, int64_t rate, RecordCloc
         snprintf(why, sizeof(why), "more than the rate limit that there was");
     else if (loss->reason == LOSS_RATE)
         snprintf(why, sizeof(why), "more than the limit of %" PRId64 " bytes per second", rate);
+    else if (loss->reason == LOSS_STALLED)
+        snprintf(why, sizeof(why), "the journal did not read what it got");
     else
         snprintf(why, sizeof(why), "%s", strerror(loss->reason));
     length = snprintf(

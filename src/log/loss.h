@@ -19,7 +19,7 @@ enum {
     LOSS_TEXT_MOST = 320,
 };
 
-/* Adds a record of `content` bytes, lost just now for that reason: an errno, or LOSS_RATE. */
+/* Adds a record of `content` bytes, lost just now for that reason, as LossPage has it. */
 void loss_add(LossPage *loss, uint64_t content, bool partial, int32_t reason, int64_t now);
 
 /* Adds another loss, an earlier one: the record that told of it has been lost, too. */

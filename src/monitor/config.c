@@ -30,5 +30,7 @@ void config_deinit(Config *config)
     g_free((char *)config->log_path);
     g_free((char *)config->settings);
     free_words(config->log_allowed);
+    g_free((char *)config->log_tag);
+    g_strfreev((char **)config->log_labels);
     *config = (Config)CONFIG_NULL;
 }

@@ -66,17 +66,21 @@ typedef struct Config {
     bool replace_listen_pid;        /* whatever process LISTEN_PID names */
     bool passthrough;               /* the container has our caller's stdio; nothing is logged */
 
-    const char *log_path;     /* NULL: nothing is logged */
+    const char *log_path;     /* of a k8s-file; NULL: there is none */
     int log_fd;               /* opened by validation, the monitor's then; -1 without log_path */
     SettingsPage log;         /* its settings, as they are to begin with */
     bool log_rotate;          /* old files are kept */
     uint32_t log_max_files;   /* so many of them */
     const char **log_allowed; /* directories for logs; NULL-terminated, NULL = any */
     bool log_sync;            /* fsync the log before the monitor leaves */
-    int64_t attach_spool_max; /* bytes, 0 = no spool, -1 = not given: our choice */
-    int attach_stall_timeout; /* seconds a client may make the container wait */
-    int attach_linger;        /* seconds a client may take nothing after the end */
-    bool crash_core;          /* a crash that is survived also leaves a core dump */
+    bool journald;            /* it is logged to the journal, too; there: */
+    const char *log_tag;
+    const char *const *log_labels; /* FIELD=VALUE, NULL-terminated; NULL = none */
+    bool hides_partials;           /* entries do not say that their line goes on */
+    int64_t attach_spool_max;      /* bytes, 0 = no spool, -1 = not given: our choice */
+    int attach_stall_timeout;      /* seconds a client may make the container wait */
+    int attach_linger;             /* seconds a client may take nothing after the end */
+    bool crash_core;               /* a crash that is survived also leaves a core dump */
 
     /* For behind the page, where the next image finds it: the settings that have been given, and
      * where they came from; see settings/take.h. */

@@ -97,6 +97,7 @@ void monitor_describe(Monitor *monitor, const char *engine)
     page->process = start_of_process();
     page->kind = config->kind;
     page->has_log = config->log_path != NULL;
+    page->has_journal = config->journald;
 
     if (config->settings != NULL) {
         state_keep_texts(&monitor->state, config->settings, config->settings_length);

@@ -286,6 +286,8 @@ void monitor_end(Monitor *monitor)
         if (may_print(monitor))
             return;
         close_streams(monitor);
+        if (monitor_journal_goes_on(monitor))
+            return; /* who hears of the end may look there at once for all of the output */
         fd_close_inherited();
         set_phase(monitor, PHASE_REPORTING);
     }

@@ -1,5 +1,6 @@
 #include "monitor/monitor.h"
 
+#include "log/none.h"
 #include "util/clock.h"
 
 #include <errno.h>
@@ -41,12 +42,36 @@ void monitor_open_log(Monitor *monitor, int fd)
 
     if (path != NULL)
         k8s_file_init(&monitor->log, &monitor->state, fd, path, limits_in_force(monitor));
+    monitor_journal_init(monitor);
+}
+
+void monitor_close_log(Monitor *monitor)
+{
+    k8s_file_deinit(&monitor->log);
+    monitor_journal_deinit(monitor);
 }
 
 void monitor_limit_log(Monitor *monitor)
 {
-    if (monitor_has_log(monitor))
+    if (monitor_has_file(monitor))
         k8s_file_limit(&monitor->log, limits_in_force(monitor));
+    monitor_journal_limit(monitor);
+}
+
+uint64_t monitor_log_start(const Monitor *monitor, StreamId id)
+{
+    uint64_t start = state_cursors(&monitor->state)->start[id];
+
+    return monitor_has_journal(monitor)
+               ? MIN(start, state_journal_cursors(&monitor->state)->start[id])
+               : start;
+}
+
+void monitor_log_skip(Monitor *monitor, StreamId id, uint64_t offset)
+{
+    state_cursors_next(&monitor->state)->start[id] = offset;
+    state_cursors_commit(&monitor->state);
+    journald_skip(&monitor->journal, id, offset);
 }
 
 /* Says once that the log cannot be replaced, and why, and once that it can be again. */
@@ -98,27 +123,61 @@ static void speak_of_writes(Monitor *monitor, int result)
 
 void monitor_log_pump(Monitor *monitor, StreamId id, SplitMode mode)
 {
-    speak_of_writes(monitor, k8s_file_pump(&monitor->log, id, mode));
-    speak_of_rotation(monitor);
+    if (monitor_has_file(monitor)) {
+        speak_of_writes(monitor, k8s_file_pump(&monitor->log, id, mode));
+        speak_of_rotation(monitor);
+    } else {
+        log_none_pump(&monitor->state, id);
+    }
+    if (monitor_has_journal(monitor))
+        monitor_journal_pump(monitor, id, mode);
+}
+
+bool monitor_log_waits(const Monitor *monitor)
+{
+    return (monitor_has_file(monitor) && k8s_file_waits(&monitor->log)) ||
+           journald_waits(&monitor->journal);
+}
+
+void monitor_log_give_up(Monitor *monitor)
+{
+    if (monitor_has_file(monitor))
+        k8s_file_give_up(&monitor->log);
+    if (monitor_has_journal(monitor))
+        journald_give_up(&monitor->journal);
+    if (monitor_has_file(monitor) || monitor_has_journal(monitor))
+        monitor_log_go_on(monitor);
 }
 
 void monitor_reopen_log(Monitor *monitor)
 {
-    if (!monitor_has_log(monitor))
+    if (!monitor_has_file(monitor))
         return;
     k8s_file_reopen(&monitor->log);
     speak_of_rotation(monitor);
     monitor_log_go_on(monitor); /* what waits may have room in the new file */
 }
 
+/* The same of a journal that has failed: it may be back, and there is no later output to show it.
+ */
+static bool hurry_journal(Monitor *monitor)
+{
+    const Page *page = monitor_page(monitor);
+    bool has_failed = monitor_has_journal(monitor) && page->journal.retry_at != 0 &&
+                      page->log.settle_at == 0; /* once */
+
+    if (has_failed)
+        journald_retry(&monitor->journal);
+    return has_failed;
+}
+
 void monitor_log_hurry(Monitor *monitor)
 {
-    bool waits = monitor_page(monitor)->log.rate_until != 0;
+    bool waits = monitor_has_file(monitor) && monitor_page(monitor)->log.rate_until != 0;
 
-    if (!monitor_has_log(monitor))
-        return;
-    k8s_file_hurry(&monitor->log);
-    if (waits)
+    if (monitor_has_file(monitor))
+        k8s_file_hurry(&monitor->log);
+    if (hurry_journal(monitor) || waits)
         monitor_log_go_on(monitor);
 }
 
@@ -135,15 +194,15 @@ static bool may_wait(Monitor *monitor)
 
 bool monitor_settle_log(Monitor *monitor)
 {
-    if (!monitor_has_log(monitor))
-        return true;
-    if (k8s_file_waits(&monitor->log)) {
-        if (may_wait(monitor))
+    if (monitor_log_waits(monitor)) {
+        if (may_wait(monitor) || monitor_journal_goes_on(monitor))
             return false;
-        k8s_file_give_up(&monitor->log);
-        monitor_log_go_on(monitor);
+        monitor_log_give_up(monitor);
     }
-    k8s_file_finish(&monitor->log);
+    if (monitor_has_journal(monitor))
+        monitor_log_go_on(monitor); /* what it has lost it may hear now */
+    if (monitor_has_file(monitor))
+        k8s_file_finish(&monitor->log);
     return true;
 }
 
@@ -163,23 +222,28 @@ bool monitor_describe_loss(const Monitor *monitor, char *text, size_t size)
 }
 
 static void say_loss(const Monitor *monitor, StreamId id, uint64_t bytes, uint64_t records,
-                     const char *why)
+                     const char *log, const char *why)
 {
     if (records > 0)
         message(&monitor->config->messages, LEVEL_WARNING,
-                "Lost %" PRIu64 " bytes in %" PRIu64 " records of %s: the log %s %s", bytes,
-                records, id == STREAM_STDOUT ? "stdout" : "stderr", monitor->config->log_path, why);
+                "Lost %" PRIu64 " bytes in %" PRIu64 " records of %s: the %s %s", bytes, records,
+                id == STREAM_STDOUT ? "stdout" : "stderr", log, why);
 }
 
 void monitor_say_losses(Monitor *monitor)
 {
+    g_autofree char *log = g_strconcat("log ", monitor->config->log_path, NULL);
+
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
         const LogCounters *counters = &state_cursors(&monitor->state)->counters[i];
+        const LogCounters *journal = &state_journal_cursors(&monitor->state)->counters[i];
 
         say_loss(monitor, i, counters->lost_bytes - counters->limited_bytes,
-                 counters->lost_records - counters->limited_records, "could not be written");
-        say_loss(monitor, i, counters->limited_bytes, counters->limited_records,
+                 counters->lost_records - counters->limited_records, log, "could not be written");
+        say_loss(monitor, i, counters->limited_bytes, counters->limited_records, log,
                  "may not grow faster than --log-rate-limit says");
+        say_loss(monitor, i, journal->lost_bytes, journal->lost_records, "journal",
+                 "did not take them");
         if (counters->capped_bytes > 0)
             message(&monitor->config->messages, LEVEL_WARNING,
                     "Left out %" PRIu64 " bytes of %s: --log-global-size-max was reached",
@@ -189,7 +253,7 @@ void monitor_say_losses(Monitor *monitor)
 
 void monitor_sync_log(Monitor *monitor)
 {
-    if (!monitor_has_log(monitor) || !monitor->config->log_sync || !monitor->log.to.regular)
+    if (!monitor_has_file(monitor) || !monitor->config->log_sync || !monitor->log.to.regular)
         return;
     if (fsync(monitor->log.to.fd) < 0)
         message(&monitor->config->messages, LEVEL_ERROR,

@@ -119,7 +119,7 @@ void monitor_deinit(Monitor *monitor)
     fd_close(&monitor->pipes.sync_fd);
     fd_close(&monitor->pipes.start_fd);
     fd_close(&monitor->pipes.attach_fd);
-    k8s_file_deinit(&monitor->log);
+    monitor_close_log(monitor);
     state_discard(&monitor->state);
     state_deinit(&monitor->state);
 }

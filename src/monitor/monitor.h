@@ -5,6 +5,7 @@
 #include "control/notify-proxy.h"
 #include "control/service-manager.h"
 #include "control/signals.h"
+#include "log/journald.h"
 #include "log/k8s-file.h"
 #include "monitor/config.h"
 #include "process/cgroup-oom.h"
@@ -28,8 +29,8 @@
  *
  * Its life is the page's phase: starting → running → draining → reporting → gone. Each part of it
  * is a file here: foreground (before there is one), monitor (start and loop), runtime (starting),
- * command (the same for `conward run`), terminal, output (what the container writes), log, end
- * (draining, reporting), timers, requests (signals, ctl).
+ * command (the same for `conward run`), terminal, output (what the container writes), log, journal,
+ * end (draining, reporting), timers, requests (signals, ctl).
  */
 typedef struct Monitor {
     const Config *config;
@@ -37,7 +38,10 @@ typedef struct Monitor {
     Image image; /* what goes on if this one crashes */
     Signals signals;
     Stream streams[STREAMS];
-    K8sFile log; /* fd -1 without a log */
+    K8sFile log; /* fd -1 without a file */
+    Journald journal;
+    guint journal_source; /* the journal can be sent to again */
+    int journal_fd;       /* that this source watches */
     Attach attach;
     Feed feed;
     Keyboard keyboard;
@@ -57,6 +61,7 @@ typedef struct Monitor {
     GSource *timers;
     int64_t trim_at;    /* CLOCK_BOOTTIME microseconds, 0 = nothing to give back */
     int said_failure;   /* errno of the log's failure that has been spoken of, 0 = none */
+    int said_journal;   /* the same of the journal's */
     bool said_rotation; /* that the log could not be replaced */
     bool said_spool;    /* that there is none where one is needed */
     bool said_refused;  /* that an attach client was one too many */
@@ -72,13 +77,14 @@ enum {
     STATUS_NOT_FOUND = 127,      /* `conward run`: there is no such command */
 };
 
-#define MONITOR_NULL                                                                               \
-    {                                                                                              \
-        .state = STATE_NULL, .signals = SIGNALS_NULL, .streams = {STREAM_NULL, STREAM_NULL},       \
-        .log = K8S_FILE_NULL, .attach = ATTACH_NULL, .feed = FEED_NULL, .keyboard = KEYBOARD_NULL, \
-        .console_socket = CONSOLE_SOCKET_NULL, .terminal_peer = -1, .ctl = CTL_FIFO_NULL,          \
-        .winsz = CTL_FIFO_NULL, .notify = NOTIFY_PROXY_NULL, .service = SERVICE_MANAGER_NULL,      \
-        .oom = CGROUP_OOM_NULL, .pipes = ENGINE_PIPES_NULL, .foreign_fd = -1                       \
+#define MONITOR_NULL                                                                             \
+    {                                                                                            \
+        .state = STATE_NULL, .signals = SIGNALS_NULL, .streams = {STREAM_NULL, STREAM_NULL},     \
+        .log = K8S_FILE_NULL, .journal = JOURNALD_NULL, .journal_fd = -1, .attach = ATTACH_NULL, \
+        .feed = FEED_NULL, .keyboard = KEYBOARD_NULL, .console_socket = CONSOLE_SOCKET_NULL,     \
+        .terminal_peer = -1, .ctl = CTL_FIFO_NULL, .winsz = CTL_FIFO_NULL,                       \
+        .notify = NOTIFY_PROXY_NULL, .service = SERVICE_MANAGER_NULL, .oom = CGROUP_OOM_NULL,    \
+        .pipes = ENGINE_PIPES_NULL, .foreign_fd = -1                                             \
     }
 
 /*
@@ -254,17 +260,45 @@ int monitor_requests_adopt(Monitor *monitor, Error *error);
 void monitor_reap(Monitor *monitor);
 void monitor_requests_deinit(Monitor *monitor);
 
-/* --- log.c: the log --- */
+/* --- journal.c: the journal, as a log --- */
 
-/* Opens the log, or goes on with the one in `fd`; a configuration without a log has none. The
- * page says which limits it has. */
+/* Begins to log there, or goes on, if the configuration says so. */
+void monitor_journal_init(Monitor *monitor);
+void monitor_journal_deinit(Monitor *monitor);
+
+/* The page says other limits now. */
+void monitor_journal_limit(Monitor *monitor);
+
+/* Hands what a stream holds to the journal, and speaks of what goes wrong. There must be one. */
+void monitor_journal_pump(Monitor *monitor, StreamId stream, SplitMode mode);
+
+/* Whether something waits, after the last output, for a journal that only has not kept up: not for
+ * one that takes nothing, and no longer than the log has to settle. */
+bool monitor_journal_goes_on(const Monitor *monitor);
+
+/* --- log.c: the log: a file, the journal, both or neither --- */
+
+/* Opens the log, or goes on with the file in `fd`. The page says which limits it has. */
 void monitor_open_log(Monitor *monitor, int fd);
+void monitor_close_log(Monitor *monitor);
 
 /* The page says other limits now. */
 void monitor_limit_log(Monitor *monitor);
 
-/* Hands what a stream holds to the log, and speaks of what goes wrong. There must be a log. */
+/* Hands what a stream holds to the log, and speaks of what goes wrong. */
 void monitor_log_pump(Monitor *monitor, StreamId stream, SplitMode mode);
+
+/* The stream offset of the first byte that the log still needs. */
+uint64_t monitor_log_start(const Monitor *monitor, StreamId stream);
+
+/* What comes before that offset is not the container's, and not logged. */
+void monitor_log_skip(Monitor *monitor, StreamId stream, uint64_t offset);
+
+/* Whether something waits for the log. */
+bool monitor_log_waits(const Monitor *monitor);
+
+/* What waits for the log does not any more, but is lost if it must be. */
+void monitor_log_give_up(Monitor *monitor);
 
 /* Puts a new file at the log's path, as somebody has asked for, or tries to do so again. */
 void monitor_reopen_log(Monitor *monitor);
@@ -317,7 +351,12 @@ static inline Page *monitor_page(const Monitor *monitor)
     return monitor->state.page;
 }
 
-static inline bool monitor_has_log(const Monitor *monitor)
+static inline bool monitor_has_file(const Monitor *monitor)
 {
     return monitor->log.to.fd >= 0;
+}
+
+static inline bool monitor_has_journal(const Monitor *monitor)
+{
+    return monitor->journal.fields != NULL;
 }

@@ -1,6 +1,5 @@
 #include "monitor/monitor.h"
 
-#include "log/none.h"
 #include "process/runtime.h"
 #include "state/fds.h"
 #include "util/clock.h"
@@ -31,7 +30,7 @@ static uint64_t keep_from(const Monitor *monitor, StreamId id)
 {
     uint64_t outlets = monitor_page(monitor)->streams[id].end - outlets_held(monitor, id);
 
-    return MIN(outlets, state_cursors(&monitor->state)->start[id]);
+    return MIN(outlets, monitor_log_start(monitor, id));
 }
 
 void monitor_trim(Monitor *monitor)
@@ -75,18 +74,20 @@ static void note_wait(int64_t *since, uint64_t *time, bool waits)
 static void hold_or_go_on(Monitor *monitor)
 {
     Page *page = monitor_page(monitor);
-    bool log_waits = monitor_has_log(monitor) && k8s_file_waits(&monitor->log);
+    bool file_waits = monitor_has_file(monitor) && k8s_file_waits(&monitor->log);
+    bool journal_holds = monitor_has_journal(monitor) && journald_holds(&monitor->journal);
 
     attach_balance(&monitor->attach);
     speak_of_spool(monitor);
-    note_wait(&page->log.waits_since, &page->log.waited, log_waits);
+    note_wait(&page->log.waits_since, &page->log.waited, file_waits);
+    note_wait(&page->journal.waits_since, &page->journal.waited, journal_holds);
     if (page->phase > PHASE_DRAINING)
         return;
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
         bool held = outlets_held(monitor, i) >= STATE_HOLD_SIZE;
 
         note_wait(&page->held_since[i], &page->held_time[i], held);
-        stream_watch(&monitor->streams[i], !held && !log_waits);
+        stream_watch(&monitor->streams[i], !held && !file_waits && !journal_holds);
     }
 }
 
@@ -99,10 +100,7 @@ void monitor_outlets_pump(Monitor *monitor)
 
 void monitor_pump(Monitor *monitor, StreamId id, SplitMode mode)
 {
-    if (monitor_has_log(monitor))
-        monitor_log_pump(monitor, id, mode);
-    else
-        log_none_pump(&monitor->state, id);
+    monitor_log_pump(monitor, id, mode);
     monitor_outlets_pump(monitor);
     hold_or_go_on(monitor);
     if (state_is_swollen(&monitor->state))
@@ -112,7 +110,7 @@ void monitor_pump(Monitor *monitor, StreamId id, SplitMode mode)
 /* How much of a stream is kept while it is not known whose words it carries. */
 static uint64_t captured_size(const Monitor *monitor, StreamId id)
 {
-    return monitor_page(monitor)->streams[id].end - state_cursors(&monitor->state)->start[id];
+    return monitor_page(monitor)->streams[id].end - monitor_log_start(monitor, id);
 }
 
 /*
@@ -149,16 +147,13 @@ void monitor_log_go_on(Monitor *monitor)
 /* Only the last of the runtime's words are kept, and nobody else gets them. */
 static void capture(Monitor *monitor, StreamId id)
 {
-    State *state = &monitor->state;
-    uint64_t end = state->page->streams[id].end;
+    const Page *page = monitor_page(monitor);
 
-    if (config_runs_at_once(monitor->config) && !state->page->failed)
+    if (config_runs_at_once(monitor->config) && !page->failed)
         return;
     attach_skip(&monitor->attach);
-    if (captured_size(monitor, id) > 2 * CAPTURE_SIZE) {
-        state_cursors_next(state)->start[id] = end - CAPTURE_SIZE;
-        state_cursors_commit(state);
-    }
+    if (captured_size(monitor, id) > 2 * CAPTURE_SIZE)
+        monitor_log_skip(monitor, id, page->streams[id].end - CAPTURE_SIZE);
 }
 
 static ssize_t take(Monitor *monitor, StreamId id)
@@ -238,10 +233,7 @@ static void drop_laggards(Monitor *monitor)
             "Readers that lag behind, or a log that cannot be written, leave no room for the last "
             "output: they are dropped");
     monitor_drop_readers(monitor);
-    if (monitor_has_log(monitor)) {
-        k8s_file_give_up(&monitor->log);
-        monitor_log_go_on(monitor);
-    }
+    monitor_log_give_up(monitor);
 }
 
 /*

@@ -136,7 +136,7 @@ void monitor_report(Monitor *monitor, int number, const char *text, size_t lengt
 static GString *captured(Monitor *monitor, StreamId stream)
 {
     const StreamPage *page = &monitor_page(monitor)->streams[stream];
-    uint64_t start = state_cursors(&monitor->state)->start[stream];
+    uint64_t start = monitor_log_start(monitor, stream);
 
     return g_string_new_len((const char *)input_at(&monitor->state, stream, start),
                             (gssize)(page->end - start));
@@ -145,11 +145,8 @@ static GString *captured(Monitor *monitor, StreamId stream)
 /* The runtime's words are not the container's: they are passed over by the log and the outlets. */
 static void forget_captured(Monitor *monitor)
 {
-    LogCursors *next = state_cursors_next(&monitor->state);
-
-    for (int i = 0; i < STREAMS; i++)
-        next->start[i] = monitor_page(monitor)->streams[i].end;
-    state_cursors_commit(&monitor->state);
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
+        monitor_log_skip(monitor, i, monitor_page(monitor)->streams[i].end);
     attach_skip(&monitor->attach);
 }
 

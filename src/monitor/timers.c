@@ -46,8 +46,7 @@ static int64_t earlier(int64_t a, int64_t b)
 /* Whether only the log still waits for something. */
 static bool log_settles(const Monitor *monitor)
 {
-    return monitor_page(monitor)->phase == PHASE_REPORTING && monitor_has_log(monitor) &&
-           k8s_file_waits(&monitor->log);
+    return monitor_page(monitor)->phase == PHASE_REPORTING && monitor_log_waits(monitor);
 }
 
 static int64_t next_deadline(const Monitor *monitor)
@@ -73,6 +72,7 @@ static int64_t next_deadline(const Monitor *monitor)
     at = earlier(at, monitor->attach.retry_at);
     at = earlier(at, page->log.retry_at);
     at = earlier(at, page->log.rate_until);
+    at = earlier(at, journald_due_at(&monitor->journal));
     if (log_settles(monitor))
         at = earlier(at, page->log.settle_at);
     since = attach_stalled_since(&monitor->attach, limit.with);
@@ -175,6 +175,13 @@ static void drop_stalled(Monitor *monitor, int64_t now)
     monitor_outlets_moved(monitor);
 }
 
+static bool journal_is_due(const Monitor *monitor, int64_t now)
+{
+    int64_t at = journald_due_at(&monitor->journal);
+
+    return at != 0 && at <= now;
+}
+
 static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
 {
     Monitor *monitor = ((Timers *)source)->monitor;
@@ -210,11 +217,12 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
     drop_stalled(monitor, now);
     log_due = is_reached(&page->log.retry_at, now);
     log_due = is_reached(&page->log.rate_until, now) || log_due;
+    log_due = journal_is_due(monitor, now) || log_due;
     if (log_due)
         monitor_log_go_on(monitor);
     if ((page->command_at != 0 && page->command_at <= now) ||
         (page->phase == PHASE_DRAINING && page->late_at <= now) ||
-        (page->phase == PHASE_REPORTING && log_due) ||
+        (page->phase > PHASE_RUNNING && log_due) ||
         (log_settles(monitor) && page->log.settle_at <= now))
         monitor_end(monitor);
     return G_SOURCE_CONTINUE;

@@ -13,7 +13,7 @@
  */
 enum {
     PAGE_VERSION = 4,
-    PAGE_SIZE_BYTES = 8192,
+    PAGE_SIZE_BYTES = 12288,
     PAGE_CLIENTS_MAX = 64,
     PAGE_FDS_MAX = 96,
     PAGE_FRAMES_MAX = 16,
@@ -76,8 +76,10 @@ typedef struct LogCounters {
     int64_t line_since;    /* and when its first record was made, CLOCK_REALTIME microseconds */
 } LogCounters;
 
+/* Reasons beside errno's. */
 enum {
-    LOSS_RATE = -1, /* a reason beside errno's: --log-rate-limit */
+    LOSS_RATE = -1,    /* --log-rate-limit */
+    LOSS_STALLED = -2, /* the journal does not read what it gets */
 };
 
 /* What of a stream was lost, and the log does not say yet: see log/loss.h. */
@@ -86,7 +88,7 @@ typedef struct LossPage {
     uint64_t records; /* 0 = nothing */
     int64_t from;     /* of the first and the last of it, CLOCK_REALTIME nanoseconds */
     int64_t to;
-    int32_t reason;   /* of the first: errno or LOSS_RATE */
+    int32_t reason;   /* of the first: errno or one of the above */
     uint32_t damaged; /* 1: the line it belongs to goes on; its rest is lost, too */
 } LossPage;
 
@@ -154,6 +156,27 @@ typedef struct LogPage {
     uint64_t write_errors;
     int32_t last_error; /* errno of the last of them */
 } LogPage;
+
+/* The same for the journal, whose entries are sent one by one: see log/journald.h. */
+typedef struct JournalCursors {
+    uint64_t start[STREAMS]; /* stream offset of the first byte that no entry holds yet */
+    uint64_t entries;        /* sent so far: the number of the next one */
+    LossPage loss[STREAMS];
+    LogCounters counters[STREAMS];
+} JournalCursors;
+
+typedef struct JournalPage {
+    JournalCursors set[2];
+    uint64_t live;      /* commit: as LogPage.live */
+    int64_t retry_at;   /* commit: nothing is sent before then, 0 = nothing has failed */
+    int64_t give_up_at; /* commit: until when the first entry that failed is worth waiting for */
+
+    /* For who looks on; not of use for going on. */
+    int64_t waits_since; /* since when the container waits for the journal, as above */
+    uint64_t waited;
+    uint64_t send_errors; /* but for a journal that is only slow */
+    int32_t last_error;   /* errno of the last failure */
+} JournalPage;
 
 typedef enum LogPolicy {
     LOG_DROP, /* it is lost, and counted */
@@ -303,8 +326,9 @@ typedef struct Page {
     uint64_t shown; /* copies for others so far, twice; odd: one is being made */
 
     /* Who this is; the texts are behind the page. */
-    uint32_t kind;      /* Kind of monitor/config.h */
-    uint32_t has_log;   /* 1: a k8s-file; 0: nothing is logged */
+    uint32_t kind;        /* Kind of monitor/config.h */
+    uint32_t has_log;     /* 1: there is a k8s-file */
+    uint32_t has_journal; /* 1: entries go to the journal */
     uint64_t process;   /* start time of the monitor's process in /proc/PID/stat, in clock ticks */
     int64_t started_at; /* CLOCK_REALTIME microseconds */
 
@@ -364,6 +388,7 @@ typedef struct Page {
     uint64_t notify_length; /* commit: of the datagram that waits in State.notify, 0 = none */
     OutletPage console;
     OutletPage clients[PAGE_CLIENTS_MAX];
+    JournalPage journal; /* here, memory that is not touched without it */
     FdPage fds[PAGE_FDS_MAX];
 } Page;
 
@@ -371,6 +396,19 @@ typedef struct Page {
 static inline const LogCursors *page_cursors(const Page *page)
 {
     return &page->log.set[page->log.live & 1];
+}
+
+/* The same for the journal. */
+static inline const JournalCursors *page_journal_cursors(const Page *page)
+{
+    return &page->journal.set[page->journal.live & 1];
+}
+
+/* What is known of a stream's lines: by the file, if there is one. */
+static inline const LogCounters *page_counters(const Page *page, StreamId stream)
+{
+    return page->has_journal && !page->has_log ? &page_journal_cursors(page)->counters[stream]
+                                               : &page_cursors(page)->counters[stream];
 }
 
 _Static_assert(sizeof(Page) <= PAGE_SIZE_BYTES, "the page has outgrown its mapping");

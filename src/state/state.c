@@ -173,6 +173,8 @@ bool state_show(State *state)
     __atomic_store_n(&shown->shown, now, __ATOMIC_SEQ_CST);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     memcpy(shown, state->page, shown_size(state));
+    if (state->page->has_journal)
+        memcpy(&shown->journal, &state->page->journal, sizeof(shown->journal));
     FAULT_POINT();
     state->page->shown = now + 1;
     __atomic_store_n(&shown->shown, now + 1, __ATOMIC_RELEASE);
@@ -210,6 +212,7 @@ static int check_size(int fd, off_t size, Error *error)
 static bool is_plausible(const Page *page)
 {
     const LogCursors *live = page_cursors(page);
+    const JournalCursors *journal = page_journal_cursors(page);
 
     if (page->phase > PHASE_GONE)
         return false;
@@ -228,6 +231,9 @@ static bool is_plausible(const Page *page)
 
         if (stream->end < stream->base || stream->end - stream->base > STATE_INPUT_SIZE ||
             live->start[i] < stream->base || live->start[i] > stream->end)
+            return false;
+        if (page->has_journal &&
+            (journal->start[i] < stream->base || journal->start[i] > stream->end))
             return false;
         if (page->spool.end[i] > stream->end ||
             (page->spool.end[i] > 0 && page->spool.capacity == 0))
@@ -319,5 +325,14 @@ LogCursors *state_cursors_next(State *state)
     LogCursors *next = &log->set[~log->live & 1];
 
     *next = log->set[log->live & 1];
+    return next;
+}
+
+JournalCursors *state_journal_cursors_next(State *state)
+{
+    JournalPage *journal = &state->page->journal;
+    JournalCursors *next = &journal->set[~journal->live & 1];
+
+    *next = journal->set[journal->live & 1];
     return next;
 }

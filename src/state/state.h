@@ -151,6 +151,14 @@ static inline const LogCursors *state_cursors(const State *state)
 /* The idle set as a copy of the live one, to be changed and then committed. */
 LogCursors *state_cursors_next(State *state);
 
+/* The same for the journal's cursors. */
+static inline const JournalCursors *state_journal_cursors(const State *state)
+{
+    return page_journal_cursors(state->page);
+}
+
+JournalCursors *state_journal_cursors_next(State *state);
+
 /* Notes that a buffer is in use up to `size` bytes. */
 static inline void state_touch(State *state, size_t size)
 {
@@ -161,3 +169,6 @@ static inline void state_touch(State *state, size_t size)
 /* Makes the idle set the live one: the commit of everything that was changed in it. */
 #define state_cursors_commit(state) \
     state_commit(&(state)->page->log.live, (state)->page->log.live + 1)
+
+#define state_journal_cursors_commit(state) \
+    state_commit(&(state)->page->journal.live, (state)->page->journal.live + 1)

@@ -466,18 +466,16 @@ def test_labels(label, refusal):
 
 
 def test_good_labels():
-    words = ["-l", "journald", "--log-label", "A_1=b c", "--log-label", "_=", "--log-tag", "tag"]
-    create(*words).refused("[conmon:e]: log driver journald is not supported")
+    valid("-l", "journald", "--log-label", "A_1=b c", "--log-label", "_=", "--log-tag", "tag")
 
 
 def test_id_for_journald():
     create("-c", "twelve-chars", "-l", "journald").said("[conmon:e]: Container ID must be longer than 12 characters")
-    create("-c", "thirteen-char", "-l", "journald").refused("[conmon:e]: log driver journald is not supported")
+    valid("-c", "thirteen-char", "-l", "journald")
 
 
 def test_tag_beside_a_file_is_for_journald(directory):
-    words = ["-l", directory / "log", "-l", "journald", "--log-tag", "x", "--log-label", "A=B"]
-    create(*words).refused("[conmon:e]: log driver journald is not supported")
+    valid("-l", directory / "log", "-l", "journald", "--log-tag", "x", "--log-label", "A=B")
 
 
 def test_partial_message_option_without_journald():
@@ -485,14 +483,7 @@ def test_partial_message_option_without_journald():
     answer = create("--no-container-partial-message", *LAST)
     assert answer.err.startswith(warning + LAST_REFUSAL)
     create("--no-container-partial-message", "--log-level", "error", *LAST).refused(LAST_REFUSAL)
-    create("--no-container-partial-message", "-l", "journald").refused("[conmon:e]: log driver journald")
-
-
-def test_what_this_version_lacks(directory):
-    pidfile = directory / "pidfile"
-    answer = create("-P", pidfile, "-l", "journald:")
-    answer.refused("[conmon:e]: log driver journald is not supported by this version of conward: ")
-    assert not pidfile.exists(), "refused after a fork"
+    valid("--no-container-partial-message", "-l", "journald:")
 
 
 # The limits of a line
@@ -752,7 +743,6 @@ def test_run_usage_errors(words, refusal):
         (["-l", "k8s-file"], "k8s-file requires a filename"),
         (["-l", "foo:bar"], "No such log driver foo"),
         (["-l", "/nonexistent/log"], "Failed to open log file /nonexistent/log: No such file or directory; "),
-        (["-l", "journald"], "log driver journald is not supported by this version of conward run: "),
         (["-l", "none", "-l", "passthrough"], "log driver passthrough is not supported by this version of "),
         (["--timeout=-1"], "--timeout -1 is out of range: "),
         (["-P", "x"], "--pidfile is for the monitor of --detach: "),

@@ -718,7 +718,7 @@ def test_rotation(new_container, kind):
 
 # A page that nothing can be believed of
 
-PAGE = 8192
+PAGE = 12288
 DAMAGES = {
     "magic": (0, b"\xff" * 8),
     "version": (8, b"\xff" * 4),

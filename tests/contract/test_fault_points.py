@@ -29,6 +29,7 @@ import procfs
 from crashes import Witness, page
 from engine import CRIO, PODMAN
 from exec_engine import Exec, ExecSync
+from fake_journal import FakeJournal
 from notify import Sender, notifying, unit
 from person import Terminal
 from waiting import is_readable, wait_until
@@ -422,11 +423,74 @@ def unwritable_log(play):
     assert output == k8slog.numbered(1, 5000)[: len(output)]
 
 
-def failing_runtime(play):
+def to_the_journal(play):
+    """And to a file. The journal stops while more is written than waits for it, and at the end."""
+    journal = play.add(FakeJournal(play.top))
+    container = play.container("seq 1 300; echo two >&2; read word < go; head -c 1000000 /dev/zero; printf end; exit 7")
+    container.options.update(
+        {"--log-path": [container.options["--log-path"], "journald"], "--log-on-error": "wait"}
+    )
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container, prepare=journal.enter)
+    container.start()
+    journal.wait_output(b"300\n")
+    journal.stop()
+    os.write(go, b"\n")
+    wait_until(lambda: page(container.monitor.pid)["journal_waits"] == 1, "the container to wait")
+    journal.go_on()
+    witness.check(7)
+    wanted = k8slog.numbered(1, 300) + bytes(1_000_000) + b"end"
+    wait_until(lambda: len(journal.output()) >= len(wanted), "all output")
+    assert (journal.output(), journal.output("stderr")) == (wanted, b"two\n")
+    assert (container.output(), container.output("stderr")) == (wanted, b"two\n")
+    assert len(journal.all()) == len(journal.entries), "an entry was sent twice"
+
+
+def large_entries(play):
+    journal = play.add(FakeJournal(play.top))
+    container = play.container("seq 1 10; exit 7")
+    container.options["--log-path"] = "journald"
+    container.options["--log-label"] = [f"L_{number}={'x' * 100_000}" for number in range(3)]
+    witness = Witness(container)
+    play.create(container, prepare=journal.enter)
+    container.start()
+    witness.check(7)
+    wait_until(lambda: len(journal.entries) == 10, "all output")
+    assert journal.output() == k8slog.numbered(1, 10)
+    assert all(entry.is_file for entry in journal.all())
+
+
+def losing_journal(play):
+    """It is away until output is lost, and again at the end."""
+    journal = play.add(FakeJournal(play.top))
+    container = play.container("echo 1; read word < go; seq 2 300; read word < go; seq 301 600; exit 7")
+    container.options["--log-path"] = "journald"
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container, prepare=journal.enter)
+    container.start()
+    journal.wait_output(b"1\n")
+    journal.kill()
+    os.write(go, b"\n")
+    wait_until(lambda: page(container.monitor.pid)["stdout_unsent_records"] == 299, "the loss")
+    journal.start()
+    wait_until(lambda: any(entry.is_loss for entry in list(journal.entries)), "the loss to be told")
+    assert journal.told() == (len(k8slog.numbered(2, 300)), 299)
+    journal.kill()
+    os.write(go, b"\n")
+    witness.check(7)
+    assert journal.output() == b"1\n"
+    assert len(journal.all()) == len(journal.entries), "an entry was sent twice"
+
+
+def failing_runtime(play, prepare=None):
     container = play.container()
+    if prepare is not None:
+        container.options["--log-path"] = "journald"
     container.stub("stderr", "a long story\n" * 10000 + "no such thing\n")
     container.stub("exit", "3")
-    container.launch()
+    container.launch(prepare=prepare)
     container.let_go()
     report = container.report()
     assert report["data"] == -1
@@ -437,6 +501,12 @@ def failing_runtime(play):
     assert container.line() == b""
     assert container.wait() == 1
     assert os.listdir(container.exits) == []
+
+
+def failing_runtime_and_the_journal(play):
+    journal = play.add(FakeJournal(play.top))
+    failing_runtime(play, journal.enter)
+    assert journal.entries == []
 
 
 def child_of_another(play):
@@ -873,7 +943,11 @@ SCENARIOS = [
     slow_log,
     limited_log,
     unwritable_log,
+    to_the_journal,
+    large_entries,
+    losing_journal,
     failing_runtime,
+    failing_runtime_and_the_journal,
     child_of_another,
     notify,
     passthrough,
@@ -955,6 +1029,7 @@ SLOW = (
     failing_rotation,
     limited_log,
     unwritable_log,
+    losing_journal,
     timeout,
     stubborn_run,
     stuck_at_the_start,

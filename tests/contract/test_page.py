@@ -14,7 +14,7 @@ from crashes import Witness, crash, image, page
 from waiting import wait_until
 
 DIRECTORY = pathlib.Path("/run/conward")
-TEXTS = 8192  # where they begin
+TEXTS = 12288  # where they begin
 NOBODY = 65534
 
 

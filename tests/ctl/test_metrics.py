@@ -155,7 +155,7 @@ def test_nothing_runs(tmp_path):
 
 
 def test_page_that_is_none_is_counted(tmp_path):
-    (tmp_path / "1-00000000.state").write_bytes(b"x" * 8192)
+    (tmp_path / "1-00000000.state").write_bytes(b"x" * 12288)
     output = tmp_path / "conward.prom"
     text, errors = ctl("metrics", "--state-dir", tmp_path, status=FAILED)
     assert parse(text)["conward_pages_unread", frozenset()] == 1

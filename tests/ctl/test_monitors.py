@@ -23,7 +23,7 @@ from waiting import wait_until  # noqa: E402
 
 OK, FOUND, WRONG, FAILED = 0, 1, 2, 3
 LIMIT = 60
-PAGE = 8192
+PAGE = 12288
 KIND = 24  # where in it
 
 
@@ -415,11 +415,11 @@ def of_another_version(page):
 
 
 DAMAGES = {
-    "short": (lambda page: page[: PAGE - 1], "has 8191 bytes"),
+    "short": (lambda page: page[: PAGE - 1], f"has {PAGE - 1} bytes"),
     "long": (lambda page: page + bytes(20000), "bytes, so it is no page"),
     "magic": (lambda page: b"X" + page[1:], "does not begin as the page of a monitor does"),
     "version": (of_another_version, "another version of conward (77)"),
-    "text": (lambda page: b"hello\n" * 2000, "does not begin as the page of a monitor does"),
+    "text": (lambda page: b"hello\n" * 3000, "does not begin as the page of a monitor does"),
 }
 
 

@@ -300,7 +300,7 @@ def test_live_follows_the_size(run, live):  # noqa: F811
 
 
 def test_live_shows_no_errors_across(run, live, tmp_path):  # noqa: F811
-    (tmp_path / "1-00000000.state").write_bytes(b"x" * 8192)
+    (tmp_path / "1-00000000.state").write_bytes(b"x" * 12288)
     top = live("--state-dir", str(tmp_path), columns=100)
     top.wait(lambda seen: b"1 pages cannot be read" in seen, "the count")
     assert b"conwardctl:" not in top.output

@@ -68,16 +68,11 @@ def gone(_):
 
 
 OLD = "conmon 2.1.6 is older than the 2.2.1 that conward takes the place of"
-LATER = "not supported yet"
 SAYS_WHY = "says what has happened, and where"
 VALID = "what engines read has to be valid JSON, and valid UTF-8"
 FITS = "engines read at most 4096 bytes"
 ONE_FILE = "one file that cannot be written does not keep the others from being written"
 AT_MOST = "the limit is what the log ends at or below, not what the last record may be beyond"
-NO_JOURNAL = (
-    "[conmon:e]: log driver journald is not supported by this version of conward: use --log-path k8s-file:PATH, or "
-    "conmon for containers that log there"
-)
 CANNOT_PARSE = "[conmon:e]: unable to parse "
 CANNOT_MAKE = "[conmon:e]: unable to make "
 FAILED = "The runtime RUNTIME failed with exit status"
@@ -294,14 +289,6 @@ DIFFERENCES = [
             "--log-path must name a file that can be written, in a directory that exists",
         ),
         "says which, and what helps",
-    ),
-    *told(
-        [
-            *("words beyond ascii, C.UTF-8", "a file and journald, file first", "a file and journald, last"),
-            *("log path 'journald'", "log path 'journald:'", "log path 'journald:x'"),
-        ],
-        {"status": (0, 1), WORDS: ([[], []], [[], [NO_JOURNAL]])},
-        LATER,
     ),
     *told(
         ["a name beyond ascii, C"],
@@ -673,13 +660,27 @@ DIFFERENCES = [
         2,
     ),
     *told(
-        ["a container with a journal"],
+        ["a label for the journal"],
         {
-            "started process, status": (0, 1),
-            "started process, words": ("", NO_JOURNAL + "\n"),
-            "status": (7, NONE),
+            "started process, status": (1, 0),
+            "started process, words": ("conmon: option parsing failed: Unknown option --log-label\n", ""),
+            "status": (NONE, 7),
+            "journal, stdout": (NONE, "one\n"),
+            "journal, stderr": (NONE, ""),
+            "journal, fields": (
+                NONE,
+                [
+                    "A_LABEL=its value",
+                    f"CONTAINER_ID={CID[:12]}",
+                    f"CONTAINER_ID_FULL={CID}",
+                    "CONTAINER_NAME=quiet_name",
+                    "PRIORITY=6",
+                    "SYSLOG_IDENTIFIER=quiet_name",
+                ],
+            ),
+            "journal, sender": (NONE, True),
         },
-        LATER,
+        OLD,
     ),
     # Notifications, input, terminals
     *told(

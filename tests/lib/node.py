@@ -27,6 +27,24 @@ def _call(name, *args):
         raise OSError(ctypes.get_errno(), name)
 
 
+def unshare_mounts(rootless=False):
+    """For a child that is about to execute a program: what it mounts is its own. `rootless`: as user 0 of a user
+    namespace, which others than root are in any case."""
+    user, group = os.geteuid(), os.getegid()
+    if rootless or user != 0:
+        _call("unshare", _CLONE_NEWUSER | _CLONE_NEWNS)
+        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
+            pathlib.Path("/proc/self", name).write_text(text)
+    else:
+        _call("unshare", _CLONE_NEWNS)
+    _call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
+
+
+def cover(place, directory):
+    """There, the directory is seen."""
+    _call("mount", os.fsencode(directory), os.fsencode(place), None, _MS_BIND, None)
+
+
 class Node:
     def __init__(self, top, rootless=False):
         """`rootless`: as for a rootless engine, which is user 0 of a user namespace."""
@@ -50,13 +68,6 @@ class Node:
 
     def enter(self):
         """For a child that is about to execute a program."""
-        user, group = os.geteuid(), os.getegid()
-        if self._rootless or user != 0:
-            _call("unshare", _CLONE_NEWUSER | _CLONE_NEWNS)
-            for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
-                pathlib.Path("/proc/self", name).write_text(text)
-        else:
-            _call("unshare", _CLONE_NEWNS)
-        _call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
+        unshare_mounts(self._rootless)
         for inside, outside in ((self._etc, ETC), (self._lib, LIB)):
-            _call("mount", os.fsencode(inside), os.fsencode(outside), None, _MS_BIND, None)
+            cover(outside, inside)

@@ -70,13 +70,19 @@ int main(int argc, char **argv)
     printf("last_error=%d\n", page.log.last_error);
     printf("write_errors=%lu\n", (unsigned long)page.log.write_errors);
     printf("waits=%d\n", page.log.waits_since != 0);
+    printf("journal_waits=%d\n", page.journal.waits_since != 0);
+    printf("journal_fails=%d\n", page.journal.retry_at != 0);
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        const LogCounters *journal = &page_journal_cursors(&page)->counters[i];
         const LogCounters *counters = &page.log.set[page.log.live & 1].counters[i];
         const char *name = i == STREAM_STDOUT ? "stdout" : "stderr";
 
         printf("%s_logged=%lu\n", name, (unsigned long)counters->bytes);
         printf("%s_lost=%lu\n", name, (unsigned long)counters->lost_bytes);
         printf("%s_lost_records=%lu\n", name, (unsigned long)counters->lost_records);
+        printf("%s_sent=%lu\n", name, (unsigned long)journal->bytes);
+        printf("%s_unsent=%lu\n", name, (unsigned long)journal->lost_bytes);
+        printf("%s_unsent_records=%lu\n", name, (unsigned long)journal->lost_records);
         printf("%s_read=%lu\n", name, (unsigned long)page.streams[i].end);
     }
     return EXIT_SUCCESS;

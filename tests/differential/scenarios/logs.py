@@ -5,6 +5,7 @@ import os
 import engine
 import k8slog
 from engine import CRIO, PODMAN
+from fake_journal import FakeJournal
 from lab import say_go, settle
 from scenario import scenario
 from waiting import wait_until
@@ -156,16 +157,61 @@ def a_new_log_that_cannot_be_made(lab):
     lab.note("the moved log", k8slog.output(k8slog.records((away / "ctr.log").read_bytes())))
 
 
-@scenario("--log-label", "--log-tag", "journald")
-def a_container_with_a_journal(lab):
-    container = lab.container("echo one; exit 7")
-    container.options["--log-path"] = "journald"
-    container.options["--log-tag"] = "a tag"
-    container.launch()
-    if not _refused(lab, container):
+# Of the entries: conmon's library adds where in its source they were made, conward a number.
+OWN_FIELDS = ("CODE_FILE", "CODE_LINE", "CODE_FUNC", "CONWARD_SEQ")
+
+
+def _note_journal(lab, command, **options):
+    journal = FakeJournal(lab.directory / "node")
+    container = lab.container(command)
+    container.options.update({"--log-path": "journald", **options})
+    try:
+        container.launch(prepare=journal.enter)
+        if _refused(lab, container):
+            return
         container.report()
         container.start()
         lab.note("status", container.wait())
+        # What was sent before the end is there at the end.
+        journal.stop()
+        journal.take_rest()
+    finally:
+        journal.close()
+    for stream in ("stdout", "stderr"):
+        lab.note(f"journal, {stream}", journal.output(stream))
+    lab.note(
+        "journal, fields",
+        sorted(
+            {
+                f"{name}={value.decode()}"
+                for entry in journal.entries
+                for name, values in entry.fields.items()
+                for value in values
+                if name not in (*OWN_FIELDS, "MESSAGE")
+            }
+        ),
+    )
+    lab.note("journal, sender", {entry.pid == container.monitor.pid for entry in journal.entries} == {True})
+
+
+@scenario("--log-tag", "journald")
+def a_container_with_a_journal(lab):
+    _note_journal(lab, "echo one; printf two; echo three >&2; exit 7", **{"--log-tag": "a tag"})
+
+
+@scenario("journald")
+def a_long_line_to_the_journal(lab):
+    _note_journal(lab, "printf %070000d 0; echo; echo; exit 7")
+
+
+@scenario("journald")
+def a_priority_for_the_journal(lab):
+    _note_journal(lab, "echo '<3>one'; exit 7")
+
+
+@scenario("--log-label", "journald")
+def a_label_for_the_journal(lab):
+    _note_journal(lab, "echo one; exit 7", **{"--log-label": ["A_LABEL=its value"]})
 
 
 def _refused(lab, container):

@@ -1,0 +1,438 @@
+#include "log/journald.h"
+
+#include "log/line-count.h"
+#include "log/loss.h"
+#include "state/input.h"
+#include "util/clock.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
+
+enum {
+    SHORT_ID = 12, /* characters of an ID that has a field of its own */
+
+    /* Microseconds. A journal that only does not keep up says itself when it can go on; others are
+     * asked again, after a pause that grows. To ask costs a system call or two. */
+    PATIENCE = 2000000,
+    RETRY_FIRST = 50000,
+    RETRY_MOST = 1000000,
+};
+
+/* A loss is said at the end of the damaged line, but never later than after so many nanoseconds. */
+#define SAY_WITHIN INT64_C(10000000000)
+
+/* --- Fields: the journal's native protocol --- */
+
+/*
+ * A field whose value may be anything: its length stands before it, in 64 bits, the lowest first.
+ */
+static void add_field(FILE *to, const char *name, const char *value, size_t length)
+{
+    uint64_t size = htole64(length);
+
+    fprintf(to, "%s\n", name);
+    fwrite(&size, sizeof(size), 1, to);
+    fwrite(value, length, 1, to);
+    fputc('\n', to);
+}
+
+static void add_text(FILE *to, const char *name, const char *value)
+{
+    if (value != NULL)
+        add_field(to, name, value, strlen(value));
+}
+
+static void add_label(FILE *to, const char *label)
+{
+    const char *equals = strchr(label, '=');
+    char *name = strndup(label, (size_t)(equals - label));
+
+    if (name != NULL)
+        add_text(to, name, equals + 1);
+    free(name);
+}
+
+static void add_identity(FILE *to, const JournalIdentity *identity)
+{
+    size_t length = strnlen(identity->id, SHORT_ID);
+
+    add_text(to, "CONTAINER_ID_FULL", identity->id);
+    add_field(to, "CONTAINER_ID", identity->id, length);
+    add_text(to, "CONTAINER_TAG", identity->tag);
+    add_text(to, "CONTAINER_NAME", identity->name);
+    if (identity->tag != NULL || identity->name != NULL)
+        add_text(to, "SYSLOG_IDENTIFIER", identity->tag != NULL ? identity->tag : identity->name);
+    else
+        add_field(to, "SYSLOG_IDENTIFIER", identity->id, length);
+    for (const char *const *label = identity->labels; label != NULL && *label != NULL; label++)
+        add_label(to, *label);
+}
+
+/* --- Sending --- */
+
+static JournalPage *page_of(const Journald *journald)
+{
+    return &journald->state->page->journal;
+}
+
+/* Whether what cannot be sent waits. */
+static bool has_patience(const Journald *journald)
+{
+    return !journald->has_given_up &&
+           (journald->limits.waits || page_of(journald)->give_up_at > clock_boottime_us());
+}
+
+static void note_failure(Journald *journald, int number)
+{
+    JournalPage *page = page_of(journald);
+    int64_t now = clock_boottime_us();
+
+    page->last_error = number;
+    page->send_errors += number != EAGAIN;
+    journald->retry_pause = MIN(MAX(2 * journald->retry_pause, RETRY_FIRST), RETRY_MOST);
+    if (page->give_up_at == 0)
+        state_commit(&page->give_up_at, now + PATIENCE);
+    state_commit(&page->retry_at, now + journald->retry_pause);
+}
+
+/*
+ * Sends an entry: what all have, `fields`, which end with a newline, and the message. Returns 0 or
+ * -errno; after a failure nothing is tried until it is time.
+ */
+static int send_entry(Journald *journald, StreamId stream, const char *fields, const void *message,
+                      size_t length)
+{
+    static const char *const PRIORITIES[STREAMS] = {"PRIORITY=6\n", "PRIORITY=3\n"};
+    JournalPage *page = page_of(journald);
+    const uint64_t size = htole64(length);
+    const struct iovec parts[] = {
+        {journald->fields, journald->fields_length},
+        {(void *)PRIORITIES[stream], strlen(PRIORITIES[stream])},
+        {(void *)fields, strlen(fields)},
+        {(void *)"MESSAGE\n", 8},
+        {(void *)&size, sizeof(size)},
+        {(void *)message, length},
+        {(void *)"\n", 1},
+    };
+    int r;
+
+    if (page->retry_at > clock_boottime_us())
+        return -page->last_error;
+    /* The journal has not said that it can go on: another one may be there by now. */
+    if (page->retry_at != 0)
+        journal_socket_close(&journald->socket);
+    r = journal_socket_send(&journald->socket, parts, sizeof(parts) / sizeof(parts[0]));
+    if (r < 0) {
+        note_failure(journald, -r);
+        return r;
+    }
+    return 0;
+}
+
+/* The journal takes entries, and the last one has been committed. */
+static void note_success(Journald *journald)
+{
+    JournalPage *page = page_of(journald);
+
+    journald->retry_pause = 0;
+    if (page->give_up_at != 0)
+        state_commit(&page->give_up_at, 0);
+    if (page->retry_at != 0)
+        state_commit(&page->retry_at, 0);
+}
+
+/* --- From the stream to entries --- */
+
+typedef struct Line {
+    Split split;
+    const uint8_t *bytes;
+    uint64_t content; /* with the newline of a full one */
+} Line;
+
+static Line next_line(Journald *journald, StreamId stream, SplitMode mode)
+{
+    const State *state = journald->state;
+    uint64_t start = state_journal_cursors(state)->start[stream];
+    uint64_t end = state->page->streams[stream].end;
+    uint64_t scanned = journald->scanned[stream];
+    Line line = {.bytes = input_at(state, stream, start)};
+
+    line.split = splitter_next(line.bytes, end - start, scanned > start ? scanned - start : 0,
+                               JOURNALD_MESSAGE_MOST, mode);
+    if (line.split.tag == SPLIT_MORE)
+        journald->scanned[stream] = end;
+    line.content = line.split.length + (line.split.tag == SPLIT_FULL);
+    return line;
+}
+
+static struct timespec wall_clock(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now;
+}
+
+static int64_t nanoseconds(struct timespec time)
+{
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/* The cursors behind the line. */
+static JournalCursors *take_line(Journald *journald, StreamId stream, const Line *line,
+                                 struct timespec now)
+{
+    JournalCursors *next = state_journal_cursors_next(journald->state);
+    bool full = line->split.tag == SPLIT_FULL;
+
+    next->start[stream] += line->content;
+    line_count(&next->counters[stream], line->split.length, full, JOURNALD_MESSAGE_MOST, now);
+    return next;
+}
+
+static int send_line(Journald *journald, StreamId stream, const Line *line)
+{
+    bool full = line->split.tag == SPLIT_FULL;
+    bool marked = !full && !journald->hides_partials;
+    JournalCursors *next;
+    char fields[96];
+    int r;
+
+    snprintf(fields, sizeof(fields), "CONWARD_SEQ=%" PRIu64 "\n%s",
+             state_journal_cursors(journald->state)->entries,
+             marked ? "CONTAINER_PARTIAL_MESSAGE=true\n" : "");
+    r = send_entry(journald, stream, fields, line->bytes, line->content);
+    if (r < 0)
+        return r;
+    next = take_line(journald, stream, line, wall_clock());
+    next->entries++;
+    next->counters[stream].bytes += line->content;
+    next->counters[stream].records++;
+    next->counters[stream].partials += !full;
+    state_journal_cursors_commit(journald->state);
+    note_success(journald);
+    return 0;
+}
+
+static void lose_line(Journald *journald, StreamId stream, const Line *line, int32_t reason)
+{
+    struct timespec now = wall_clock();
+    JournalCursors *next = take_line(journald, stream, line, now);
+    bool full = line->split.tag == SPLIT_FULL;
+
+    next->counters[stream].lost_bytes += line->content;
+    next->counters[stream].lost_records++;
+    loss_add(&next->loss[stream], line->content, !full, reason, nanoseconds(now));
+    state_journal_cursors_commit(journald->state);
+}
+
+static const LossPage *loss_of(const Journald *journald, StreamId stream)
+{
+    return &state_journal_cursors(journald->state)->loss[stream];
+}
+
+static bool is_damaged(const Journald *journald, StreamId stream)
+{
+    return loss_of(journald, stream)->damaged != 0;
+}
+
+/* Whether there is a loss to speak of now: when the line it has damaged is over, or at the end. Of
+ * what does not end it is said now and then. */
+static bool must_say_loss(const Journald *journald, StreamId stream, SplitMode mode)
+{
+    const LossPage *loss = loss_of(journald, stream);
+    int64_t age;
+
+    if (loss->records == 0 || !journald->limits.says_losses)
+        return false;
+    age = nanoseconds(wall_clock()) - loss->from;
+    return !loss->damaged || mode == SPLIT_END || age < 0 || age > SAY_WITHIN;
+}
+
+static int say_loss(Journald *journald, StreamId stream)
+{
+    const LossPage loss = *loss_of(journald, stream);
+    char text[LOSS_TEXT_MOST + 1];
+    size_t length = loss_text(&loss, stream, 0, &journald->clock, text);
+    JournalCursors *next;
+    char fields[128];
+    int r;
+
+    text[length++] = '\n';
+    snprintf(fields, sizeof(fields),
+             "CONWARD_SEQ=%" PRIu64 "\nCONWARD_LOST_BYTES=%" PRIu64
+             "\nCONWARD_LOST_RECORDS=%" PRIu64 "\n",
+             state_journal_cursors(journald->state)->entries, loss.bytes, loss.records);
+    r = send_entry(journald, stream, fields, text, length);
+    if (r < 0)
+        return r;
+    next = state_journal_cursors_next(journald->state);
+    next->entries++;
+    next->loss[stream] = (LossPage){.reason = loss.reason, .damaged = loss.damaged};
+    state_journal_cursors_commit(journald->state);
+    note_success(journald);
+    return 0;
+}
+
+/* Sends the line, and before it what is to be said. What belongs to a damaged line is not sent. */
+static int send_next(Journald *journald, StreamId stream, SplitMode mode, const Line *line)
+{
+    int r = must_say_loss(journald, stream, mode) ? say_loss(journald, stream) : 0;
+
+    if (r == 0 && line->split.tag != SPLIT_MORE && !is_damaged(journald, stream))
+        r = send_line(journald, stream, line);
+    return r;
+}
+
+static int32_t reason_of(int r)
+{
+    return r == -EAGAIN ? LOSS_STALLED : -r;
+}
+
+int journald_pump(Journald *journald, StreamId stream, SplitMode mode)
+{
+    uint64_t before = state_journal_cursors(journald->state)->entries;
+    int failure = 0;
+
+    /* A prompt does not show, in the journal: each piece would be a message. */
+    if (mode == SPLIT_FLUSH)
+        mode = SPLIT_WAIT;
+    journald->is_behind[stream] = false;
+    while (!journald->is_behind[stream]) {
+        Line line = next_line(journald, stream, mode);
+        int r = send_next(journald, stream, mode, &line);
+
+        if (line.split.tag == SPLIT_MORE)
+            break;
+        if (is_damaged(journald, stream))
+            lose_line(journald, stream, &line, loss_of(journald, stream)->reason);
+        else if (r < 0 && has_patience(journald))
+            journald->is_behind[stream] = true;
+        else if (r < 0)
+            lose_line(journald, stream, &line, reason_of(r));
+        if (r < 0 &&
+            (!journald->is_behind[stream] || page_of(journald)->give_up_at <= clock_boottime_us()))
+            failure = r;
+    }
+    return failure < 0 ? failure : state_journal_cursors(journald->state)->entries != before;
+}
+
+bool journald_waits(const Journald *journald)
+{
+    return journald->is_behind[STREAM_STDOUT] || journald->is_behind[STREAM_STDERR];
+}
+
+bool journald_goes_on(const Journald *journald)
+{
+    return journald_waits(journald) && page_of(journald)->give_up_at > clock_boottime_us();
+}
+
+bool journald_holds(const Journald *journald)
+{
+    const State *state = journald->state;
+    bool holds = false;
+
+    for (int i = 0; i < STREAMS; i++) {
+        uint64_t start = state_journal_cursors(state)->start[i];
+
+        holds = holds ||
+                (journald->is_behind[i] && state->page->streams[i].end - start >= STATE_HOLD_SIZE);
+    }
+    return holds;
+}
+
+/* Whether there is anything to send that no further output of the container will bring. */
+static bool has_arrears(const Journald *journald)
+{
+    bool unsaid = false;
+
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
+        unsaid = unsaid || (loss_of(journald, i)->records > 0 && !is_damaged(journald, i));
+    return journald_waits(journald) || (unsaid && journald->limits.says_losses);
+}
+
+int64_t journald_due_at(const Journald *journald)
+{
+    const JournalPage *page;
+    int64_t at;
+
+    if (journald->fields == NULL)
+        return 0;
+    page = page_of(journald);
+    at = has_arrears(journald) ? MAX(page->retry_at, 1) : 0;
+    if (journald_waits(journald) && !journald->limits.waits && page->give_up_at < at)
+        at = page->give_up_at;
+    return at;
+}
+
+int journald_blocked_fd(const Journald *journald)
+{
+    bool is_blocked = journald->fields != NULL && page_of(journald)->retry_at != 0 &&
+                      page_of(journald)->last_error == EAGAIN;
+
+    return is_blocked ? journald->socket.fd : -1;
+}
+
+void journald_retry(Journald *journald)
+{
+    if (page_of(journald)->retry_at != 0)
+        state_commit(&page_of(journald)->retry_at, 0);
+}
+
+void journald_give_up(Journald *journald)
+{
+    journald->has_given_up = true;
+}
+
+void journald_limit(Journald *journald, JournaldLimits limits)
+{
+    journald->limits = limits;
+}
+
+void journald_skip(Journald *journald, StreamId stream, uint64_t offset)
+{
+    JournalCursors *next;
+
+    if (journald->fields == NULL)
+        return;
+    next = state_journal_cursors_next(journald->state);
+    next->start[stream] = offset;
+    next->loss[stream] = (LossPage){.bytes = 0};
+    state_journal_cursors_commit(journald->state);
+    journald->is_behind[stream] = false;
+}
+
+int journald_init(Journald *journald, State *state, const JournalIdentity *identity,
+                  JournaldLimits limits)
+{
+    const Page *page = state->page;
+    FILE *to;
+
+    *journald = (Journald)JOURNALD_NULL;
+    journald->state = state;
+    journald->limits = limits;
+    journald->hides_partials = identity->hides_partials;
+    to = open_memstream(&journald->fields, &journald->fields_length);
+    if (to == NULL)
+        return -ENOMEM;
+    add_identity(to, identity);
+    if (ferror(to) || fclose(to) != 0)
+        return -ENOMEM;
+    /* What was to be sent at the end waits still: nothing of the container will say so. */
+    for (int i = 0; i < STREAMS; i++)
+        journald->is_behind[i] = page->phase > PHASE_RUNNING && !page->failed &&
+                                 state_journal_cursors(state)->start[i] < page->streams[i].end;
+    return 0;
+}
+
+void journald_deinit(Journald *journald)
+{
+    journal_socket_close(&journald->socket);
+    free(journald->fields);
+    journald->fields = NULL;
+}

@@ -1,0 +1,112 @@
+#include "monitor/monitor.h"
+
+#include "util/clock.h"
+#include "util/watch.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* The journal as a log: begun, watched while it does not keep up, and spoken of. */
+
+static JournaldLimits limits_in_force(const Monitor *monitor)
+{
+    const SettingsPage *settings = &monitor_page(monitor)->settings;
+
+    return (JournaldLimits){
+        .waits = settings->log_on_error == LOG_WAIT,
+        .says_losses = settings->log_loss_record != 0 && monitor->config->kind != KIND_EXEC,
+    };
+}
+
+void monitor_journal_init(Monitor *monitor)
+{
+    const Config *config = monitor->config;
+    const JournalIdentity identity = {
+        .id = config->cid,
+        .tag = config->log_tag,
+        .name = config->name,
+        .labels = config->log_labels,
+        .hides_partials = config->hides_partials,
+    };
+
+    if (config->journald &&
+        journald_init(&monitor->journal, &monitor->state, &identity, limits_in_force(monitor)) < 0)
+        message(&config->messages, LEVEL_ERROR,
+                "Nothing is logged to the journal: there is no memory for it");
+}
+
+void monitor_journal_limit(Monitor *monitor)
+{
+    if (monitor_has_journal(monitor))
+        journald_limit(&monitor->journal, limits_in_force(monitor));
+}
+
+static gboolean on_writable(gint fd, GIOCondition condition, gpointer data)
+{
+    Monitor *monitor = data;
+
+    (void)fd;
+    (void)condition;
+    journald_retry(&monitor->journal);
+    monitor_log_go_on(monitor);
+    if (monitor_page(monitor)->phase > PHASE_RUNNING)
+        monitor_end(monitor);
+    return G_SOURCE_CONTINUE;
+}
+
+/* A journal that does not keep up says when it has. */
+static void watch(Monitor *monitor)
+{
+    int fd = journald_blocked_fd(&monitor->journal);
+
+    if (fd == monitor->journal_fd)
+        return;
+    if (monitor->journal_source != 0)
+        g_source_remove(monitor->journal_source);
+    monitor->journal_fd = fd;
+    monitor->journal_source = fd < 0 ? 0 : watch_fd(fd, G_IO_OUT, on_writable, monitor);
+}
+
+/* Says once that the journal fails and once what that cost, not at every entry. */
+static void speak(Monitor *monitor, int result)
+{
+    const LogCounters *counters = state_journal_cursors(&monitor->state)->counters;
+    uint64_t lost = counters[STREAM_STDOUT].lost_bytes + counters[STREAM_STDERR].lost_bytes;
+    uint64_t records = counters[STREAM_STDOUT].lost_records + counters[STREAM_STDERR].lost_records;
+
+    if (result < 0 && monitor->said_journal == 0) {
+        monitor->said_journal = -result;
+        message(&monitor->config->messages, LEVEL_ERROR, "Failed to log to the journal: %s. %s",
+                result == -EAGAIN ? "it does not read what it gets" : strerror(-result),
+                journald_waits(&monitor->journal)
+                    ? "The container waits with its output until systemd-journald takes it"
+                    : "The container goes on; until systemd-journald takes it, its output is lost "
+                      "and counted");
+    } else if (result > 0 && monitor->said_journal != 0) {
+        monitor->said_journal = 0;
+        message(&monitor->config->messages, LEVEL_WARNING,
+                "The journal takes output again; lost so far: %" PRIu64 " bytes in %" PRIu64
+                " records",
+                lost, records);
+    }
+}
+
+void monitor_journal_pump(Monitor *monitor, StreamId stream, SplitMode mode)
+{
+    speak(monitor, journald_pump(&monitor->journal, stream, mode));
+    watch(monitor);
+}
+
+bool monitor_journal_goes_on(const Monitor *monitor)
+{
+    return monitor_has_journal(monitor) && journald_goes_on(&monitor->journal) &&
+           monitor_page(monitor)->log.settle_at > clock_boottime_us();
+}
+
+void monitor_journal_deinit(Monitor *monitor)
+{
+    if (monitor->journal_source != 0)
+        g_source_remove(monitor->journal_source);
+    journald_deinit(&monitor->journal);
+}

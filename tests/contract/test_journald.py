@@ -1,0 +1,392 @@
+"""Containers that log to the journal: every byte in its place, whatever becomes of the journal; and a container and its
+report that never wait for it longer than they are told to."""
+
+import os
+import re
+import signal
+
+import pytest
+
+import k8slog
+from crashes import AT_FULL_SPEED, crash, page, printed
+from fake_journal import FakeJournal
+from waiting import wait_until
+
+POLICIES = pytest.mark.parametrize("policy", ["drop", "wait"])
+ID = "0123456789abcdef" * 4
+PARTIAL = 49152  # the most that one entry holds of a line
+
+
+@pytest.fixture
+def journal(directory):
+    made = FakeJournal(directory / "node")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def logging(journal, new_container):
+    """Makes containers that log to the journal, and may do so to a file, too."""
+
+    def new(command, policy="drop", file=False, **how):
+        container = new_container(command=command, cid=ID, **how)
+        paths = ["journald"]
+        if file:
+            paths.insert(0, container.options["--log-path"])
+        container.options["--log-path"] = paths
+        container.options["--log-on-error"] = policy
+        return container
+
+    return new
+
+
+def run(container, journal, status=0):
+    container.create(prepare=journal.enter)
+    container.start()
+    assert container.wait() == status
+
+
+def test_fields(journal, logging):
+    container = logging("echo one; read word < go; printf two >&2; exit 7")
+    container.options.update({"--name": "quiet", "--log-tag": "a tag", "--log-label": ["A_1=b c", "_B=x\ny"]})
+    go = container.fifo("go")
+    container.create(prepare=journal.enter)
+    container.start()
+    journal.wait_output(b"one\n")
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    shared = {
+        "CONTAINER_ID_FULL": [ID.encode()],
+        "CONTAINER_ID": [ID[:12].encode()],
+        "CONTAINER_NAME": [b"quiet"],
+        "CONTAINER_TAG": [b"a tag"],
+        "SYSLOG_IDENTIFIER": [b"a tag"],
+        "A_1": [b"b c"],
+        "_B": [b"x\ny"],
+    }
+    wait_until(lambda: len(journal.entries) == 2, "both entries")
+    assert [entry.fields for entry in journal.all()] == [
+        {**shared, "MESSAGE": [b"one\n"], "PRIORITY": [b"6"], "CONWARD_SEQ": [b"0"]},
+        {
+            **shared,
+            "MESSAGE": [b"two"],
+            "PRIORITY": [b"3"],
+            "CONWARD_SEQ": [b"1"],
+            "CONTAINER_PARTIAL_MESSAGE": [b"true"],
+        },
+    ]
+    assert {entry.pid for entry in journal.entries} == {container.monitor.pid}, "readers look for the monitor's"
+
+
+@pytest.mark.parametrize("name, identifier", [("quiet", b"quiet"), (None, ID[:12].encode())])
+def test_identifier_without_a_tag(journal, logging, name, identifier):
+    container = logging("echo one")
+    container.options["--name"] = name
+    if name is None:
+        del container.options["--name"]
+    run(container, journal)
+    journal.wait_output(b"one\n")
+    (entry,) = journal.all()
+    assert entry["SYSLOG_IDENTIFIER"] == identifier
+    assert entry["CONTAINER_NAME"] == (name.encode() if name else None)
+    assert entry["CONTAINER_TAG"] is None
+
+
+def test_lines_of_all_lengths(journal, logging):
+    """Also bytes that no text has, and lines that begin as if they had a priority."""
+    lengths = [0, 1, 2, 1000, PARTIAL - 1, PARTIAL, PARTIAL + 1, 2 * PARTIAL, 3 * PARTIAL + 7, 0, 5]
+    lines = [b"x" * length + b"\n" for length in lengths] + [b"<3>not for podman\n", b"\0\xff=\x80\r\n", b"\xc3\xa4"]
+    container = logging("cat input")
+    (container.bundle / "input").write_bytes(b"".join(lines))
+    run(container, journal)
+    wait_until(lambda: journal.output() == b"".join(lines), "all output")
+    entries = journal.all()
+    assert {entry["PRIORITY"] for entry in entries} == {b"6"}
+    for entry in entries:
+        assert entry.is_partial == (not entry["MESSAGE"].endswith(b"\n"))
+        assert len(entry["MESSAGE"]) <= PARTIAL + 1
+    assert sum(not entry.is_partial for entry in entries) == len(lines) - 1
+
+
+def test_partial_lines_without_their_mark(journal, logging):
+    container = logging("printf %060000d 0; echo")
+    container.options["--no-container-partial-message"] = True
+    run(container, journal)
+    wait_until(lambda: journal.output() == b"0" * 60000 + b"\n", "all output")
+    assert not any(entry.is_partial for entry in journal.all())
+
+
+def test_line_that_comes_in_pieces(journal, logging):
+    """The file shows a prompt at once, the journal the whole line."""
+    container = logging("printf one; read word < go; echo two; read word < go", file=True)
+    go = container.fifo("go")
+    container.create(prepare=journal.enter)
+    container.start()
+    container.wait_log(b" P one\n")
+    os.write(go, b"\n")
+    journal.wait_output(b"onetwo\n")
+    os.write(go, b"\n")
+    assert container.wait() == 0
+    assert [entry["MESSAGE"] for entry in journal.all()] == [b"onetwo\n"]
+    assert container.output() == b"onetwo\n"
+
+
+def test_entry_that_is_too_large_for_a_datagram(journal, logging):
+    container = logging("echo one")
+    container.options["--log-label"] = [f"L_{number}={'x' * 100_000}" for number in range(4)]
+    run(container, journal)
+    journal.wait_output(b"one\n")
+    (entry,) = journal.all()
+    assert entry.is_file
+    assert [entry[f"L_{number}"] for number in range(4)] == [b"x" * 100_000] * 4
+
+
+def test_very_many_labels(journal, logging):
+    container = logging("echo one")
+    container.options["--log-label"] = [f"L_{number}=x" for number in range(500)]
+    run(container, journal)
+    journal.wait_output(b"one\n")
+    assert all(f"L_{number}" in journal.all()[0].fields for number in range(500))
+
+
+def test_many_lines(journal, logging):
+    """A journal whose queue is full again and again: it is waited for, and nothing is lost."""
+    container = logging("seq 1 30000; seq 1 10000 >&2; read word < go", "wait", file=True)
+    go = container.fifo("go")
+    container.create(prepare=journal.enter)
+    container.start()
+    journal.wait_output(b"30000\n")
+    journal.wait_output(b"10000\n", "stderr")
+    os.write(go, b"\n")
+    assert container.wait() == 0
+    wanted = {"stdout": k8slog.numbered(1, 30000), "stderr": k8slog.numbered(1, 10000)}
+    for stream, text in wanted.items():
+        assert journal.output(stream) == text
+        assert container.output(stream) == text
+    assert len(journal.all()) == 40000 and journal.doubles() == 0
+
+
+def test_run(journal, new_run):
+    command = new_run("echo one; echo two >&2; exit 7")
+    command.options["--log-path"] = "journald"
+    command.launch(preexec_fn=journal.enter)
+    assert command.wait() == 7
+    wait_until(lambda: len(journal.entries) == 2, "both entries")
+    assert (journal.output(), journal.output("stderr")) == (b"one\n", b"two\n")
+    assert journal.all()[0]["CONTAINER_ID_FULL"] == b"command"
+    assert not command.log.exists()
+
+
+def test_runtime_that_fails(journal, logging):
+    """Its words are the engine's, and not the container's."""
+    container = logging("echo one")
+    container.stub("stderr", "no such thing\n")
+    container.stub("exit", "3")
+    assert "no such thing" in container.create_fails(prepare=journal.enter)
+    container.wait()
+    assert journal.entries == []
+
+
+# A journal that is not there
+
+
+def waits_or_loses(container, policy):
+    """Whether the monitor does what the policy says, while more is written than it keeps."""
+    now = page(container.monitor.pid)
+    return now["journal_waits"] == 1 if policy == "wait" else now["stdout_unsent"] > 0
+
+
+TROUBLES = {
+    "stopped": (lambda journal: journal.stop(), lambda journal: journal.go_on()),
+    "killed": (lambda journal: journal.kill(), lambda journal: journal.start()),
+    "removed": (lambda journal: journal.remove(), lambda journal: journal.start()),
+    "replaced": (lambda journal: journal.stop(), lambda journal: journal.start()),
+}
+
+
+def check_told(journal, wanted, stream="stdout"):
+    """All that has come is a part of what was written, and all that has not is told. Returns how much that is."""
+    got = journal.output(stream)
+    lines = [entry for entry in journal.all() if entry.stream == stream]
+    lost, records = journal.told(stream)
+    assert len(got) + lost == len(wanted), "what is told is not what is missing"
+    at = 0
+    for entry in lines:
+        if entry.is_loss:
+            told = re.fullmatch(rb"\[conward\] lost (\d+) bytes in \d+ records on (\w+), from .*: .+\n", entry["MESSAGE"])
+            assert told and told[2] == stream.encode()
+            at += int(told[1])
+        else:
+            assert wanted[at : at + len(entry["MESSAGE"])] == entry["MESSAGE"]
+            at += len(entry["MESSAGE"])
+    return lost, records
+
+
+@POLICIES
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_journal_that_is_away_for_a_while(journal, logging, trouble, policy):
+    container = logging("echo 1; read word < go; seq 2 40000; read word < go; seq 40001 40010; exit 7", policy, file=True)
+    go = container.fifo("go")
+    begin, end = TROUBLES[trouble]
+    container.create(prepare=journal.enter)
+    container.start()
+    journal.wait_output(b"1\n")
+    begin(journal)
+    os.write(go, b"\n")
+    wait_until(lambda: waits_or_loses(container, policy), "the monitor to wait or to lose")
+    if policy == "drop":
+        container.wait_log(b" 40000\n")
+    end(journal)
+    if policy == "drop":
+        wait_until(lambda: any(entry.is_loss for entry in list(journal.entries)), "the loss to be told")
+    else:
+        journal.wait_output(b"40000\n")
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    wanted = k8slog.numbered(1, 40010)
+    assert container.output() == wanted
+    journal.wait_output(b"40010\n")
+    if trouble == "replaced":  # what the old one had in its queue is nobody's fault
+        return
+    lost, _ = check_told(journal, wanted)
+    assert (lost > 0) == (policy == "drop")
+
+
+@POLICIES
+def test_journal_that_never_comes(journal, new_run, policy):
+    """The exit file is there at once, and the end follows; what is lost is said."""
+    journal.remove()
+    command = new_run("seq 1 20000; exit 7")
+    command.options.update({"--log-path": "journald", "--log-on-error": policy})
+    command.launch(preexec_fn=journal.enter)
+    wait_until(command.exit_file.exists, "the exit file")
+    if policy == "wait":
+        assert not command.ended()
+        command.signal(signal.SIGTERM)
+    assert command.wait() == 7
+    said = (command.top / "stderr").read_text()
+    assert "conward: Failed to log to the journal: No such file or directory. The container" in said
+    size = len(k8slog.numbered(1, 20000))
+    assert f"Lost {size} bytes in 20000 records of stdout: the journal did not take them\n" in said
+
+
+def test_end_while_the_journal_is_stopped(journal, logging):
+    """More than the queue and the buffers hold: the report comes first, then what can be sent."""
+    journal.stop()
+    container = logging("seq 1 1000; exit 7", "wait")
+    container.create(prepare=journal.enter)
+    container.start()
+    wait_until(container.exit_file.exists, "the exit file")
+    assert container.exit_file.read_text() == "7"
+    assert not container.monitor_ended()
+    journal.go_on()
+    assert container.wait() == 7
+    wait_until(lambda: journal.output() == k8slog.numbered(1, 1000), "all output")
+
+
+def test_stopped_journal_and_the_end(journal, new_container):
+    """Without any option of our own, so that conmon can be looked at, too."""
+    journal.stop()
+    container = new_container(command="seq 1 5000; exit 7", cid=ID)
+    container.options["--log-path"] = "journald"
+    container.create(prepare=journal.enter)
+    container.start()
+    wait_until(container.exit_file.exists, "the exit file")
+    assert container.exit_file.read_text() == "7"
+    assert container.wait() == 7
+    journal.go_on()
+
+
+def test_end_while_the_journal_is_slow(journal, logging):
+    """Whoever hears of the end finds everything."""
+    container = logging("seq 1 3000; exit 7")
+    container.create(prepare=journal.enter)
+    journal.stop()
+    journal.go_on(pause=0.0001)
+    container.start()
+    wait_until(container.exit_file.exists, "the exit file")
+    at_the_end = journal.output()
+    assert container.wait() == 7
+    wanted = k8slog.numbered(1, 3000)
+    wait_until(lambda: journal.output() == wanted, "all output")
+    assert len(wanted) - len(at_the_end) < 300 * len(b"3000\n"), "more than its queue holds"
+
+
+def test_endless_line_while_the_journal_is_away(journal, logging):
+    """What of a line is lost takes its rest along."""
+    journal.kill()
+    container = logging("head -c 300000 /dev/zero; read word < go; echo rest; read word < go; echo next; exit 7")
+    go = container.fifo("go")
+    container.create(prepare=journal.enter)
+    container.start()
+    wait_until(lambda: page(container.monitor.pid)["stdout_unsent"] > 200000, "the loss")
+    journal.start()
+    os.write(go, b"\n")
+    wait_until(lambda: any(entry.is_loss for entry in list(journal.entries)), "the loss to be told")
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    journal.wait_output(b"next\n")
+    lost, _ = check_told(journal, bytes(300000) + b"rest\nnext\n")
+    assert lost == 300005
+
+
+def test_no_loss_entry(journal, logging):
+    journal.kill()
+    container = logging("seq 1 1000; read word < go; echo next; exit 7")
+    container.options["--log-loss-record"] = "no"
+    go = container.fifo("go")
+    container.create(prepare=journal.enter)
+    container.start()
+    wait_until(lambda: page(container.monitor.pid)["stdout_unsent_records"] == 1000, "the loss")
+    journal.start()
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    wait_until(lambda: journal.entries or container.monitor_ended(), "the end")
+    assert not any(entry.is_loss for entry in journal.entries)
+
+
+def test_policy_that_changes_while_the_container_waits(journal, logging):
+    journal.stop()
+    container = logging("seq 1 60000; exit 7", "wait")
+    container.create(prepare=journal.enter)
+    container.start()
+    wait_until(lambda: page(container.monitor.pid)["journal_waits"] == 1, "the container to wait")
+    container.control("set log-on-error drop\n")
+    assert container.wait() == 7
+    journal.go_on()
+
+
+# Crashes
+
+
+def test_crashes(journal, logging):
+    container = logging(AT_FULL_SPEED, "wait", file=True)
+    go = container.fifo("go")
+    container.create(prepare=journal.enter)
+    container.start()
+    for number in range(10):
+        crash(container.monitor.pid, "fault" if number % 2 else None)
+    (container.bundle / "enough").touch()
+    wait_until(lambda: (container.bundle / "printed").exists(), "the container to have printed enough")
+    wanted = printed(container)
+    journal.wait_output(wanted[wanted.rindex(b"\n", 0, -1) + 1 :])
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    assert b"".join(entry["MESSAGE"] for entry in journal.all()) == wanted
+    assert container.output() == wanted
+    assert journal.doubles() <= 5, "more than one for each crash inside a send"
+
+
+def test_crash_while_the_journal_is_stopped(journal, logging):
+    journal.stop()
+    container = logging("seq 1 60000; read word < go; exit 7", "wait")
+    go = container.fifo("go")
+    container.create(prepare=journal.enter)
+    container.start()
+    wait_until(lambda: page(container.monitor.pid)["journal_waits"] == 1, "the container to wait")
+    crash(container.monitor.pid, "fault")
+    journal.go_on()
+    journal.wait_output(b"60000\n")
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    assert journal.output() == k8slog.numbered(1, 60000)

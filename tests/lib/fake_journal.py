@@ -1,0 +1,201 @@
+"""A journal in the place of systemd's, for who enters its mount namespace: a datagram socket that takes the native
+protocol, and can be stopped, killed, replaced or absent.
+
+    journal = FakeJournal(directory)
+    container.launch(prepare=journal.enter)
+    journal.wait_output(b"hello")
+"""
+
+import array
+import os
+import pathlib
+import select
+import socket
+import struct
+import threading
+import time
+
+import node
+from waiting import wait_until
+
+RUN = pathlib.Path("/run")
+_DATAGRAM_MOST = 1 << 20
+
+
+class Entry:
+    def __init__(self, data, pid, is_file):
+        self.fields = {}
+        self.pid = pid
+        self.is_file = is_file
+        for name, value in _fields(data):
+            self.fields.setdefault(name, []).append(value)
+
+    def __getitem__(self, name):
+        """The value of a field that an entry has only once; None if it does not have it."""
+        values = self.fields.get(name, [None])
+        assert len(values) == 1, f"{name} has {len(values)} values"
+        return values[0]
+
+    @property
+    def number(self):
+        return int(self["CONWARD_SEQ"])
+
+    @property
+    def stream(self):
+        return {b"6": "stdout", b"3": "stderr"}[self["PRIORITY"]]
+
+    @property
+    def is_loss(self):
+        return "CONWARD_LOST_BYTES" in self.fields
+
+    @property
+    def is_partial(self):
+        return "CONTAINER_PARTIAL_MESSAGE" in self.fields
+
+
+def _fields(data):
+    at = 0
+    while at < len(data):
+        end = data.index(b"\n", at)
+        line = data[at:end]
+        at = end + 1
+        if b"=" in line:
+            name, _, value = line.partition(b"=")
+        else:
+            name = line
+            (length,) = struct.unpack_from("<Q", data, at)
+            value = data[at + 8 : at + 8 + length]
+            at += 8 + length + 1
+            assert data[at - 1 : at] == b"\n", "a field does not end with a newline"
+        yield name.decode(), value
+
+
+class FakeJournal:
+    def __init__(self, top, present=True):
+        self.run = pathlib.Path(top) / "run"
+        self.path = self.run / "systemd/journal/socket"
+        self.path.parent.mkdir(parents=True)
+        self.entries = []  # with their doubles
+        self._socket = None
+        self._old = []
+        self._thread = None
+        self._wake = None
+        if present:
+            self.start()
+
+    def enter(self):
+        """For a child that is about to execute a program."""
+        node.unshare_mounts()
+        node.cover(RUN, self.run)
+
+    # Life
+
+    def start(self, reading=True):
+        """A new journal takes the place of whatever was there."""
+        receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.path.unlink(missing_ok=True)
+        self.stop()
+        self._old.append(self._socket)  # whoever is connected to it does not hear of the new one
+        receiver.bind(str(self.path))
+        self._socket = receiver
+        if reading:
+            self.go_on()
+
+    def stop(self):
+        """It reads nothing any more, as after SIGSTOP."""
+        if self._thread is not None:
+            os.write(self._wake, b"x")
+            self._thread.join()
+            os.close(self._wake)
+            self._thread = None
+
+    def go_on(self, pause=0):
+        """`pause`: in seconds, before it reads each entry."""
+        woken, self._wake = os.pipe()
+        self._thread = threading.Thread(target=self._receive, args=(self._socket, woken, pause), daemon=True)
+        self._thread.start()
+
+    def kill(self):
+        """Its socket is left behind, without anybody who listens, and what it has not read is gone."""
+        self.stop()
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+
+    def remove(self):
+        self.kill()
+        self.path.unlink()
+
+    def _receive(self, receiver, woken, pause):
+        poll = select.poll()
+        poll.register(receiver, select.POLLIN)
+        poll.register(woken, select.POLLIN)
+        while all(fd != woken for fd, _ in poll.poll()):
+            time.sleep(pause)
+            self.entries.append(self._take(receiver))
+        os.close(woken)
+
+    def take_rest(self):
+        """What it has got and not read yet, while it is stopped."""
+        while select.select([self._socket], [], [], 0)[0]:
+            self.entries.append(self._take(self._socket))
+
+    @staticmethod
+    def _take(receiver):
+        data, ancillary, flags, _ = receiver.recvmsg(_DATAGRAM_MOST, 256)
+        assert not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC)
+        pid = None
+        is_file = False
+        for _, kind, value in ancillary:
+            if kind == socket.SCM_RIGHTS:
+                (fd,) = array.array("i", value)
+                assert not data
+                data = pathlib.Path(f"/proc/self/fd/{fd}").read_bytes()
+                os.close(fd)
+                is_file = True
+            elif kind == socket.SCM_CREDENTIALS:
+                pid = struct.unpack("iii", value)[0]
+        return Entry(data, pid, is_file)
+
+    # What it has got
+
+    def all(self):
+        """Each entry once, in their order; none may be missing."""
+        found = {}
+        for entry in list(self.entries):
+            found.setdefault(entry.number, entry)
+        assert list(found) == list(range(len(found))), "entries are missing, or in another order"
+        return list(found.values())
+
+    def doubles(self):
+        return len(self.entries) - len({entry.number for entry in self.entries})
+
+    def output(self, stream="stdout"):
+        """What the container has written, as far as it is there."""
+        return b"".join(e["MESSAGE"] for e in list(self.entries) if e.stream == stream and not e.is_loss)
+
+    def told(self, stream="stdout"):
+        """The bytes and records that are told to be lost."""
+        losses = [e for e in self.all() if e.stream == stream and e.is_loss]
+        return tuple(sum(int(e[f"CONWARD_LOST_{what}"]) for e in losses) for what in ("BYTES", "RECORDS"))
+
+    def wait_output(self, text, stream="stdout"):
+        """Waits for an entry whose message has that text."""
+        at = 0
+
+        def is_there():
+            nonlocal at
+            while at < len(self.entries):
+                entry = self.entries[at]
+                at += 1
+                if entry.stream == stream and text in entry["MESSAGE"]:
+                    return True
+            return False
+
+        wait_until(is_there, f"{text!r} in the journal")
+
+    def close(self):
+        self.kill()
+        for old in filter(None, self._old):
+            old.close()
