@@ -1,5 +1,6 @@
 #include "log/journald.h"
 
+#include "log/journal-field.h"
 #include "log/line-count.h"
 #include "log/loss.h"
 #include "state/input.h"
@@ -26,26 +27,7 @@ enum {
 /* A loss is said at the end of the damaged line, but never later than after so many nanoseconds. */
 #define SAY_WITHIN INT64_C(10000000000)
 
-/* --- Fields: the journal's native protocol --- */
-
-/*
- * A field whose value may be anything: its length stands before it, in 64 bits, the lowest first.
- */
-static void add_field(FILE *to, const char *name, const char *value, size_t length)
-{
-    uint64_t size = htole64(length);
-
-    fprintf(to, "%s\n", name);
-    fwrite(&size, sizeof(size), 1, to);
-    fwrite(value, length, 1, to);
-    fputc('\n', to);
-}
-
-static void add_text(FILE *to, const char *name, const char *value)
-{
-    if (value != NULL)
-        add_field(to, name, value, strlen(value));
-}
+/* --- What all entries have --- */
 
 static void add_label(FILE *to, const char *label)
 {
@@ -53,7 +35,7 @@ static void add_label(FILE *to, const char *label)
     char *name = strndup(label, (size_t)(equals - label));
 
     if (name != NULL)
-        add_text(to, name, equals + 1);
+        journal_text(to, name, equals + 1);
     free(name);
 }
 
@@ -61,14 +43,15 @@ static void add_identity(FILE *to, const JournalIdentity *identity)
 {
     size_t length = strnlen(identity->id, SHORT_ID);
 
-    add_text(to, "CONTAINER_ID_FULL", identity->id);
-    add_field(to, "CONTAINER_ID", identity->id, length);
-    add_text(to, "CONTAINER_TAG", identity->tag);
-    add_text(to, "CONTAINER_NAME", identity->name);
+    journal_text(to, "CONTAINER_ID_FULL", identity->id);
+    journal_field(to, "CONTAINER_ID", identity->id, length);
+    journal_text(to, "CONTAINER_TAG", identity->tag);
+    journal_text(to, "CONTAINER_NAME", identity->name);
     if (identity->tag != NULL || identity->name != NULL)
-        add_text(to, "SYSLOG_IDENTIFIER", identity->tag != NULL ? identity->tag : identity->name);
+        journal_text(to, "SYSLOG_IDENTIFIER",
+                     identity->tag != NULL ? identity->tag : identity->name);
     else
-        add_field(to, "SYSLOG_IDENTIFIER", identity->id, length);
+        journal_field(to, "SYSLOG_IDENTIFIER", identity->id, length);
     for (const char *const *label = identity->labels; label != NULL && *label != NULL; label++)
         add_label(to, *label);
 }

@@ -76,6 +76,13 @@ bool k8s_file_waits(const K8sFile *file)
            state->page->log.rate_until != 0;
 }
 
+bool k8s_file_is_limited(const K8sFile *file)
+{
+    const State *state = file->to.state;
+
+    return state->page->log.rate_until != 0 || state_cursors(state)->rate_drops;
+}
+
 /* Goes on with what has waited, if it is time. Returns as k8s_file_pump(). */
 static int go_on(K8sFile *file)
 {

@@ -85,6 +85,9 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode);
  */
 bool k8s_file_waits(const K8sFile *file);
 
+/* Whether its rate limit makes something wait, or lets it be lost. */
+bool k8s_file_is_limited(const K8sFile *file);
+
 /* The container has ended: what it has left, and what is still read of it, is not held back by its
  * rate limit any more. What exceeds that is lost nevertheless, if it was to be lost. */
 void k8s_file_hurry(K8sFile *file);

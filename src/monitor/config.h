@@ -80,6 +80,7 @@ typedef struct Config {
     int64_t attach_spool_max;      /* bytes, 0 = no spool, -1 = not given: our choice */
     int attach_stall_timeout;      /* seconds a client may make the container wait */
     int attach_linger;             /* seconds a client may take nothing after the end */
+    bool sync_events;              /* the engine's pipe also tells of kills and of the end */
     bool crash_core;               /* a crash that is survived also leaves a core dump */
 
     /* For behind the page, where the next image finds it: the settings that have been given, and

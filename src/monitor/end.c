@@ -1,5 +1,6 @@
 #include "monitor/monitor.h"
 
+#include "monitor/events.h"
 #include "process/children.h"
 #include "process/exit-command.h"
 #include "state/fds.h"
@@ -144,6 +145,12 @@ static void report_status(Monitor *monitor)
     state_commit(&page->reported, page->reported | REPORTED_STATUS);
 }
 
+static void report_exit(Monitor *monitor)
+{
+    if (!monitor_page(monitor)->failed)
+        monitor_say_exit(monitor, container_status(monitor_page(monitor)));
+}
+
 /* Nobody but us may hold the engine's pipe, and now we do not either: it sees the end. */
 static void close_sync(Monitor *monitor)
 {
@@ -228,11 +235,18 @@ static void report(Monitor *monitor)
         {REPORTED_EXIT_READY, prepare_exit_file},
         {REPORTED_EXIT_FILE, publish_exit_file},
         {REPORTED_STATUS, report_status},
+        {REPORTED_EXIT, report_exit},
         {REPORTED_SYNC, close_sync},
         {REPORTED_COMMAND, schedule_exit_command},
     };
 
     take_steps(monitor, steps, sizeof(steps) / sizeof(steps[0]));
+}
+
+static void tell_journal(Monitor *monitor)
+{
+    event_exited(monitor, container_status(monitor_page(monitor)));
+    events_say_held(monitor, INT64_MAX);
 }
 
 /* The log is settled and brought to the disk last, while the exit command runs: a slow disk, or one
@@ -242,6 +256,7 @@ static bool settle_log(Monitor *monitor)
     static const Step steps[] = {
         {REPORTED_LOSSES, monitor_say_losses},
         {REPORTED_LOG, monitor_sync_log},
+        {REPORTED_EVENTS, tell_journal},
     };
 
     if (!monitor_settle_log(monitor))

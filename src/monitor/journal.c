@@ -1,10 +1,10 @@
 #include "monitor/monitor.h"
 
+#include "monitor/events.h"
 #include "util/clock.h"
 #include "util/watch.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
 /* The journal as a log: begun, watched while it does not keep up, and spoken of. */
@@ -71,24 +71,15 @@ static void watch(Monitor *monitor)
 /* Says once that the journal fails and once what that cost, not at every entry. */
 static void speak(Monitor *monitor, int result)
 {
-    const LogCounters *counters = state_journal_cursors(&monitor->state)->counters;
-    uint64_t lost = counters[STREAM_STDOUT].lost_bytes + counters[STREAM_STDERR].lost_bytes;
-    uint64_t records = counters[STREAM_STDOUT].lost_records + counters[STREAM_STDERR].lost_records;
-
     if (result < 0 && monitor->said_journal == 0) {
         monitor->said_journal = -result;
-        message(&monitor->config->messages, LEVEL_ERROR, "Failed to log to the journal: %s. %s",
-                result == -EAGAIN ? "it does not read what it gets" : strerror(-result),
-                journald_waits(&monitor->journal)
-                    ? "The container waits with its output until systemd-journald takes it"
-                    : "The container goes on; until systemd-journald takes it, its output is lost "
-                      "and counted");
+        event_log_fails(monitor, LOG_DRIVER_JOURNAL,
+                        result == -EAGAIN ? "it does not read what it gets" : strerror(-result),
+                        journald_waits(&monitor->journal));
     } else if (result > 0 && monitor->said_journal != 0) {
         monitor->said_journal = 0;
-        message(&monitor->config->messages, LEVEL_WARNING,
-                "The journal takes output again; lost so far: %" PRIu64 " bytes in %" PRIu64
-                " records",
-                lost, records);
+        event_log_recovered(monitor, LOG_DRIVER_JOURNAL,
+                            state_journal_cursors(&monitor->state)->counters);
     }
 }
 

@@ -1,6 +1,7 @@
 #include "monitor/monitor.h"
 
 #include "log/none.h"
+#include "monitor/events.h"
 #include "util/clock.h"
 
 #include <errno.h>
@@ -92,33 +93,26 @@ static void speak_of_rotation(Monitor *monitor)
     monitor->said_rotation = failing;
 }
 
-static void speak_of_recovery(const Monitor *monitor)
-{
-    const LogCounters *counters = state_cursors(&monitor->state)->counters;
-    uint64_t lost = counters[STREAM_STDOUT].lost_bytes + counters[STREAM_STDERR].lost_bytes;
-    uint64_t records = counters[STREAM_STDOUT].lost_records + counters[STREAM_STDERR].lost_records;
-
-    message(&monitor->config->messages, LEVEL_WARNING,
-            "The log %s can be written again; lost so far: %" PRIu64 " bytes in %" PRIu64
-            " records",
-            monitor->log.path, lost, records);
-}
-
 /* Says once that a log fails and once what that cost, not at every record. */
 static void speak_of_writes(Monitor *monitor, int result)
 {
     if (result < 0 && monitor->said_failure == 0) {
         monitor->said_failure = -result;
-        message(&monitor->config->messages, LEVEL_ERROR, "Failed to write the log %s: %s. %s",
-                monitor->log.path, strerror(-result),
-                k8s_file_waits(&monitor->log)
-                    ? "The container waits with its output until the log can be written"
-                    : "The container goes on; until the log can be written, its output is lost and "
-                      "counted");
+        event_log_fails(monitor, LOG_DRIVER_FILE, strerror(-result), k8s_file_waits(&monitor->log));
     } else if (result > 0 && monitor->said_failure != 0) {
         monitor->said_failure = 0;
-        speak_of_recovery(monitor);
+        event_log_recovered(monitor, LOG_DRIVER_FILE, state_cursors(&monitor->state)->counters);
     }
+}
+
+/* Likewise, each time that it begins to be limited. */
+static void speak_of_rate(Monitor *monitor)
+{
+    bool limited = k8s_file_is_limited(&monitor->log);
+
+    if (limited && !monitor->is_limited)
+        event_rate_limited(monitor);
+    monitor->is_limited = limited;
 }
 
 void monitor_log_pump(Monitor *monitor, StreamId id, SplitMode mode)
@@ -126,6 +120,7 @@ void monitor_log_pump(Monitor *monitor, StreamId id, SplitMode mode)
     if (monitor_has_file(monitor)) {
         speak_of_writes(monitor, k8s_file_pump(&monitor->log, id, mode));
         speak_of_rotation(monitor);
+        speak_of_rate(monitor);
     } else {
         log_none_pump(&monitor->state, id);
     }

@@ -1,5 +1,6 @@
 #include "monitor/monitor.h"
 
+#include "monitor/events.h"
 #include "monitor/foreground.h"
 #include "process/children.h"
 #include "process/file-limit.h"
@@ -28,6 +29,7 @@ void monitor_set_running(Monitor *monitor)
     if (!monitor->config->detach) /* else the foreground process does */
         monitor_service_tell(monitor, SERVICE_READY);
     state_commit(&page->phase, PHASE_RUNNING);
+    event_started(monitor);
 }
 
 /* A page holds numbers only: bit N - 1 is signal N, as in /proc/PID/status. */

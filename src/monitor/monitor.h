@@ -65,6 +65,7 @@ typedef struct Monitor {
     bool said_rotation; /* that the log could not be replaced */
     bool said_spool;    /* that there is none where one is needed */
     bool said_refused;  /* that an attach client was one too many */
+    bool is_limited;    /* the log's rate limit holds output back, or did when it was last asked */
 } Monitor;
 
 /* Statuses to report or to exit with that are not the container's own. */
@@ -126,6 +127,11 @@ void monitor_report(Monitor *monitor, int number, const char *text, size_t lengt
 /* Sends one line on the sync pipe, whatever has been said before. */
 void monitor_say(Monitor *monitor, int number, const char *text, size_t length);
 
+/* For an engine that wants events (--sync-events): a line of JSON on that pipe, whose end of file
+ * stays the end of everything. Nothing waits for who does not read it. */
+void monitor_say_oom(Monitor *monitor);
+void monitor_say_exit(Monitor *monitor, int status);
+
 /* --- command.c: the same for `conward run` --- */
 
 /*
@@ -183,6 +189,9 @@ void monitor_outlets_moved(Monitor *monitor);
 
 /* Hands what the streams hold to a log that may take more now than before. */
 void monitor_log_go_on(Monitor *monitor);
+
+/* Warns of what a stream may do to a node: a line far beyond its limit, a flood. */
+void monitor_warn(Monitor *monitor, StreamId stream);
 
 /* Hands what a stream holds to the log and to the outlets. */
 void monitor_pump(Monitor *monitor, StreamId stream, SplitMode mode);

@@ -1,11 +1,10 @@
 #include "monitor/monitor.h"
 
+#include "monitor/events.h"
 #include "util/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,21 +28,6 @@ static void leave_file(const Monitor *monitor, const char *directory)
                 path, strerror(errno));
 }
 
-/* Everybody in a container hears of what happens in it; that is no news of a single command. */
-static void speak(const Monitor *monitor)
-{
-    const Config *config = monitor->config;
-    const OomPage *oom = &monitor_page(monitor)->oom;
-    char limit[64] = "it has no limit of its own";
-
-    if (oom->limit > 0)
-        snprintf(limit, sizeof(limit), "its limit is %" PRIu64 " bytes", oom->limit);
-    message(&config->messages, config->kind == KIND_EXEC ? LEVEL_INFO : LEVEL_WARNING,
-            "Out of memory: the kernel has killed %" PRIu64 " process(es) of the container %s so "
-            "far; %s. Raise the limit, or find out what needs so much",
-            oom->kills, config->name != NULL ? config->name : config->cid, limit);
-}
-
 void monitor_oom_look(Monitor *monitor)
 {
     OomPage *page = &monitor_page(monitor)->oom;
@@ -55,7 +39,10 @@ void monitor_oom_look(Monitor *monitor)
     FAULT_POINT();
     leave_file(monitor, monitor->config->bundle);
     FAULT_POINT();
-    speak(monitor);
+    if (monitor->config->kind !=
+        KIND_EXEC) /* everybody in a container hears of what happens in it */
+        event_oom_kill(monitor);
+    monitor_say_oom(monitor);
     state_commit(&page->told, page->kills);
 }
 

@@ -101,6 +101,7 @@ void monitor_outlets_pump(Monitor *monitor)
 void monitor_pump(Monitor *monitor, StreamId id, SplitMode mode)
 {
     monitor_log_pump(monitor, id, mode);
+    monitor_warn(monitor, id);
     monitor_outlets_pump(monitor);
     hold_or_go_on(monitor);
     if (state_is_swollen(&monitor->state))

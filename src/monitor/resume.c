@@ -1,5 +1,6 @@
 #include "monitor/monitor.h"
 
+#include "monitor/events.h"
 #include "process/children.h"
 #include "process/file-limit.h"
 #include "state/fds.h"
@@ -19,10 +20,9 @@
 /* So many crashes without anything done between them: the next attempt would only crash again. */
 enum { STUCK_MOST = 5 };
 
-static void speak_of_crash(const Monitor *monitor)
+static void speak_of_crash(Monitor *monitor)
 {
-    const Page *page = monitor_page(monitor);
-    const CrashPage *crash = &page->crash;
+    const CrashPage *crash = &monitor_page(monitor)->crash;
     char places[(PAGE_FRAMES_MAX + 1) * 20] = "";
     size_t used = 0;
 
@@ -31,11 +31,7 @@ static void speak_of_crash(const Monitor *monitor)
     for (size_t i = 0; i < PAGE_FRAMES_MAX && crash->frames[i] != 0; i++)
         used += (size_t)snprintf(places + used, sizeof(places) - used, "%s+%#" PRIx64,
                                  i == 0 ? ", called from " : " ", crash->frames[i]);
-    message(&monitor->config->messages, LEVEL_ERROR,
-            "Resumed after a crash, number %u of this monitor: signal %d (%s), code %d, address "
-            "%#" PRIx64 "%s, build id %s. The container is not affected; please report this line",
-            page->crashes, crash->signal, crash->code <= 0 ? "sent by a process" : "our own fault",
-            crash->code, crash->address, places, page->build_id);
+    event_resumed(monitor, places);
 }
 
 /* Rebuilds everything that does not depend on the phase. */
@@ -98,6 +94,7 @@ static void go_on_running(Monitor *monitor)
 {
     Page *page = monitor_page(monitor);
 
+    event_started(monitor);
     if (monitor->config->kind != KIND_RUN) {
         monitor_report(monitor, page->container_pid, "", 0);
         if (!(page->ended & ENDED_CONTAINER))

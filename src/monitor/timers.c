@@ -1,5 +1,6 @@
 #include "monitor/monitor.h"
 
+#include "monitor/events.h"
 #include "util/clock.h"
 
 #include <signal.h>
@@ -73,6 +74,7 @@ static int64_t next_deadline(const Monitor *monitor)
     at = earlier(at, page->log.retry_at);
     at = earlier(at, page->log.rate_until);
     at = earlier(at, journald_due_at(&monitor->journal));
+    at = earlier(at, events_due_at(monitor));
     if (log_settles(monitor))
         at = earlier(at, page->log.settle_at);
     since = attach_stalled_since(&monitor->attach, limit.with);
@@ -170,8 +172,7 @@ static void drop_stalled(Monitor *monitor, int64_t now)
 
     if (dropped == 0)
         return;
-    message(&monitor->config->messages, LEVEL_WARNING,
-            "Dropped %u attach client(s) that read nothing for %d seconds", dropped, limit.seconds);
+    event_readers_dropped(monitor, dropped, limit.seconds);
     monitor_outlets_moved(monitor);
 }
 
@@ -215,6 +216,7 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
     if (is_due(&monitor->attach.retry_at, now))
         attach_retry(&monitor->attach);
     drop_stalled(monitor, now);
+    events_say_held(monitor, now);
     log_due = is_reached(&page->log.retry_at, now);
     log_due = is_reached(&page->log.rate_until, now) || log_due;
     log_due = journal_is_due(monitor, now) || log_due;

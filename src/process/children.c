@@ -27,6 +27,7 @@ static void note(Page *page, const siginfo_t *info)
 
     if (is_first_end(page, info, page->container_pid, ENDED_CONTAINER)) {
         page->container_status = status;
+        page->container_signal = info->si_code == CLD_EXITED ? 0 : info->si_status;
         state_commit(&page->ended, page->ended | ENDED_CONTAINER);
     } else if (is_first_end(page, info, page->runtime_pid, ENDED_RUNTIME)) {
         page->runtime_status = status;

@@ -147,6 +147,11 @@ static bool set_crash_core(const char *text, Config *config, Error *error)
     return yes_or_no(text, &config->crash_core, error);
 }
 
+static bool set_sync_events(const char *text, Config *config, Error *error)
+{
+    return yes_or_no(text, &config->sync_events, error);
+}
+
 static bool set_attach_spool_max(const char *text, Config *config, Error *error)
 {
     int64_t bytes;
@@ -210,6 +215,9 @@ const Tunable TUNABLES[] = {
      "MILLISECONDS"},
     {"crash-core", set_crash_core, TUNABLE_FLAG | TUNABLE_EXEC,
      "Leave a core dump if the monitor crashes, and go on", NULL},
+    {"sync-events", set_sync_events, TUNABLE_FLAG | TUNABLE_ENGINE,
+     "Also tell of kills for want of memory and of the end on the sync pipe, in lines of JSON",
+     NULL},
     {"attach-spool-max", set_attach_spool_max, TUNABLE_ENGINE | TUNABLE_EXEC,
      "Keep so much for attach clients that read too slowly, 0 to 68719476736 (default 64 MiB, "
      "4 MiB on tmpfs)",

@@ -53,6 +53,8 @@ typedef enum ReportStep {
     REPORTED_LOSSES = 1 << 9,  /* what the log has lost is said */
     REPORTED_LOG = 1 << 10,    /* the log is on the disk */
     REPORTED_OOM = 1 << 11,    /* whether memory was wanting is known, and told */
+    REPORTED_EXIT = 1 << 12,   /* an engine that wants events knows of the end */
+    REPORTED_EVENTS = 1 << 13, /* and so does the journal, with what was held back */
 } ReportStep;
 
 /* A stream's input buffer holds the bytes [base, end) of everything the container wrote. */
@@ -267,6 +269,34 @@ typedef struct ServicePage {
     int64_t watchdog_at; /* commit: when the next one is due, CLOCK_BOOTTIME microseconds */
 } ServicePage;
 
+/* What the journal hears of, each at most once a minute: see monitor/events.h. */
+typedef enum EventKind {
+    EVENT_STARTED,
+    EVENT_EXITED,
+    EVENT_OOM_KILL,
+    EVENT_LONG_LINE,
+    EVENT_FLOOD,
+    EVENT_LOG_FAILS,
+    EVENT_LOG_RECOVERED,
+    EVENT_RATE_LIMITED,
+    EVENT_READERS_DROPPED,
+    EVENT_RESUMED,
+    EVENTS,
+} EventKind;
+
+typedef struct EventPage {
+    int64_t next_at; /* commit: nothing of its kind is said before, CLOCK_BOOTTIME microseconds */
+    uint64_t held;   /* commit: how many were held back because of that */
+    uint64_t told;   /* commit: and of so many of these the journal knows */
+} EventPage;
+
+/* What tells an early warning from its repetition: see monitor/warnings.c. */
+typedef struct WarningPage {
+    uint64_t line;       /* the over-long line that was spoken of or held back last, as counted */
+    uint64_t flood_mark; /* stream offset at which the latest look for a flood began */
+    int64_t flood_since; /* commit: and when, CLOCK_BOOTTIME microseconds, 0 = not yet */
+} WarningPage;
+
 /* A control fifo's bytes that have not been acted on: see control/ctl-fifo.c. */
 typedef struct CtlPage {
     uint64_t span; /* commit */
@@ -339,6 +369,7 @@ typedef struct Page {
     int32_t runtime_status; /* exit code, or 128 + signal; so below */
     int32_t container_pid;  /* commit */
     int32_t container_status;
+    int32_t container_signal; /* that has killed it, 0 = none */
     int32_t command_pid; /* commit: the exit command */
     int32_t command_status;
     uint32_t ended;        /* commit: ChildEnd bits */
@@ -385,6 +416,8 @@ typedef struct Page {
     SpoolPage spool;
     OomPage oom;
     ServicePage service;
+    EventPage events[EVENTS];
+    WarningPage warnings[STREAMS];
     uint64_t notify_length; /* commit: of the datagram that waits in State.notify, 0 = none */
     OutletPage console;
     OutletPage clients[PAGE_CLIENTS_MAX];

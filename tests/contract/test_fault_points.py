@@ -484,6 +484,37 @@ def losing_journal(play):
     assert len(journal.all()) == len(journal.entries), "an entry was sent twice"
 
 
+def warnings(play):
+    """Lines that do not end, one after the other within a minute, and what an engine hears that asks for events."""
+    line = "head -c 9000 /dev/zero; read word < go; echo; "
+    journal = play.add(FakeJournal(play.top))
+    container = play.container(command=3 * line + "kill -9 $$")
+    container.options.update({"--log-line-max": "256", "--sync-events": True})
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container, prepare=journal.enter)
+    container.start()
+    for count in (1, 2, 3):
+        wait_until(lambda: page(container.monitor.pid)["stdout_long_lines"] == count, "the line")
+        os.write(go, b"\n")
+    wait_until(lambda: container.exit_file.exists() or not container.monitor.alive(), "the end")
+    lines = list(iter(container.line, b""))
+    assert lines and set(lines) == {b'{"event": "exit", "status": 137, "signal": 9}\n'}
+    witness.check(137)
+    assert container.output() == 3 * (bytes(9000) + b"\n")
+    journal.wait_event("exited")
+    assert 2 <= len(journal.events_of("long-line"))
+
+
+def flood(play):
+    container = play.container(command="head -c 230000000 /dev/zero; exit 7")
+    container.options["--log-path"] = "none"
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    witness.check(7)
+
+
 def failing_runtime(play, prepare=None):
     container = play.container()
     if prepare is not None:
@@ -943,6 +974,8 @@ SCENARIOS = [
     slow_log,
     limited_log,
     unwritable_log,
+    warnings,
+    flood,
     to_the_journal,
     large_entries,
     losing_journal,
@@ -1029,6 +1062,7 @@ SLOW = (
     failing_rotation,
     limited_log,
     unwritable_log,
+    flood,
     losing_journal,
     timeout,
     stubborn_run,

@@ -265,7 +265,7 @@ def test_journal_that_never_comes(journal, new_run, policy):
         command.signal(signal.SIGTERM)
     assert command.wait() == 7
     said = (command.top / "stderr").read_text()
-    assert "conward: Failed to log to the journal: No such file or directory. The container" in said
+    assert "conward: Failed to write the journal: No such file or directory. The container" in said
     size = len(k8slog.numbered(1, 20000))
     assert f"Lost {size} bytes in 20000 records of stdout: the journal did not take them\n" in said
 

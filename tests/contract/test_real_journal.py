@@ -1,10 +1,14 @@
 """systemd's own journal and its reader, in the place of tests/lib/fake_journal.py."""
 
 import os
+import shutil
+import subprocess
 
 import pytest
 
+import engine
 import k8slog
+import node
 import real_journal
 from crashes import page
 from real_journal import RealJournal
@@ -112,3 +116,42 @@ def test_stopped_while_the_container_goes_on(journal, logging):
     lost = sum(int(entry["CONWARD_LOST_BYTES"]) for entry in entries if "CONWARD_LOST_BYTES" in entry)
     got = output([entry for entry in entries if "CONWARD_LOST_BYTES" not in entry])
     assert lost > 0 and len(got) + lost == len(k8slog.numbered(1, 60000))
+
+
+@pytest.fixture
+def catalog(directory, journal):
+    """A program that finds the catalog that comes with the monitor, and no other."""
+    texts, database = directory / "catalog", directory / "database"
+    texts.mkdir()
+    database.mkdir()
+    shutil.copy(engine.TOP / "contrib/systemd/conward.catalog", texts)
+
+    def enter():
+        journal.enter()
+        node.cover("/usr/lib/systemd/catalog", texts)
+        node.cover("/var/lib/systemd/catalog", database)
+
+    def read(*words):
+        return subprocess.run(["journalctl", *words], preexec_fn=enter, stdout=subprocess.PIPE, check=True).stdout
+
+    read("--update-catalog")
+    return read
+
+
+def test_events_are_explained(journal, catalog, new_container):
+    container = new_container(command="printf %010000d 0; read word < go; exit 7", cid=ID)
+    container.options.update({"--log-line-max": "256", "--name": "culprit"})
+    go = container.fifo("go")
+    container.create(prepare=journal.enter)
+    container.start()
+    shown = ["--directory", journal.files, "--catalog", "--no-pager"]
+
+    def explained():
+        return catalog(*shown, f"_PID={container.monitor.pid}", "CONTAINER_NAME=culprit", "CONWARD_EVENT=long-line")
+
+    text = wait_until(lambda: b"A line on stdout has" in (text := explained()) and text, "the event")
+    assert b"Subject: Container culprit prints a line that does not end" in text
+    assert b"A line on the stdout of container " + ID.encode() in b" ".join(text.replace(b"-- ", b"").split())
+    assert b"@" not in text
+    os.write(go, b"\n")
+    assert container.wait() == 7

@@ -75,7 +75,8 @@ class FakeJournal:
         self.run = pathlib.Path(top) / "run"
         self.path = self.run / "systemd/journal/socket"
         self.path.parent.mkdir(parents=True)
-        self.entries = []  # with their doubles
+        self.entries = []  # of containers, with their doubles
+        self.events = []  # of their monitors
         self._socket = None
         self._old = []
         self._thread = None
@@ -133,13 +134,16 @@ class FakeJournal:
         poll.register(woken, select.POLLIN)
         while all(fd != woken for fd, _ in poll.poll()):
             time.sleep(pause)
-            self.entries.append(self._take(receiver))
+            self._keep(self._take(receiver))
         os.close(woken)
 
     def take_rest(self):
         """What it has got and not read yet, while it is stopped."""
         while select.select([self._socket], [], [], 0)[0]:
-            self.entries.append(self._take(self._socket))
+            self._keep(self._take(self._socket))
+
+    def _keep(self, entry):
+        (self.events if "CONWARD_EVENT" in entry.fields else self.entries).append(entry)
 
     @staticmethod
     def _take(receiver):
@@ -167,6 +171,14 @@ class FakeJournal:
             found.setdefault(entry.number, entry)
         assert list(found) == list(range(len(found))), "entries are missing, or in another order"
         return list(found.values())
+
+    def events_of(self, kind):
+        return [event for event in list(self.events) if event["CONWARD_EVENT"] == kind.encode()]
+
+    def wait_event(self, kind, number=0):
+        """Waits for the event, the first one of its kind or a later one, and returns it."""
+        wait_until(lambda: len(self.events_of(kind)) > number, f"event {number} of the kind {kind}")
+        return self.events_of(kind)[number]
 
     def doubles(self):
         return len(self.entries) - len({entry.number for entry in self.entries})

@@ -42,7 +42,7 @@ def unshare_mounts(rootless=False):
 
 def cover(place, directory):
     """There, the directory is seen."""
-    _call("mount", os.fsencode(directory), os.fsencode(place), None, _MS_BIND, None)
+    _call("mount", os.fsencode(directory), os.fsencode(place), None, _MS_BIND | _MS_REC, None)
 
 
 class Node:

@@ -41,6 +41,15 @@ static int open_page(const char *pid)
     return fd;
 }
 
+static unsigned long events_held(const Page *page)
+{
+    uint64_t held = 0;
+
+    for (int i = 0; i < EVENTS; i++)
+        held += page->events[i].held;
+    return (unsigned long)held;
+}
+
 int main(int argc, char **argv)
 {
     int fd = argc == 2 ? open_page(argv[1]) : -1;
@@ -72,12 +81,14 @@ int main(int argc, char **argv)
     printf("waits=%d\n", page.log.waits_since != 0);
     printf("journal_waits=%d\n", page.journal.waits_since != 0);
     printf("journal_fails=%d\n", page.journal.retry_at != 0);
+    printf("events_held=%lu\n", events_held(&page));
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
         const LogCounters *journal = &page_journal_cursors(&page)->counters[i];
         const LogCounters *counters = &page.log.set[page.log.live & 1].counters[i];
         const char *name = i == STREAM_STDOUT ? "stdout" : "stderr";
 
         printf("%s_logged=%lu\n", name, (unsigned long)counters->bytes);
+        printf("%s_long_lines=%lu\n", name, (unsigned long)counters->long_lines);
         printf("%s_lost=%lu\n", name, (unsigned long)counters->lost_bytes);
         printf("%s_lost_records=%lu\n", name, (unsigned long)counters->lost_records);
         printf("%s_sent=%lu\n", name, (unsigned long)journal->bytes);

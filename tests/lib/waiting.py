@@ -30,12 +30,12 @@ def is_readable(fd):
     return bool(poll.poll(0))
 
 
-def wait_until(condition, what):
+def wait_until(condition, what, limit=LIMIT):
     """Waits until `condition()` is true and returns its value; for things that send no event."""
-    end = time.monotonic() + LIMIT
+    end = time.monotonic() + limit
     while not (value := condition()):
         if time.monotonic() > end:
-            raise Late(f"waited {LIMIT:.0f} s for {what}")
+            raise Late(f"waited {limit:.0f} s for {what}")
         time.sleep(0.002)
     return value
 

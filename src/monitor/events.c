@@ -1,0 +1,388 @@
+#include "monitor/events.h"
+
+#include "log/journal-field.h"
+#include "log/journal-socket.h"
+#include "util/clock.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+enum {
+    TEXT_MAX = 1024,
+    ID_SHOWN = 20, /* bytes of an id in a text, as in the monitor's other messages */
+    PAUSE = 60 * 1000000,
+};
+
+typedef struct KindName {
+    const char *message_id;
+    const char *word;
+    const char *many;
+} KindName;
+
+static const KindName NAMES[EVENTS] = {
+    [EVENT_STARTED] = {"a47249607a8e4b4ba5d7807f86f96ee4", "started", "starts"},
+    [EVENT_EXITED] = {"a055d02ccb50497987914c481ddee1a3", "exited", "ends"},
+    [EVENT_OOM_KILL] = {"ff57a1273f1a4f17b32db5212ed955ff", "oom-kill", "kills for want of memory"},
+    [EVENT_LONG_LINE] = {"ca3e049407524d5f8f0208d862c724ea", "long-line", "over-long lines"},
+    [EVENT_FLOOD] = {"90dd3ee920904d87acbc7d1b083450ad", "flood", "looks that found a flood"},
+    [EVENT_LOG_FAILS] = {"db24db6e3f53427bb89a72e673575501", "log-fails", "failures of the log"},
+    [EVENT_LOG_RECOVERED] = {"73464c21c1a44770aec850d784f2fc35", "log-recovered",
+                             "recoveries of the log"},
+    [EVENT_RATE_LIMITED] = {"a15dd0e4156948348e73747c07c3c79d", "rate-limited",
+                            "times at the rate limit"},
+    [EVENT_READERS_DROPPED] = {"c80d66328b814d97a97598ac1c87b41a", "readers-dropped",
+                               "drops of attach clients"},
+    [EVENT_RESUMED] = {"726cdfd8921d489086c5c3ae43d993af", "resumed", "crashes of the monitor"},
+};
+
+/* One that is being put together. */
+typedef struct Event {
+    Monitor *monitor;
+    EventKind kind;
+    Level level;
+    FILE *fields; /* NULL: the journal is not to hear of it now */
+    char *bytes;
+    size_t length;
+} Event;
+
+static EventPage *page_of(const Event *event)
+{
+    return &monitor_page(event->monitor)->events[event->kind];
+}
+
+static void add_number(Event *event, const char *name, int64_t value)
+{
+    if (event->fields != NULL)
+        fprintf(event->fields, "%s=%" PRId64 "\n", name, value);
+}
+
+static void add_text(Event *event, const char *name, const char *value)
+{
+    if (event->fields != NULL)
+        journal_text(event->fields, name, value);
+}
+
+/*
+ * Whose it is. In the fields of the container's own entries only if it has none: whoever asks for
+ * its output by them must get nothing else.
+ */
+static void add_container(Event *event)
+{
+    const Config *config = event->monitor->config;
+
+    add_text(event, "CONWARD_CONTAINER_ID", config->cid);
+    add_text(event, "CONWARD_CONTAINER_NAME", config->name);
+    if (config->journald)
+        return;
+    add_text(event, "CONTAINER_ID_FULL", config->cid);
+    add_text(event, "CONTAINER_NAME", config->name);
+}
+
+/* The journal hears of it unless it is not to hear of that kind until after `now`. */
+static void begin_at(Event *event, Monitor *monitor, EventKind kind, Level level, int64_t now)
+{
+    *event = (Event){.monitor = monitor, .kind = kind, .level = level};
+    if (page_of(event)->next_at <= now)
+        event->fields = open_memstream(&event->bytes, &event->length);
+    add_text(event, "MESSAGE_ID", NAMES[kind].message_id);
+    add_text(event, "CONWARD_EVENT", NAMES[kind].word);
+    add_container(event);
+}
+
+static void begin(Event *event, Monitor *monitor, EventKind kind, Level level)
+{
+    begin_at(event, monitor, kind, level, clock_boottime_us());
+}
+
+/* Names the container in the text, too, for who reads the journal line by line. */
+static void add_message(Event *event, const char *text)
+{
+    const Config *config = event->monitor->config;
+    g_autofree char *id = g_strdup_printf("%.*s", ID_SHOWN, config->cid);
+    bool named = config->name != NULL && strcmp(config->name, config->cid) != 0;
+    g_autofree char *whole = named ? g_strconcat(config->name, " (", id, "): ", text, NULL)
+                                   : g_strconcat(id, ": ", text, NULL);
+
+    add_text(event, "MESSAGE", whole);
+}
+
+static int priority_of(Level level)
+{
+    if (level == LEVEL_ERROR)
+        return LOG_ERR;
+    return level == LEVEL_WARNING ? LOG_WARNING : LOG_INFO;
+}
+
+static int send_entry(Event *event, const char *text)
+{
+    JournalSocket journal = JOURNAL_SOCKET_NULL;
+    uint64_t held = page_of(event)->held - page_of(event)->told;
+    int r;
+
+    add_message(event, text);
+    add_text(event, "SYSLOG_IDENTIFIER", event->monitor->config->messages.ident);
+    add_number(event, "PRIORITY", priority_of(event->level));
+    if (held > 0)
+        add_number(event, "CONWARD_HELD_BACK", (int64_t)held);
+    if (fflush(event->fields) != 0)
+        return -ENOMEM;
+    r = journal_socket_send(&journal, &(struct iovec){event->bytes, event->length}, 1);
+    journal_socket_close(&journal);
+    FAULT_POINT();
+    return r;
+}
+
+/*
+ * Tells the journal, if it is time for that, and frees the event. Returns 0, or -errno: -EAGAIN if
+ * the journal is to hear of it later.
+ */
+static int end(Event *event, const char *text)
+{
+    EventPage *page = page_of(event);
+    int r;
+
+    if (event->fields == NULL)
+        return -EAGAIN;
+    r = send_entry(event, text);
+    if (r != -EAGAIN && page->told != page->held)
+        state_commit(&page->told, page->held);
+    state_commit(&page->next_at, clock_boottime_us() + PAUSE);
+    fclose(event->fields);
+    free(event->bytes);
+    return r;
+}
+
+static void hold(EventPage *page)
+{
+    state_commit(&page->held, page->held + 1);
+}
+
+/* Says it wherever it is to be said. */
+static void say(Event *event, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+static void say(Event *event, const char *format, ...)
+{
+    Messages messages = event->monitor->config->messages;
+    char text[TEXT_MAX];
+    va_list args;
+    int r;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    r = end(event, text);
+    if (r == -EAGAIN)
+        hold(page_of(event));
+    /* Where there is no journal, somebody else may read /dev/log. */
+    messages.syslog = messages.syslog && r < 0 && r != -EAGAIN;
+    message(&messages, event->level, "%s", text);
+}
+
+/* --- The kinds --- */
+
+static bool was_said(const Monitor *monitor, EventKind kind)
+{
+    return monitor_page(monitor)->events[kind].next_at != 0;
+}
+
+void event_started(Monitor *monitor)
+{
+    const Page *page = monitor_page(monitor);
+    Event event;
+
+    if (monitor->config->kind == KIND_EXEC || was_said(monitor, EVENT_STARTED))
+        return;
+    begin(&event, monitor, EVENT_STARTED, LEVEL_INFO);
+    add_number(&event, "CONWARD_CONTAINER_PID", page->container_pid);
+    say(&event, "Started, with pid %d", page->container_pid);
+}
+
+void event_exited(Monitor *monitor, int status)
+{
+    const Page *page = monitor_page(monitor);
+    Event event;
+
+    if (monitor->config->kind == KIND_EXEC || page->failed || was_said(monitor, EVENT_EXITED))
+        return;
+    begin(&event, monitor, EVENT_EXITED, LEVEL_INFO);
+    add_number(&event, "CONWARD_STATUS", status);
+    if (page->container_signal != 0)
+        add_number(&event, "CONWARD_SIGNAL", page->container_signal);
+    if (page->timed_out)
+        say(&event, "Killed, after the time that --timeout gave it");
+    else if (status < 0)
+        say(&event, "Ended, with a status that is unknown");
+    else if (page->container_signal != 0)
+        say(&event, "Killed by signal %d (%s)", page->container_signal,
+            strsignal(page->container_signal));
+    else
+        say(&event, "Exited with status %d", status);
+}
+
+void event_oom_kill(Monitor *monitor)
+{
+    const OomPage *oom = &monitor_page(monitor)->oom;
+    const Config *config = monitor->config;
+    char limit[64] = "it has no limit of its own";
+    Event event;
+
+    if (oom->limit > 0)
+        snprintf(limit, sizeof(limit), "its limit is %" PRIu64 " bytes", oom->limit);
+    begin(&event, monitor, EVENT_OOM_KILL, LEVEL_WARNING);
+    add_number(&event, "CONWARD_OOM_KILLS", (int64_t)oom->kills);
+    if (oom->limit > 0)
+        add_number(&event, "CONWARD_MEMORY_LIMIT", (int64_t)oom->limit);
+    say(&event,
+        "Out of memory: the kernel has killed %" PRIu64 " process(es) of the container %s so far; "
+        "%s. Raise the limit, or find out what needs so much",
+        oom->kills, config->name != NULL ? config->name : config->cid, limit);
+}
+
+static const char *name_of(StreamId stream)
+{
+    return stream == STREAM_STDOUT ? "stdout" : "stderr";
+}
+
+void event_long_line(Monitor *monitor, StreamId stream, uint64_t bytes, uint64_t rate)
+{
+    Event event;
+
+    begin(&event, monitor, EVENT_LONG_LINE, LEVEL_WARNING);
+    add_text(&event, "CONWARD_STREAM", name_of(stream));
+    add_number(&event, "CONWARD_LINE_BYTES", (int64_t)bytes);
+    add_number(&event, "CONWARD_BYTES_PER_SECOND", (int64_t)rate);
+    say(&event,
+        "A line on %s has %" PRIu64 " bytes and no end yet; it grows by %" PRIu64
+        " bytes per second. It is logged in pieces, and costs no memory; look at what prints it",
+        name_of(stream), bytes, rate);
+}
+
+void event_flood(Monitor *monitor, StreamId stream, uint64_t bytes, uint64_t rate)
+{
+    Event event;
+
+    begin(&event, monitor, EVENT_FLOOD, LEVEL_WARNING);
+    add_text(&event, "CONWARD_STREAM", name_of(stream));
+    add_number(&event, "CONWARD_BYTES", (int64_t)bytes);
+    add_number(&event, "CONWARD_BYTES_PER_SECOND", (int64_t)rate);
+    say(&event,
+        "A flood on %s: %" PRIu64 " bytes per second, and %" PRIu64 " bytes so far. Look at what "
+        "prints it, or limit it with --log-rate-limit",
+        name_of(stream), rate, bytes);
+}
+
+/* What fails and recovers, for people. */
+static char *log_of(const Monitor *monitor, LogDriver driver)
+{
+    return driver == LOG_DRIVER_FILE ? g_strconcat("log ", monitor->config->log_path, NULL)
+                                     : g_strdup("journal");
+}
+
+static void add_driver(Event *event, LogDriver driver)
+{
+    add_text(event, "CONWARD_LOG_DRIVER", driver == LOG_DRIVER_FILE ? "k8s-file" : "journald");
+}
+
+void event_log_fails(Monitor *monitor, LogDriver driver, const char *why, bool waits)
+{
+    g_autofree char *log = log_of(monitor, driver);
+    Event event;
+
+    begin(&event, monitor, EVENT_LOG_FAILS, LEVEL_ERROR);
+    add_driver(&event, driver);
+    add_text(&event, "CONWARD_REASON", why);
+    say(&event, "Failed to write the %s: %s. %s", log, why,
+        waits ? "The container waits with its output until it can be written"
+              : "The container goes on; until it can be written, its output is lost and counted");
+}
+
+void event_log_recovered(Monitor *monitor, LogDriver driver, const LogCounters counters[STREAMS])
+{
+    g_autofree char *log = log_of(monitor, driver);
+    uint64_t bytes = counters[STREAM_STDOUT].lost_bytes + counters[STREAM_STDERR].lost_bytes;
+    uint64_t records = counters[STREAM_STDOUT].lost_records + counters[STREAM_STDERR].lost_records;
+    Event event;
+
+    begin(&event, monitor, EVENT_LOG_RECOVERED, LEVEL_WARNING);
+    add_driver(&event, driver);
+    add_number(&event, "CONWARD_LOST_BYTES", (int64_t)bytes);
+    add_number(&event, "CONWARD_LOST_RECORDS", (int64_t)records);
+    say(&event,
+        "The %s can be written again; lost so far: %" PRIu64 " bytes in %" PRIu64 " records", log,
+        bytes, records);
+}
+
+void event_rate_limited(Monitor *monitor)
+{
+    const SettingsPage *settings = &monitor_page(monitor)->settings;
+    bool waits = settings->log_rate_policy == LOG_WAIT;
+    Event event;
+
+    begin(&event, monitor, EVENT_RATE_LIMITED, waits ? LEVEL_INFO : LEVEL_WARNING);
+    add_number(&event, "CONWARD_RATE_LIMIT", settings->log_rate_limit);
+    say(&event, "More output than the %" PRId64 " bytes per second of --log-rate-limit: %s",
+        settings->log_rate_limit,
+        waits ? "the container waits" : "what exceeds it is lost and counted");
+}
+
+void event_readers_dropped(Monitor *monitor, unsigned count, int seconds)
+{
+    Event event;
+
+    begin(&event, monitor, EVENT_READERS_DROPPED, LEVEL_WARNING);
+    add_number(&event, "CONWARD_CLIENTS", count);
+    say(&event, "Dropped %u attach client(s) that read nothing for %d seconds", count, seconds);
+}
+
+void event_resumed(Monitor *monitor, const char *places)
+{
+    const Page *page = monitor_page(monitor);
+    const CrashPage *crash = &page->crash;
+    Event event;
+
+    begin(&event, monitor, EVENT_RESUMED, LEVEL_ERROR);
+    add_number(&event, "CONWARD_CRASHES", page->crashes);
+    add_number(&event, "CONWARD_SIGNAL", crash->signal);
+    add_number(&event, "CONWARD_SIGNAL_CODE", crash->code);
+    add_text(&event, "CONWARD_BUILD_ID", page->build_id);
+    say(&event,
+        "Resumed after a crash, number %u of this monitor: signal %d (%s), code %d, address "
+        "%#" PRIx64 "%s, build id %s. The container is not affected; please report this line",
+        page->crashes, crash->signal, crash->code <= 0 ? "sent by a process" : "our own fault",
+        crash->code, crash->address, places, page->build_id);
+}
+
+/* --- What was held back --- */
+
+int64_t events_due_at(const Monitor *monitor)
+{
+    const EventPage *events = monitor_page(monitor)->events;
+    int64_t at = 0;
+
+    for (int i = 0; i < EVENTS; i++) {
+        if (events[i].held != events[i].told && (at == 0 || events[i].next_at < at))
+            at = events[i].next_at;
+    }
+    return at;
+}
+
+void events_say_held(Monitor *monitor, int64_t now)
+{
+    for (EventKind kind = 0; kind < EVENTS; kind++) {
+        const EventPage *page = &monitor_page(monitor)->events[kind];
+        uint64_t held = page->held - page->told;
+        char text[TEXT_MAX];
+        Event event;
+
+        if (held == 0 || page->next_at > now)
+            continue;
+        snprintf(text, sizeof(text), "And %" PRIu64 " more, held back: %s", held, NAMES[kind].many);
+        begin_at(&event, monitor, kind, LEVEL_WARNING, now);
+        end(&event, text);
+    }
+}
