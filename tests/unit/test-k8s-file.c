@@ -741,7 +741,7 @@ START_TEST(a_rate_that_waits_loses_nothing)
 
     log_setup(
         &fixture,
-        (K8sLimits){.line_max = 256, .partial_flush = -1, .rate = {1000, 200}, .rate_waits = true});
+        (K8sLimits){.line_max = 256, .partial_flush = -1, .rate = {1, 200}, .rate_waits = true});
     until = &fixture.state.page->log.rate_until;
     for (int i = 0; i < 10; i++)
         log_feed(&fixture, STREAM_STDOUT, "a line\n", 7, SPLIT_WAIT);
@@ -764,7 +764,7 @@ END_TEST
 START_TEST(the_end_lifts_a_rate_that_nobody_has_waited_for)
 {
     static const K8sLimits limits = {
-        .line_max = 256, .partial_flush = -1, .rate = {1000, 200}, .rate_waits = true};
+        .line_max = 256, .partial_flush = -1, .rate = {1, 200}, .rate_waits = true};
 
     for (int gives_up = 0; gives_up < 2; gives_up++) {
         LogFixture fixture;
@@ -795,9 +795,9 @@ START_TEST(a_rate_that_drops_counts_and_says)
     uint64_t bytes;
     uint64_t records;
 
-    log_setup(&fixture,
-              (K8sLimits){
-                  .line_max = 256, .partial_flush = -1, .rate = {1000, 200}, .says_losses = true});
+    log_setup(
+        &fixture,
+        (K8sLimits){.line_max = 256, .partial_flush = -1, .rate = {1, 200}, .says_losses = true});
     for (int i = 0; i < 10; i++)
         log_feed(&fixture, STREAM_STDOUT, "a line\n", 7, SPLIT_WAIT);
     ck_assert(!k8s_file_waits(&fixture.log));
@@ -807,7 +807,7 @@ START_TEST(a_rate_that_drops_counts_and_says)
     ck_assert_uint_eq(counters->lost_records, 6);
     ck_assert_uint_eq(counters->limited_bytes, 42);
     joined = log_joined(&fixture, STREAM_STDOUT);
-    ck_assert(g_str_has_suffix(joined->str, ": more than the limit of 1000 bytes per second\n"));
+    ck_assert(g_str_has_suffix(joined->str, ": more than the limit of 1 bytes per second\n"));
     g_string_free(joined, TRUE);
     joined = log_told(&fixture, STREAM_STDOUT, &bytes, &records);
     ck_assert_uint_eq(bytes, 42);
@@ -822,7 +822,7 @@ END_TEST
 START_TEST(a_rate_that_is_lifted_before_its_loss_is_said)
 {
     K8sLimits limits = {
-        .line_max = 256, .partial_flush = -1, .rate = {1000, 200}, .says_losses = true};
+        .line_max = 256, .partial_flush = -1, .rate = {1, 200}, .says_losses = true};
     LogFixture fixture;
     GString *joined;
 
