@@ -370,7 +370,7 @@ typedef struct Page {
     int32_t container_pid;  /* commit */
     int32_t container_status;
     int32_t container_signal; /* that has killed it, 0 = none */
-    int32_t command_pid; /* commit: the exit command */
+    int32_t command_pid;      /* commit: the exit command */
     int32_t command_status;
     uint32_t ended;        /* commit: ChildEnd bits */
     uint32_t failed;       /* commit: 1 if no container came to be */
