@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
 
@@ -29,17 +28,15 @@ enum {
 
 /* --- What all entries have --- */
 
-static void add_label(FILE *to, const char *label)
+static void add_label(GString *to, const char *label)
 {
     const char *equals = strchr(label, '=');
-    char *name = strndup(label, (size_t)(equals - label));
+    g_autofree char *name = g_strndup(label, (gsize)(equals - label));
 
-    if (name != NULL)
-        journal_text(to, name, equals + 1);
-    free(name);
+    journal_text(to, name, equals + 1);
 }
 
-static void add_identity(FILE *to, const JournalIdentity *identity)
+static void add_identity(GString *to, const JournalIdentity *identity)
 {
     size_t length = strnlen(identity->id, SHORT_ID);
 
@@ -94,7 +91,7 @@ static int send_entry(Journald *journald, StreamId stream, const char *fields, c
     JournalPage *page = page_of(journald);
     const uint64_t size = htole64(length);
     const struct iovec parts[] = {
-        {journald->fields, journald->fields_length},
+        {journald->fields->str, journald->fields->len},
         {(void *)PRIORITIES[stream], strlen(PRIORITIES[stream])},
         {(void *)fields, strlen(fields)},
         {(void *)"MESSAGE\n", 8},
@@ -390,32 +387,27 @@ void journald_skip(Journald *journald, StreamId stream, uint64_t offset)
     journald->is_behind[stream] = false;
 }
 
-int journald_init(Journald *journald, State *state, const JournalIdentity *identity,
-                  JournaldLimits limits)
+void journald_init(Journald *journald, State *state, const JournalIdentity *identity,
+                   JournaldLimits limits)
 {
     const Page *page = state->page;
-    FILE *to;
 
     *journald = (Journald)JOURNALD_NULL;
     journald->state = state;
     journald->limits = limits;
     journald->hides_partials = identity->hides_partials;
-    to = open_memstream(&journald->fields, &journald->fields_length);
-    if (to == NULL)
-        return -ENOMEM;
-    add_identity(to, identity);
-    if (ferror(to) || fclose(to) != 0)
-        return -ENOMEM;
+    journald->fields = g_string_new(NULL);
+    add_identity(journald->fields, identity);
     /* What was to be sent at the end waits still: nothing of the container will say so. */
     for (int i = 0; i < STREAMS; i++)
         journald->is_behind[i] = page->phase > PHASE_RUNNING && !page->failed &&
                                  state_journal_cursors(state)->start[i] < page->streams[i].end;
-    return 0;
 }
 
 void journald_deinit(Journald *journald)
 {
     journal_socket_close(&journald->socket);
-    free(journald->fields);
+    if (journald->fields != NULL)
+        g_string_free(journald->fields, TRUE);
     journald->fields = NULL;
 }

@@ -5,6 +5,7 @@
 #include "log/splitter.h"
 #include "state/state.h"
 
+#include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,8 +40,7 @@ typedef struct JournaldLimits {
 typedef struct Journald {
     State *state;
     JournalSocket socket;
-    char *fields; /* the same in all entries; NULL: this sink is not in use */
-    size_t fields_length;
+    GString *fields; /* the same in all entries; NULL: this sink is not in use */
     bool hides_partials;
     JournaldLimits limits;
     RecordClock clock;
@@ -57,10 +57,10 @@ typedef struct Journald {
 
 /*
  * Begins to log to the journal, or goes on where another image of this program has stopped. The
- * texts are copied. Returns 0 or -ENOMEM.
+ * texts are copied.
  */
-int journald_init(Journald *journald, State *state, const JournalIdentity *identity,
-                  JournaldLimits limits);
+void journald_init(Journald *journald, State *state, const JournalIdentity *identity,
+                   JournaldLimits limits);
 
 void journald_deinit(Journald *journald);
 

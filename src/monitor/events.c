@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -45,9 +44,7 @@ typedef struct Event {
     Monitor *monitor;
     EventKind kind;
     Level level;
-    FILE *fields; /* NULL: the journal is not to hear of it now */
-    char *bytes;
-    size_t length;
+    GString *fields; /* NULL: the journal is not to hear of it now */
 } Event;
 
 static EventPage *page_of(const Event *event)
@@ -58,7 +55,7 @@ static EventPage *page_of(const Event *event)
 static void add_number(Event *event, const char *name, int64_t value)
 {
     if (event->fields != NULL)
-        fprintf(event->fields, "%s=%" PRId64 "\n", name, value);
+        journal_number(event->fields, name, value);
 }
 
 static void add_text(Event *event, const char *name, const char *value)
@@ -88,7 +85,7 @@ static void begin_at(Event *event, Monitor *monitor, EventKind kind, Level level
 {
     *event = (Event){.monitor = monitor, .kind = kind, .level = level};
     if (page_of(event)->next_at <= now)
-        event->fields = open_memstream(&event->bytes, &event->length);
+        event->fields = g_string_new(NULL);
     add_text(event, "MESSAGE_ID", NAMES[kind].message_id);
     add_text(event, "CONWARD_EVENT", NAMES[kind].word);
     add_container(event);
@@ -129,9 +126,7 @@ static int send_entry(Event *event, const char *text)
     add_number(event, "PRIORITY", priority_of(event->level));
     if (held > 0)
         add_number(event, "CONWARD_HELD_BACK", (int64_t)held);
-    if (fflush(event->fields) != 0)
-        return -ENOMEM;
-    r = journal_socket_send(&journal, &(struct iovec){event->bytes, event->length}, 1);
+    r = journal_socket_send(&journal, &(struct iovec){event->fields->str, event->fields->len}, 1);
     journal_socket_close(&journal);
     FAULT_POINT();
     return r;
@@ -152,8 +147,7 @@ static int end(Event *event, const char *text)
     if (r != -EAGAIN && page->told != page->held)
         state_commit(&page->told, page->held);
     state_commit(&page->next_at, clock_boottime_us() + PAUSE);
-    fclose(event->fields);
-    free(event->bytes);
+    g_string_free(event->fields, TRUE);
     return r;
 }
 

@@ -30,10 +30,8 @@ void monitor_journal_init(Monitor *monitor)
         .hides_partials = config->hides_partials,
     };
 
-    if (config->journald &&
-        journald_init(&monitor->journal, &monitor->state, &identity, limits_in_force(monitor)) < 0)
-        message(&config->messages, LEVEL_ERROR,
-                "Nothing is logged to the journal: there is no memory for it");
+    if (config->journald)
+        journald_init(&monitor->journal, &monitor->state, &identity, limits_in_force(monitor));
 }
 
 void monitor_journal_limit(Monitor *monitor)
