@@ -49,6 +49,8 @@ typedef struct Config {
     char **command;        /* KIND_RUN: argv of the process, NULL-terminated */
     int stop_timeout;      /* KIND_RUN: seconds after a signal to stop it, 0 = for ever */
     bool command_notifies; /* KIND_RUN: the command speaks to the service manager, not we */
+    const char *cgroup;    /* KIND_RUN: where the command is to be: see process/cgroup-place.h */
+    uint64_t memory_max;   /* KIND_RUN: its limit there, in bytes, 0 = as it is */
     bool quiet;            /* KIND_RUN: no copy of the output on our own stdout and stderr */
 
     const char *container_pidfile; /* never NULL but for KIND_RUN */

@@ -39,9 +39,10 @@ static void speak(const Monitor *monitor)
     if (oom->limit > 0)
         snprintf(limit, sizeof(limit), "its limit is %" PRIu64 " bytes", oom->limit);
     message(&config->messages, config->kind == KIND_EXEC ? LEVEL_INFO : LEVEL_WARNING,
-            "Out of memory: the kernel has killed %" PRIu64 " process(es) of the container %s so "
-            "far; %s. Raise the limit, or find out what needs so much",
-            oom->kills, config->name != NULL ? config->name : config->cid, limit);
+            "Out of memory: the kernel has killed %" PRIu64 " process(es) of the %s %s so far; %s. "
+            "Raise the limit, or find out what needs so much",
+            oom->kills, config->kind == KIND_RUN ? "command" : "container",
+            config->name != NULL ? config->name : config->cid, limit);
 }
 
 void monitor_oom_look(Monitor *monitor)

@@ -53,6 +53,7 @@ typedef enum ReportStep {
     REPORTED_LOSSES = 1 << 9,  /* what the log has lost is said */
     REPORTED_LOG = 1 << 10,    /* the log is on the disk */
     REPORTED_OOM = 1 << 11,    /* whether memory was wanting is known, and told */
+    REPORTED_CGROUP = 1 << 12, /* the command's cgroup is gone, if it was made for it */
 } ReportStep;
 
 /* A stream's input buffer holds the bytes [base, end) of everything the container wrote. */
@@ -250,6 +251,12 @@ typedef struct OomPage {
     uint64_t limit;              /* of the container's memory, in bytes, as last seen, 0 = none */
 } OomPage;
 
+/* What is to be undone at the end, as bits: see process/cgroup-place.h. */
+typedef enum CgroupUndo {
+    CGROUP_MADE = 1 << 0,  /* the command's cgroup was made for it */
+    CGROUP_ASIDE = 1 << 1, /* we are, or were to be, in one of our own below that where we began */
+} CgroupUndo;
+
 /* What the service manager is still to be told, as bits, in this order. */
 typedef enum ServiceWord {
     SERVICE_READY = 1 << 0,
@@ -299,6 +306,7 @@ typedef enum FdRole {
     FD_OOM_COUNT,
     FD_OOM_COUNT_INSIDE,
     FD_OOM_EVENT,
+    FD_CGROUP_PARENT,
 } FdRole;
 
 /* An open descriptor and the file it must refer to: a number alone could have been reused. */
@@ -384,6 +392,7 @@ typedef struct Page {
     CtlPage winsz;
     SpoolPage spool;
     OomPage oom;
+    uint64_t cgroup_undo; /* commit: CgroupUndo bits */
     ServicePage service;
     uint64_t notify_length; /* commit: of the datagram that waits in State.notify, 0 = none */
     OutletPage console;

@@ -62,6 +62,9 @@ def function(point):
 
 # What only a machine with memory on cgroup v1 has; tests/guest crashes at the same points on v2.
 OF_MEMORY_CGROUPS = ("open_count", "open_events", "count_kills", "kills_in", "on_event", "monitor_oom_look")
+OF_MEMORY_CGROUPS += ("make_cgroup", "limit_memory", "cgroup_place_unmake")
+# And what only v2 has.
+OF_CGROUP_V2 = ("hand_memory_down", "step_aside", "step_back")
 
 
 class NotStarted(Exception):
@@ -745,6 +748,22 @@ def out_of_memory(play):
     assert (container.bundle / "oom").exists()
 
 
+def run_in_cgroup(play):
+    """A command with little memory, in a cgroup that is made for it and is gone when it has ended."""
+    cgroup = play.add(memory.Cgroup(make=False))
+    command = play.command(f"echo began >> beginnings; {cgroup.without_swap()}; {memory.HOG}; exit 7")
+    command.options.update({"--cgroup": cgroup.path, "--memory-max": memory.LIMIT, "--persist-dir": command.top})
+    command.launch()
+    status = command.wait()
+    assert not cgroup.path.exists()
+    if status == 125 and not command.exit_file.exists():
+        assert not (command.top / "beginnings").exists()
+        raise NotStarted
+    assert status == 7
+    assert (command.top / "beginnings").read_text() == "began\n"
+    assert (command.top / "oom").exists()
+
+
 def late_output(play):
     container = play.container("(while kill -0 $$ 2> /dev/null; do :; done; echo late) & echo hello; exit 7")
     container.options["--late-output"] = "4000"
@@ -960,7 +979,7 @@ SCENARIOS = [
     stubborn_run,
     attached_exec,
     legacy_exec,
-    *([] if memory.missing() else [out_of_memory]),
+    *([] if memory.missing() else [out_of_memory, run_in_cgroup]),
     late_output,
     with_input,
     with_late_input,
@@ -1088,4 +1107,4 @@ def test_all_points_have_been_tried(plays, passed):
             crash_at(plays, scenario, armed)
         if point not in plays.crashed:
             never.add(function(point))
-    assert never == set(OUT_OF_REACH).union(OF_MEMORY_CGROUPS if memory.missing() else ())
+    assert never == set(OUT_OF_REACH).union(OF_CGROUP_V2, OF_MEMORY_CGROUPS if memory.missing() else ())
