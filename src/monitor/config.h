@@ -79,6 +79,7 @@ typedef struct Config {
     const char *log_tag;
     const char *const *log_labels; /* FIELD=VALUE, NULL-terminated; NULL = none */
     bool hides_partials;           /* entries do not say that their line goes on */
+    bool log_priority_prefix;      /* <N> at the beginning of a line is its entries' priority */
     int64_t attach_spool_max;      /* bytes, 0 = no spool, -1 = not given: our choice */
     int attach_stall_timeout;      /* seconds a client may make the container wait */
     int attach_linger;             /* seconds a client may take nothing after the end */

@@ -160,8 +160,9 @@ typedef struct LogPage {
 
 /* The same for the journal, whose entries are sent one by one: see log/journald.h. */
 typedef struct JournalCursors {
-    uint64_t start[STREAMS]; /* stream offset of the first byte that no entry holds yet */
-    uint64_t entries;        /* sent so far: the number of the next one */
+    uint64_t start[STREAMS];    /* stream offset of the first byte that no entry holds yet */
+    uint64_t entries;           /* sent so far: the number of the next one */
+    uint32_t priority[STREAMS]; /* of the entries that hold the beginning of the open line */
     LossPage loss[STREAMS];
     LogCounters counters[STREAMS];
 } JournalCursors;

@@ -450,6 +450,25 @@ def to_the_journal(play):
     assert len(journal.all()) == len(journal.entries), "an entry was sent twice"
 
 
+def with_priorities(play):
+    journal = play.add(FakeJournal(play.top))
+    container = play.container(
+        "printf '<2>'; head -c 60000 /dev/zero; read word < go; head -c 60000 /dev/zero; echo; echo '<4>two' >&2; exit 7"
+    )
+    container.options.update({"--log-path": "journald", "--log-priority-prefix": True})
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container, prepare=journal.enter)
+    container.start()
+    wait_until(lambda: journal.entries, "the beginning of the line")
+    os.write(go, b"\n")
+    witness.check(7)
+    wait_until(lambda: len(journal.all()) == 4, "all output")
+    assert (journal.output(), journal.output("stderr")) == (bytes(120_000) + b"\n", b"two\n")
+    assert {(entry.stream, entry["PRIORITY"]) for entry in journal.all()} == {("stdout", b"2"), ("stderr", b"4")}
+    assert len(journal.all()) == len(journal.entries), "an entry was sent twice"
+
+
 def large_entries(play):
     journal = play.add(FakeJournal(play.top))
     container = play.container("seq 1 10; exit 7")
@@ -963,6 +982,7 @@ SCENARIOS = [
     limited_log,
     unwritable_log,
     to_the_journal,
+    with_priorities,
     large_entries,
     losing_journal,
     failing_runtime,
