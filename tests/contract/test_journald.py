@@ -458,6 +458,7 @@ def test_policy_that_changes_while_the_container_waits(journal, logging):
 # Crashes
 
 
+@pytest.mark.survival
 def test_crashes(journal, logging):
     container = logging(AT_FULL_SPEED, "wait", file=True)
     go = container.fifo("go")
@@ -476,6 +477,7 @@ def test_crashes(journal, logging):
     assert journal.doubles() <= 5, "more than one for each crash inside a send"
 
 
+@pytest.mark.survival
 def test_crash_while_the_journal_is_stopped(journal, logging):
     journal.stop()
     container = logging("seq 1 60000; read word < go; exit 7", "wait")
