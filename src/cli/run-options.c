@@ -1,8 +1,10 @@
 #include "cli/run-options.h"
 
 #include "cli/shared-options.h"
+#include "process/cgroup-place.h"
 #include "util/fd.h"
 
+#include <errno.h>
 #include <glib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,12 +15,17 @@ enum {
     REFUSED = 2,
 };
 
-enum { STOP_TIMEOUT_MOST = 24 * 60 * 60 }; /* seconds */
+enum {
+    STOP_TIMEOUT_MOST = 24 * 60 * 60, /* seconds */
+    MEMORY_MAX_LEAST = 1 << 20,       /* bytes: what is probably not meant, but 16 for 16M */
+};
 
 typedef struct RunOptions {
     SharedOptions shared;
     char *pidfile;
     char *sdnotify;
+    char *cgroup;
+    char *memory_max;
     gint stop_timeout;
     gboolean quiet;
     gboolean detach;
@@ -36,6 +43,8 @@ static void run_options_clear(RunOptions *options)
     shared_options_clear(&options->shared);
     g_free(options->pidfile);
     g_free(options->sdnotify);
+    g_free(options->cgroup);
+    g_free(options->memory_max);
     g_strfreev(options->command);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(RunOptions, run_options_clear)
@@ -56,6 +65,13 @@ static void run_options_add(GOptionContext *context, RunOptions *options)
         {"sdnotify", 0, 0, G_OPTION_ARG_FILENAME, &options->sdnotify,
          "In a unit: who tells the service manager that it is ready (default monitor)",
          "monitor|command"},
+        {"cgroup", 0, 0, G_OPTION_ARG_FILENAME, &options->cgroup,
+         "Put the command into this cgroup, below our own or with / from the root of all; it is "
+         "made "
+         "if it is not there (default with --memory-max: ID)",
+         "NAME"},
+        {"memory-max", 0, 0, G_OPTION_ARG_FILENAME, &options->memory_max,
+         "Limit the memory of that cgroup, at least 1M", "BYTES[K|M|G|T]"},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->command, NULL,
          "-- COMMAND [ARG...]"},
         G_OPTION_ENTRY_NULL,
@@ -172,6 +188,51 @@ static bool check_values(const RunOptions *options, const Messages *messages)
     return true;
 }
 
+/* As systemd has it: K, M, G and T are powers of 1024. */
+static bool parse_size(const char *text, uint64_t *bytes)
+{
+    static const char UNITS[] = "KMGT";
+    char *end;
+    const char *unit;
+    guint64 number;
+    int shift = 0;
+
+    errno = 0;
+    number = g_ascii_strtoull(text, &end, 10);
+    if (!g_ascii_isdigit(*text) || errno != 0)
+        return false;
+    unit = *end != '\0' ? strchr(UNITS, g_ascii_toupper(*end)) : NULL;
+    if (unit != NULL) {
+        shift = 10 * (int)(unit - UNITS + 1);
+        end++;
+    }
+    *bytes = number << shift;
+    return *end == '\0' && *bytes >> shift == number;
+}
+
+/* A limit without a cgroup is one of a cgroup with the command's ID. */
+static bool check_cgroup(RunOptions *options, const Messages *messages, Config *config)
+{
+    const char *problem;
+
+    if (options->memory_max != NULL &&
+        (!parse_size(options->memory_max, &config->memory_max) ||
+         config->memory_max < MEMORY_MAX_LEAST || config->memory_max > G_MAXINT64)) {
+        message(messages, LEVEL_ERROR,
+                "--memory-max '%.64s' is out of range: use a number of bytes, or with K, M, G or T "
+                "behind it, such as 512M; at least 1M, or the command could not even start",
+                options->memory_max);
+        return false;
+    }
+    if (options->cgroup == NULL && options->memory_max != NULL)
+        options->cgroup = g_strdup(options->shared.cid);
+    problem = options->cgroup != NULL ? cgroup_name_problem(options->cgroup) : NULL;
+    if (problem != NULL)
+        message(messages, LEVEL_ERROR, "--cgroup '%s' cannot be a cgroup: %s", options->cgroup,
+                problem);
+    return problem == NULL;
+}
+
 static bool check_log(const RunOptions *options, const Messages *messages, bool resumed,
                       Config *config, int *log_fd)
 {
@@ -214,7 +275,7 @@ int run_options_parse(int argc, char **argv, const Resumed *resumed, Config *con
         options.shared.cid = g_strdup(resumed->id);
     }
     if (!shared_options_check_level(&options.shared, messages) || !check_id(&options, messages) ||
-        !check_values(&options, messages) ||
+        !check_values(&options, messages) || !check_cgroup(&options, messages, config) ||
         !shared_options_check_delay(&options.shared, messages) ||
         !shared_options_take(&options.shared, resumed, false, true, config) ||
         !check_log(&options, messages, resumed != NULL, config, &log_fd))
@@ -223,6 +284,7 @@ int run_options_parse(int argc, char **argv, const Resumed *resumed, Config *con
     config->kind = KIND_RUN;
     config->log_fd = fd_steal(&log_fd);
     config->command = g_steal_pointer(&options.command);
+    config->cgroup = g_steal_pointer(&options.cgroup);
     config->monitor_pidfile = g_steal_pointer(&options.pidfile);
     config->stop_timeout = options.stop_timeout;
     config->command_notifies = g_strcmp0(options.sdnotify, "command") == 0;

@@ -241,6 +241,8 @@ static char *memory_command(const Snapshot *monitor)
     if (monitor->page.oom.limit == 0)
         return g_strdup("it has no limit of its own: look at those around it (its pod or slice), "
                         "and at the memory of this machine");
+    if (monitor->page.kind == SNAPSHOT_RUN)
+        return g_strdup_printf("start it anew with --memory-max %" PRIu64 "M", mebibytes);
     return g_strdup_printf("podman update --memory %" PRIu64 "m --memory-swap %" PRIu64 "m %s",
                            mebibytes, 2 * mebibytes, plain_id(monitor));
 }

@@ -16,12 +16,18 @@
 enum {
     SHORT_ID = 12, /* characters of an ID that has a field of its own */
 
+    PRIORITY_PREFIX = 3, /* bytes: <N> */
+
     /* Microseconds. A journal that only does not keep up says itself when it can go on; others are
      * asked again, after a pause that grows. To ask costs a system call or two. */
     PATIENCE = 2000000,
     RETRY_FIRST = 50000,
     RETRY_MOST = 1000000,
 };
+
+/* Of a stream's lines that say no other: informational, and errors. */
+static const uint32_t PRIORITIES[STREAMS] = {6, 3};
+static const char *const STREAM_NAMES[STREAMS] = {"stdout", "stderr"};
 
 /* A loss is said at the end of the damaged line, but never later than after so many nanoseconds. */
 #define SAY_WITHIN INT64_C(10000000000)
@@ -80,19 +86,28 @@ static void note_failure(Journald *journald, int number)
     state_commit(&page->retry_at, now + journald->retry_pause);
 }
 
+/* What entries of a line with that priority, or of a loss, say before anything else. Where it does
+ * not say the stream, a field of its own does. */
+static int print_head(const Journald *journald, StreamId stream, uint32_t priority, char *text,
+                      size_t size)
+{
+    return snprintf(text, size, "PRIORITY=%" PRIu32 "\n%s%s%sCONWARD_SEQ=%" PRIu64 "\n", priority,
+                    journald->reads_priorities ? "CONWARD_STREAM=" : "",
+                    journald->reads_priorities ? STREAM_NAMES[stream] : "",
+                    journald->reads_priorities ? "\n" : "",
+                    state_journal_cursors(journald->state)->entries);
+}
+
 /*
  * Sends an entry: what all have, `fields`, which end with a newline, and the message. Returns 0 or
  * -errno; after a failure nothing is tried until it is time.
  */
-static int send_entry(Journald *journald, StreamId stream, const char *fields, const void *message,
-                      size_t length)
+static int send_entry(Journald *journald, const char *fields, const void *message, size_t length)
 {
-    static const char *const PRIORITIES[STREAMS] = {"PRIORITY=6\n", "PRIORITY=3\n"};
     JournalPage *page = page_of(journald);
     const uint64_t size = htole64(length);
     const struct iovec parts[] = {
         {journald->fields->str, journald->fields->len},
-        {(void *)PRIORITIES[stream], strlen(PRIORITIES[stream])},
         {(void *)fields, strlen(fields)},
         {(void *)"MESSAGE\n", 8},
         {(void *)&size, sizeof(size)},
@@ -132,7 +147,24 @@ typedef struct Line {
     Split split;
     const uint8_t *bytes;
     uint64_t content; /* with the newline of a full one */
+    uint64_t prefix;  /* bytes of it that are its priority */
+    uint32_t priority;
 } Line;
+
+/* Which may be the rest of a line whose beginning is sent. */
+static void read_priority(const Journald *journald, StreamId stream, Line *line)
+{
+    const JournalCursors *cursors = state_journal_cursors(journald->state);
+    const uint8_t *at = line->bytes;
+    bool begins = cursors->counters[stream].line == 0;
+
+    line->priority = begins ? PRIORITIES[stream] : cursors->priority[stream];
+    if (begins && line->split.length >= PRIORITY_PREFIX && at[0] == '<' && at[1] >= '0' &&
+        at[1] <= '7' && at[2] == '>') {
+        line->prefix = PRIORITY_PREFIX;
+        line->priority = (uint32_t)(at[1] - '0');
+    }
+}
 
 static Line next_line(Journald *journald, StreamId stream, SplitMode mode)
 {
@@ -147,6 +179,9 @@ static Line next_line(Journald *journald, StreamId stream, SplitMode mode)
     if (line.split.tag == SPLIT_MORE)
         journald->scanned[stream] = end;
     line.content = line.split.length + (line.split.tag == SPLIT_FULL);
+    line.priority = PRIORITIES[stream];
+    if (journald->reads_priorities && line.split.tag != SPLIT_MORE)
+        read_priority(journald, stream, &line);
     return line;
 }
 
@@ -180,17 +215,18 @@ static int send_line(Journald *journald, StreamId stream, const Line *line)
     bool full = line->split.tag == SPLIT_FULL;
     bool marked = !full && !journald->hides_partials;
     JournalCursors *next;
-    char fields[96];
+    char fields[128];
+    int used = print_head(journald, stream, line->priority, fields, sizeof(fields));
     int r;
 
-    snprintf(fields, sizeof(fields), "CONWARD_SEQ=%" PRIu64 "\n%s",
-             state_journal_cursors(journald->state)->entries,
-             marked ? "CONTAINER_PARTIAL_MESSAGE=true\n" : "");
-    r = send_entry(journald, stream, fields, line->bytes, line->content);
+    if (marked)
+        snprintf(fields + used, sizeof(fields) - (size_t)used, "CONTAINER_PARTIAL_MESSAGE=true\n");
+    r = send_entry(journald, fields, line->bytes + line->prefix, line->content - line->prefix);
     if (r < 0)
         return r;
     next = take_line(journald, stream, line, wall_clock());
     next->entries++;
+    next->priority[stream] = line->priority;
     next->counters[stream].bytes += line->content;
     next->counters[stream].records++;
     next->counters[stream].partials += !full;
@@ -240,15 +276,15 @@ static int say_loss(Journald *journald, StreamId stream)
     char text[LOSS_TEXT_MOST + 1];
     size_t length = loss_text(&loss, stream, 0, &journald->clock, text);
     JournalCursors *next;
-    char fields[128];
+    char fields[192];
+    int used = print_head(journald, stream, PRIORITIES[stream], fields, sizeof(fields));
     int r;
 
     text[length++] = '\n';
-    snprintf(fields, sizeof(fields),
-             "CONWARD_SEQ=%" PRIu64 "\nCONWARD_LOST_BYTES=%" PRIu64
-             "\nCONWARD_LOST_RECORDS=%" PRIu64 "\n",
-             state_journal_cursors(journald->state)->entries, loss.bytes, loss.records);
-    r = send_entry(journald, stream, fields, text, length);
+    snprintf(fields + used, sizeof(fields) - (size_t)used,
+             "CONWARD_LOST_BYTES=%" PRIu64 "\nCONWARD_LOST_RECORDS=%" PRIu64 "\n", loss.bytes,
+             loss.records);
+    r = send_entry(journald, fields, text, length);
     if (r < 0)
         return r;
     next = state_journal_cursors_next(journald->state);
@@ -396,6 +432,7 @@ void journald_init(Journald *journald, State *state, const JournalIdentity *iden
     journald->state = state;
     journald->limits = limits;
     journald->hides_partials = identity->hides_partials;
+    journald->reads_priorities = identity->reads_priorities;
     journald->fields = g_string_new(NULL);
     add_identity(journald->fields, identity);
     /* What was to be sent at the end waits still: nothing of the container will say so. */

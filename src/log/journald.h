@@ -18,6 +18,9 @@
  * cursor behind it and counts it. CONWARD_SEQ numbers the entries: a crash inside the send is the
  * one case in which an entry is sent twice, with the same number.
  *
+ * If priorities are read, the bytes <N> at the beginning of a line, N being 0 to 7, become the
+ * priority of all entries of that line, and are in none of them.
+ *
  * A journal that is stopped, restarting, flooded or absent is waited for, while the bytes stay in
  * the input buffer: for a short time, and then they are lost and counted; or until it is back.
  */
@@ -30,6 +33,7 @@ typedef struct JournalIdentity {
     const char *name;
     const char *const *labels; /* FIELD=VALUE, NULL-terminated */
     bool hides_partials;       /* entries do not say that their line goes on */
+    bool reads_priorities; /* a line that begins with <N> has the priority N, and not these bytes */
 } JournalIdentity;
 
 typedef struct JournaldLimits {
@@ -42,6 +46,7 @@ typedef struct Journald {
     JournalSocket socket;
     GString *fields; /* the same in all entries; NULL: this sink is not in use */
     bool hides_partials;
+    bool reads_priorities;
     JournaldLimits limits;
     RecordClock clock;
     uint64_t scanned[STREAMS]; /* stream offset up to which there is no newline */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The command of `conward run`: what the runtime and its container are for an engine. */
@@ -30,7 +31,8 @@ static int write_pidfile(Monitor *monitor, pid_t pid, Error *error)
     return 0;
 }
 
-static pid_t spawn_command(Monitor *monitor, const Pipes *pipes, int failure_fd, Error *error)
+static pid_t spawn_command(Monitor *monitor, const Pipes *pipes, int failure_fd, int cgroup_fd,
+                           Error *error)
 {
     const Config *config = monitor->config;
     const sigset_t mask = monitor_child_mask(monitor);
@@ -47,6 +49,7 @@ static pid_t spawn_command(Monitor *monitor, const Pipes *pipes, int failure_fd,
         .pid = &monitor_page(monitor)->container_pid,
         .gate_fd = -1,
         .failure_fd = failure_fd,
+        .cgroup_fd = cgroup_fd,
     };
 
     return spawn(&what, error);
@@ -56,27 +59,36 @@ static pid_t spawn_command(Monitor *monitor, const Pipes *pipes, int failure_fd,
 static int execute(Monitor *monitor, const Pipes *pipes, Error *error)
 {
     const char *file = monitor->config->command[0];
+    CLEANUP_FD int cgroup = -1;
     CLEANUP_FD int failure = -1;
     CLEANUP_FD int failure_theirs = -1;
     int ends[2];
     int number = 0;
 
+    if (monitor_cgroup_make(monitor, &cgroup, error) < 0)
+        return STATUS_RUN_FAILED;
     if (pipe2(ends, O_CLOEXEC) < 0) {
         error_set(error, errno, "Cannot make a pipe to see whether %s starts", file);
         return STATUS_RUN_FAILED;
     }
     failure = ends[0];
     failure_theirs = ends[1];
-    if (spawn_command(monitor, pipes, failure_theirs, error) < 0)
+    if (spawn_command(monitor, pipes, failure_theirs, cgroup, error) < 0)
         return STATUS_RUN_FAILED;
     fd_close(&failure_theirs);
 
     /* The pipe closes at execve; only a failure writes to it. */
-    if (read(failure, &number, sizeof(number)) == (ssize_t)sizeof(number)) {
-        error_set(error, number, "Cannot execute %s", file);
-        return number == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE;
+    if (read(failure, &number, sizeof(number)) != (ssize_t)sizeof(number))
+        return 0;
+    /* It ends now, and is in its cgroup until then. */
+    waitpid(monitor_page(monitor)->container_pid, NULL, 0);
+    if (number < 0) {
+        error_set(error, -number, "Cannot put %s into the cgroup %s", file,
+                  monitor->config->cgroup);
+        return STATUS_RUN_FAILED;
     }
-    return 0;
+    error_set(error, number, "Cannot execute %s", file);
+    return number == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE;
 }
 
 void monitor_console_adopt(Monitor *monitor)
@@ -125,8 +137,10 @@ int monitor_start_command(Monitor *monitor, Error *error)
                     "log, or run with --quiet");
     }
     status = execute(monitor, &pipes, error);
-    if (status != 0)
+    if (status != 0) {
+        monitor_cgroup_unmake(monitor);
         return status;
+    }
     monitor_set_running(monitor);
     if (write_pidfile(monitor, monitor_page(monitor)->container_pid, error) < 0)
         message(&config->messages, LEVEL_ERROR, "%s. The command goes on", error->text);

@@ -19,6 +19,7 @@ void config_deinit(Config *config)
     g_free((char *)config->process_spec);
     g_free((char *)config->checkpoint);
     g_strfreev(config->command);
+    g_free((char *)config->cgroup);
     g_free((char *)config->container_pidfile);
     g_free((char *)config->monitor_pidfile);
     g_free((char *)config->exit_dir);

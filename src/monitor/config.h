@@ -49,6 +49,8 @@ typedef struct Config {
     char **command;        /* KIND_RUN: argv of the process, NULL-terminated */
     int stop_timeout;      /* KIND_RUN: seconds after a signal to stop it, 0 = for ever */
     bool command_notifies; /* KIND_RUN: the command speaks to the service manager, not we */
+    const char *cgroup;    /* KIND_RUN: where the command is to be: see process/cgroup-place.h */
+    uint64_t memory_max;   /* KIND_RUN: its limit there, in bytes, 0 = as it is */
     bool quiet;            /* KIND_RUN: no copy of the output on our own stdout and stderr */
 
     const char *container_pidfile; /* never NULL but for KIND_RUN */
@@ -77,6 +79,7 @@ typedef struct Config {
     const char *log_tag;
     const char *const *log_labels; /* FIELD=VALUE, NULL-terminated; NULL = none */
     bool hides_partials;           /* entries do not say that their line goes on */
+    bool log_priority_prefix;      /* <N> at the beginning of a line is its entries' priority */
     int64_t attach_spool_max;      /* bytes, 0 = no spool, -1 = not given: our choice */
     int attach_stall_timeout;      /* seconds a client may make the container wait */
     int attach_linger;             /* seconds a client may take nothing after the end */

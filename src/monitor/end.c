@@ -230,6 +230,7 @@ static void report(Monitor *monitor)
     static const Step steps[] = {
         {REPORTED_ATTACH, end_attach},
         {REPORTED_OOM, report_oom},
+        {REPORTED_CGROUP, monitor_cgroup_unmake},
         {REPORTED_PERSIST_READY, prepare_persist_file},
         {REPORTED_PERSIST_FILE, publish_persist_file},
         {REPORTED_EXIT_READY, prepare_exit_file},

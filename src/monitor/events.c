@@ -232,9 +232,11 @@ void event_oom_kill(Monitor *monitor)
     if (oom->limit > 0)
         add_number(&event, "CONWARD_MEMORY_LIMIT", (int64_t)oom->limit);
     say(&event,
-        "Out of memory: the kernel has killed %" PRIu64 " process(es) of the container %s so far; "
-        "%s. Raise the limit, or find out what needs so much",
-        oom->kills, config->name != NULL ? config->name : config->cid, limit);
+        "Out of memory: the kernel has killed %" PRIu64
+        " process(es) of the %s %s so far; %s. Raise "
+        "the limit, or find out what needs so much",
+        oom->kills, config->kind == KIND_RUN ? "command" : "container",
+        config->name != NULL ? config->name : config->cid, limit);
 }
 
 static const char *name_of(StreamId stream)

@@ -28,6 +28,7 @@ void monitor_journal_init(Monitor *monitor)
         .name = config->name,
         .labels = config->log_labels,
         .hides_partials = config->hides_partials,
+        .reads_priorities = config->log_priority_prefix,
     };
 
     if (config->journald)

@@ -29,8 +29,8 @@
  *
  * Its life is the page's phase: starting → running → draining → reporting → gone. Each part of it
  * is a file here: foreground (before there is one), monitor (start and loop), runtime (starting),
- * command (the same for `conward run`), terminal, output (what the container writes), log, journal,
- * end (draining, reporting), timers, requests (signals, ctl).
+ * command and cgroup (the same for `conward run`), terminal, output (what the container writes),
+ * log, journal, end (draining, reporting), timers, requests (signals, ctl).
  */
 typedef struct Monitor {
     const Config *config;
@@ -142,6 +142,17 @@ int monitor_start_command(Monitor *monitor, Error *error);
 
 /* Goes on with the console copy, if there was one. */
 void monitor_console_adopt(Monitor *monitor);
+
+/* --- cgroup.c: where it is --- */
+
+/*
+ * Makes the cgroup that the command is to be in, if it is to be in one, and watches it. Returns 0
+ * and what it enters it by, which the caller closes, or negative with *error filled.
+ */
+int monitor_cgroup_make(Monitor *monitor, int *entry_fd, Error *error);
+
+/* The command has ended, or will not be started: undoes that. Safe to call again. */
+void monitor_cgroup_unmake(Monitor *monitor);
 
 /* --- terminal.c --- */
 

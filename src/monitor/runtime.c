@@ -79,6 +79,7 @@ int monitor_start_runtime(Monitor *monitor, Error *error)
         .pid = &monitor_page(monitor)->runtime_pid,
         .gate_fd = config->waits_for_attach ? monitor->pipes.start_fd : -1,
         .failure_fd = -1,
+        .cgroup_fd = -1,
     };
     int r;
 

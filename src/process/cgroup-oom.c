@@ -1,6 +1,5 @@
 #include "process/cgroup-oom.h"
 
-#include "process/cgroup-path.h"
 #include "process/kernel-log.h"
 #include "state/fds.h"
 #include "util/clock.h"
@@ -245,6 +244,14 @@ static void begin_events(CgroupOom *oom, const char *directory)
             directory, strerror(-r));
 }
 
+void cgroup_oom_watch(CgroupOom *oom, const CgroupPath *path)
+{
+    begin_count(oom, 0, path->text, path->unified ? "memory.events" : "memory.oom_control");
+    if (!path->unified)
+        begin_events(oom, path->text);
+    note_limit(oom);
+}
+
 void cgroup_oom_begin(CgroupOom *oom, pid_t pid, const char *id)
 {
     CgroupPath path;
@@ -258,16 +265,13 @@ void cgroup_oom_begin(CgroupOom *oom, pid_t pid, const char *id)
                 (int)pid, strerror(-r));
         return;
     }
-    if (!path.unified) {
-        begin_count(oom, 0, path.text, "memory.oom_control");
-        begin_events(oom, path.text);
-    } else if (cgroup_path_climb(&path, id, &top)) {
+    if (path.unified && cgroup_path_climb(&path, id, &top)) {
         begin_count(oom, 0, top.text, "memory.events");
         begin_count(oom, 1, path.text, "memory.events");
+        note_limit(oom);
     } else {
-        begin_count(oom, 0, path.text, "memory.events");
+        cgroup_oom_watch(oom, &path);
     }
-    note_limit(oom);
 }
 
 /* What one cgroup has counted since the beginning. */

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "process/cgroup-path.h"
 #include "state/state.h"
 #include "util/message.h"
 
@@ -48,6 +49,9 @@ void cgroup_oom_init(CgroupOom *oom, State *state, const Messages *messages,
  * repeated after a crash.
  */
 void cgroup_oom_begin(CgroupOom *oom, pid_t pid, const char *id);
+
+/* The same for a cgroup that nothing of the container is in yet. */
+void cgroup_oom_watch(CgroupOom *oom, const CgroupPath *path);
 
 /* Brings OomPage.kills up to date. */
 void cgroup_oom_look(CgroupOom *oom);

@@ -152,6 +152,42 @@ int cgroup_path_of(pid_t pid, CgroupPath *path)
     return r;
 }
 
+/* From the root of the hierarchy. */
+static char *full_path(const char *name, const char *own)
+{
+    if (*name == '/')
+        return g_strdup(name);
+    return *name == '\0' ? g_strdup(own)
+                         : g_strdup_printf("%s/%s", strcmp(own, "/") == 0 ? "" : own, name);
+}
+
+int cgroup_path_parse_name(const char *name, FILE *own, FILE *mounts, CgroupPath *path)
+{
+    Place ours = find_place(own);
+    g_autofree char *full = ours.path != NULL ? full_path(name, ours.path) : NULL;
+    int r = full != NULL ? find_mount(mounts, &(Place){full, ours.unified}, path) : -ENOENT;
+
+    g_free(ours.path);
+    if (r == 0 && strncmp(name, path->text, path->mount) == 0 && name[path->mount] == '/')
+        g_strlcpy(path->text, name, sizeof(path->text)); /* it is the directory's name */
+    return r;
+}
+
+int cgroup_path_find(const char *name, CgroupPath *path)
+{
+    FILE *own = fopen("/proc/self/cgroup", "re");
+    FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    int r = -errno;
+
+    if (own != NULL && mounts != NULL)
+        r = cgroup_path_parse_name(name, own, mounts, path);
+    if (own != NULL)
+        fclose(own);
+    if (mounts != NULL)
+        fclose(mounts);
+    return r;
+}
+
 bool cgroup_path_climb(const CgroupPath *path, const char *id, CgroupPath *top)
 {
     const char *name = strstr(path->text + path->mount, id);

@@ -29,7 +29,19 @@ int cgroup_path_of(pid_t pid, CgroupPath *path);
 bool cgroup_path_climb(const CgroupPath *path, const char *id, CgroupPath *top);
 
 /*
+ * Where a memory cgroup is that somebody names: "" is that of this process, "a/b" is below it,
+ * "/a/b" is counted from the root of the hierarchy; its directory will do, too. It need not be
+ * there.
+ *
+ * Returns 0, or -errno: -ENOENT if it would be where nothing can be seen from here.
+ */
+int cgroup_path_find(const char *name, CgroupPath *path);
+
+/*
  * The same as cgroup_path_of(), of what /proc says: `cgroups` is a process's /proc/PID/cgroup,
  * `own` that of this process, `mounts` our mountinfo.
  */
 int cgroup_path_parse(FILE *cgroups, FILE *own, FILE *mounts, CgroupPath *path);
+
+/* And as cgroup_path_find(). */
+int cgroup_path_parse_name(const char *name, FILE *own, FILE *mounts, CgroupPath *path);

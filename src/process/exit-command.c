@@ -45,6 +45,7 @@ pid_t exit_command_start(const char *file, const char *const *arguments, const s
         .pid = committed,
         .gate_fd = -1,
         .failure_fd = -1,
+        .cgroup_fd = -1,
     };
 
     return spawn(&what, error);

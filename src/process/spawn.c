@@ -81,6 +81,10 @@ static void become(const Spawn *what, pid_t parent)
 
     for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
         signal(ours[i], SIG_DFL);
+    if (what->cgroup_fd >= 0 && write(what->cgroup_fd, "0", 1) < 0) {
+        say_failure(what, -errno);
+        _exit(127);
+    }
     if (what->die_with_us) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)

@@ -24,6 +24,7 @@ typedef struct Spawn {
     int32_t *pid;         /* NULL, or where the pid is committed at once: no child is forgotten */
     int gate_fd;          /* >= 0: the child waits for a word there first; see below */
     int failure_fd;       /* gets errno as an int if execve fails; -1: words on fd 2 instead */
+    int cgroup_fd;        /* >= 0: cgroup.procs of the cgroup that it is in from the beginning */
 } Spawn;
 
 /*
@@ -32,7 +33,8 @@ typedef struct Spawn {
  * instead, the child fails.
  *
  * The child resets the signals the monitor ignores, and calls nothing of GLib and allocates nothing
- * until execve (execvpe is safe because there is one thread); it ends with 127 if that fails.
+ * until execve (execvpe is safe because there is one thread); it ends with 127 if that fails. If it
+ * cannot enter its cgroup, it ends likewise, and failure_fd gets -errno.
  *
  * Returns the pid, or -errno with *error filled if no process could be made.
  */

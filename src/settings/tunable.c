@@ -142,6 +142,11 @@ static bool set_log_loss_record(const char *text, Config *config, Error *error)
     return true;
 }
 
+static bool set_log_priority_prefix(const char *text, Config *config, Error *error)
+{
+    return yes_or_no(text, &config->log_priority_prefix, error);
+}
+
 static bool set_crash_core(const char *text, Config *config, Error *error)
 {
     return yes_or_no(text, &config->crash_core, error);
@@ -210,6 +215,8 @@ const Tunable TUNABLES[] = {
      "Lose and count what exceeds it, or let the container wait (default wait)", "drop|wait"},
     {"log-loss-record", set_log_loss_record, 0,
      "Say in the log, too, what has been lost (default yes)", "yes|no"},
+    {"log-priority-prefix", set_log_priority_prefix, TUNABLE_FLAG,
+     "In the journal, <N> at the beginning of a line, 0 to 7, is its priority", NULL},
     {"late-output", set_late_output, 0,
      "Wait so long after the end for output of processes left behind (default 500)",
      "MILLISECONDS"},

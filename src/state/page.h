@@ -55,6 +55,7 @@ typedef enum ReportStep {
     REPORTED_OOM = 1 << 11,    /* whether memory was wanting is known, and told */
     REPORTED_EXIT = 1 << 12,   /* an engine that wants events knows of the end */
     REPORTED_EVENTS = 1 << 13, /* and so does the journal, with what was held back */
+    REPORTED_CGROUP = 1 << 14, /* the command's cgroup is gone, if it was made for it */
 } ReportStep;
 
 /* A stream's input buffer holds the bytes [base, end) of everything the container wrote. */
@@ -161,8 +162,9 @@ typedef struct LogPage {
 
 /* The same for the journal, whose entries are sent one by one: see log/journald.h. */
 typedef struct JournalCursors {
-    uint64_t start[STREAMS]; /* stream offset of the first byte that no entry holds yet */
-    uint64_t entries;        /* sent so far: the number of the next one */
+    uint64_t start[STREAMS];    /* stream offset of the first byte that no entry holds yet */
+    uint64_t entries;           /* sent so far: the number of the next one */
+    uint32_t priority[STREAMS]; /* of the entries that hold the beginning of the open line */
     LossPage loss[STREAMS];
     LogCounters counters[STREAMS];
 } JournalCursors;
@@ -252,6 +254,12 @@ typedef struct OomPage {
     uint64_t limit;              /* of the container's memory, in bytes, as last seen, 0 = none */
 } OomPage;
 
+/* What is to be undone at the end, as bits: see process/cgroup-place.h. */
+typedef enum CgroupUndo {
+    CGROUP_MADE = 1 << 0,  /* the command's cgroup was made for it */
+    CGROUP_ASIDE = 1 << 1, /* we are, or were to be, in one of our own below that where we began */
+} CgroupUndo;
+
 /* What the service manager is still to be told, as bits, in this order. */
 typedef enum ServiceWord {
     SERVICE_READY = 1 << 0,
@@ -329,6 +337,7 @@ typedef enum FdRole {
     FD_OOM_COUNT,
     FD_OOM_COUNT_INSIDE,
     FD_OOM_EVENT,
+    FD_CGROUP_PARENT,
 } FdRole;
 
 /* An open descriptor and the file it must refer to: a number alone could have been reused. */
@@ -415,6 +424,7 @@ typedef struct Page {
     CtlPage winsz;
     SpoolPage spool;
     OomPage oom;
+    uint64_t cgroup_undo; /* commit: CgroupUndo bits */
     ServicePage service;
     EventPage events[EVENTS];
     WarningPage warnings[STREAMS];

@@ -62,6 +62,9 @@ def function(point):
 
 # What only a machine with memory on cgroup v1 has; tests/guest crashes at the same points on v2.
 OF_MEMORY_CGROUPS = ("open_count", "open_events", "count_kills", "kills_in", "on_event", "monitor_oom_look")
+OF_MEMORY_CGROUPS += ("make_cgroup", "limit_memory", "cgroup_place_unmake")
+# And what only v2 has.
+OF_CGROUP_V2 = ("hand_memory_down", "step_aside", "step_back")
 
 
 class NotStarted(Exception):
@@ -448,6 +451,25 @@ def to_the_journal(play):
     assert len(journal.all()) == len(journal.entries), "an entry was sent twice"
 
 
+def with_priorities(play):
+    journal = play.add(FakeJournal(play.top))
+    container = play.container(
+        "printf '<2>'; head -c 60000 /dev/zero; read word < go; head -c 60000 /dev/zero; echo; echo '<4>two' >&2; exit 7"
+    )
+    container.options.update({"--log-path": "journald", "--log-priority-prefix": True})
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container, prepare=journal.enter)
+    container.start()
+    wait_until(lambda: journal.entries, "the beginning of the line")
+    os.write(go, b"\n")
+    witness.check(7)
+    wait_until(lambda: len(journal.all()) == 4, "all output")
+    assert (journal.output(), journal.output("stderr")) == (bytes(120_000) + b"\n", b"two\n")
+    assert {(entry.stream, entry["PRIORITY"]) for entry in journal.all()} == {("stdout", b"2"), ("stderr", b"4")}
+    assert len(journal.all()) == len(journal.entries), "an entry was sent twice"
+
+
 def large_entries(play):
     journal = play.add(FakeJournal(play.top))
     container = play.container("seq 1 10; exit 7")
@@ -777,6 +799,22 @@ def out_of_memory(play):
     assert (container.bundle / "oom").exists()
 
 
+def run_in_cgroup(play):
+    """A command with little memory, in a cgroup that is made for it and is gone when it has ended."""
+    cgroup = play.add(memory.Cgroup(make=False))
+    command = play.command(f"echo began >> beginnings; {cgroup.without_swap()}; {memory.HOG}; exit 7")
+    command.options.update({"--cgroup": cgroup.path, "--memory-max": memory.LIMIT, "--persist-dir": command.top})
+    command.launch()
+    status = command.wait()
+    assert not cgroup.path.exists()
+    if status == 125 and not command.exit_file.exists():
+        assert not (command.top / "beginnings").exists()
+        raise NotStarted
+    assert status == 7
+    assert (command.top / "beginnings").read_text() == "began\n"
+    assert (command.top / "oom").exists()
+
+
 def late_output(play):
     container = play.container("(while kill -0 $$ 2> /dev/null; do :; done; echo late) & echo hello; exit 7")
     container.options["--late-output"] = "4000"
@@ -978,6 +1016,7 @@ SCENARIOS = [
     warnings,
     flood,
     to_the_journal,
+    with_priorities,
     large_entries,
     losing_journal,
     failing_runtime,
@@ -994,7 +1033,7 @@ SCENARIOS = [
     stubborn_run,
     attached_exec,
     legacy_exec,
-    *([] if memory.missing() else [out_of_memory]),
+    *([] if memory.missing() else [out_of_memory, run_in_cgroup]),
     late_output,
     with_input,
     with_late_input,
@@ -1123,4 +1162,4 @@ def test_all_points_have_been_tried(plays, passed):
             crash_at(plays, scenario, armed)
         if point not in plays.crashed:
             never.add(function(point))
-    assert never == set(OUT_OF_REACH).union(OF_MEMORY_CGROUPS if memory.missing() else ())
+    assert never == set(OUT_OF_REACH).union(OF_CGROUP_V2, OF_MEMORY_CGROUPS if memory.missing() else ())

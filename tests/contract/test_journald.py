@@ -108,6 +108,105 @@ def test_lines_of_all_lengths(journal, logging):
     assert sum(not entry.is_partial for entry in entries) == len(lines) - 1
 
 
+PRIORITY_LINES = [  # a line, its priority on standard output, and what of it is the message
+    (b"<0>emergency\n", 0, b"emergency\n"),
+    (b"<7>debugging\n", 7, b"debugging\n"),
+    (b"<3>\n", 3, b"\n"),
+    (b"<4><5>once\n", 4, b"<5>once\n"),
+    (b"<2>" + b"x" * (2 * PARTIAL) + b"\n", 2, b"x" * (2 * PARTIAL) + b"\n"),
+    (b"x" * PARTIAL + b"<3>not at the beginning\n", 6, b"x" * PARTIAL + b"<3>not at the beginning\n"),
+    *((line, 6, line) for line in [b"none\n", b"\n", b"<8>x\n", b"</>x\n", b"<10>x\n", b"<3x\n", b"<3\n", b" <3>x\n", b"<\n"]),
+    (b"<1>without an end", 1, b"without an end"),
+]
+
+
+def by_lines(entries):
+    """(message, priority) of each line, whose entries all have the same."""
+    lines, message, priorities = [], b"", set()
+    for entry in entries:
+        message += entry["MESSAGE"]
+        priorities.add(int(entry["PRIORITY"]))
+        if not entry.is_partial:
+            lines.append((message, *priorities))
+            message, priorities = b"", set()
+    return lines + ([(message, *priorities)] if message else [])
+
+
+@pytest.mark.parametrize("stream, default", [("stdout", 6), ("stderr", 3)])
+def test_priorities_of_lines(journal, logging, stream, default):
+    """The file has the lines as they are."""
+    written = b"".join(line for line, _, _ in PRIORITY_LINES)
+    container = logging("cat input" + (" >&2" if stream == "stderr" else ""), file=True)
+    container.options["--log-priority-prefix"] = True
+    (container.bundle / "input").write_bytes(written)
+    run(container, journal)
+    wanted = [(message, default if priority == 6 else priority) for _, priority, message in PRIORITY_LINES]
+    wait_until(lambda: by_lines(journal.entries) == wanted, "all lines")
+    assert {entry["CONWARD_STREAM"] for entry in journal.all()} == {stream.encode()}
+    assert max(len(entry["MESSAGE"]) for entry in journal.all()) <= PARTIAL
+    assert container.output(stream) == written
+
+
+def test_priority_and_nothing_else(journal, logging):
+    container = logging("printf '<5>'")
+    container.options["--log-priority-prefix"] = True
+    run(container, journal)
+    wait_until(lambda: journal.entries, "the entry")
+    (entry,) = journal.all()
+    assert (entry["MESSAGE"], entry["PRIORITY"], entry.is_partial) == (b"", b"5", True)
+
+
+@pytest.mark.parametrize("value, priority", [("yes", b"2"), ("no", b"6"), ("2", b"6")])
+def test_priorities_from_the_environment(journal, logging, value, priority):
+    container = logging("echo '<2>one'")
+    container.environment["CONWARD_LOG_PRIORITY_PREFIX"] = value
+    run(container, journal)
+    wait_until(lambda: journal.entries, "the entry")
+    (entry,) = journal.all()
+    assert entry["PRIORITY"] == priority
+    assert entry["MESSAGE"] == (b"one\n" if priority == b"2" else b"<2>one\n")
+    assert entry["CONWARD_STREAM"] == (b"stdout" if priority == b"2" else None)
+
+
+def test_priority_of_a_line_whose_beginning_is_lost(journal, logging):
+    """Its rest goes with it; the next line is read anew, and the loss has the stream's."""
+    container = logging(
+        f"printf '<1>'; printf %0{3 * PARTIAL}d 0; read word < go; echo '<2>rest'; read word < go; echo '<4>next'; exit 7"
+    )
+    container.options["--log-priority-prefix"] = True
+    go = container.fifo("go")
+    journal.kill()
+    container.create(prepare=journal.enter)
+    container.start()
+    wait_until(lambda: page(container.monitor.pid)["stdout_unsent"] > 2 * PARTIAL, "the loss")
+    journal.start()
+    os.write(go, b"\n")
+    wait_until(lambda: any(entry.is_loss for entry in list(journal.entries)), "the loss to be told")
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    journal.wait_output(b"next\n")
+    lines = [(entry["PRIORITY"], entry["MESSAGE"]) for entry in journal.all() if not entry.is_loss]
+    assert lines == [(b"4", b"next\n")]
+    assert {entry["PRIORITY"] for entry in journal.all() if entry.is_loss} == {b"6"}
+    assert journal.told()[0] == 3 + 3 * PARTIAL + len(b"<2>rest\n")
+
+
+@pytest.mark.survival
+def test_priority_of_a_line_that_goes_on_after_a_crash(journal, logging):
+    container = logging(f"printf '<2>'; printf %0{PARTIAL}d 0; read word < go; printf '<4>rest\\n<5>next\\n'; read word < go; exit 7")
+    container.options["--log-priority-prefix"] = True
+    go = container.fifo("go")
+    container.create(prepare=journal.enter)
+    container.start()
+    wait_until(lambda: journal.entries, "the beginning")
+    crash(container.monitor.pid, "fault")
+    os.write(go, b"\n")
+    journal.wait_output(b"next\n")
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    assert by_lines(journal.all()) == [(b"0" * PARTIAL + b"<4>rest\n", 2), (b"next\n", 5)]
+
+
 def test_partial_lines_without_their_mark(journal, logging):
     container = logging("printf %060000d 0; echo")
     container.options["--no-container-partial-message"] = True
@@ -359,6 +458,7 @@ def test_policy_that_changes_while_the_container_waits(journal, logging):
 # Crashes
 
 
+@pytest.mark.survival
 def test_crashes(journal, logging):
     container = logging(AT_FULL_SPEED, "wait", file=True)
     go = container.fifo("go")
@@ -377,6 +477,7 @@ def test_crashes(journal, logging):
     assert journal.doubles() <= 5, "more than one for each crash inside a send"
 
 
+@pytest.mark.survival
 def test_crash_while_the_journal_is_stopped(journal, logging):
     journal.stop()
     container = logging("seq 1 60000; read word < go; exit 7", "wait")

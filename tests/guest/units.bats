@@ -216,6 +216,29 @@ counting="trap 'echo asked; exit 0' TERM; i=0; while :; do echo \$i; i=\$((i + 1
 	until_true eval "journalctl -u $unit -o cat | grep -qx nobody"
 }
 
+@test "the drop-in for memory" {
+	hog='dd if=/dev/zero of=/dev/null bs=64M count=1'
+	command_is "echo ready; test -e again && exec sleep 1000; touch again; exec $hog" '--memory-max 16M'
+	mkdir -p /etc/systemd/system/$unit.service.d
+	cp "$top/contrib/systemd/memory.conf" /etc/systemd/system/$unit.service.d/
+	systemctl daemon-reload
+	systemctl start $unit
+	until_true has_property NRestarts 1
+	until_true has_property ActiveState active
+	until_true has_logged $'ready\nready'
+	journalctl -u $unit | grep -q 'killed 1 process(es) of the command demo so far; its limit is 16777216 bytes'
+	cgroup=/sys/fs/cgroup$(property ControlGroup)
+	equal 16777216 "$(<"$cgroup/demo/memory.max")"
+	equal "$(command_pid)" "$(<"$cgroup/demo/cgroup.procs")"
+	equal "$(property MainPID)" "$(<"$cgroup/conward.monitor/cgroup.procs")"
+	systemctl reload $unit
+	kill -SEGV "$(property MainPID)"
+	until_true test -e $log.1
+	systemctl stop $unit
+	equal inactive "$(property ActiveState)"
+	[[ ! -e $cgroup ]]
+}
+
 @test "a command that becomes another user" {
 	echo 'COMMAND=setpriv --reuid nobody --regid nogroup --clear-groups sh -c "id -un; exec sleep 1000"' \
 		>/etc/conward/units/demo

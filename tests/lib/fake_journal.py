@@ -42,7 +42,8 @@ class Entry:
 
     @property
     def stream(self):
-        return {b"6": "stdout", b"3": "stderr"}[self["PRIORITY"]]
+        named = self["CONWARD_STREAM"]  # only where PRIORITY does not say it
+        return named.decode() if named else {b"6": "stdout", b"3": "stderr"}[self["PRIORITY"]]
 
     @property
     def is_loss(self):

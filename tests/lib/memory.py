@@ -35,13 +35,15 @@ needed = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
 
 class Cgroup:
-    """A cgroup with little memory. What is in it when it is closed is killed."""
+    """A cgroup with little memory, or the place for one. What is in it when it is closed is killed."""
 
     count = 0
 
-    def __init__(self):
+    def __init__(self, make=True):
         Cgroup.count += 1
         self.path = _own() / f"conward-test-{os.getpid()}-{Cgroup.count}"
+        if not make:
+            return
         self.path.mkdir()
         self.write("memory.limit_in_bytes", LIMIT)
         if (self.path / "memory.memsw.limit_in_bytes").exists():
@@ -49,6 +51,11 @@ class Cgroup:
 
     def write(self, name, value):
         (self.path / name).write_text(str(value))
+
+    def without_swap(self):
+        """For a shell, when it is there: what is too much for its memory goes nowhere."""
+        there = (_own() / "memory.memsw.limit_in_bytes").exists()
+        return f"echo {LIMIT} > {self.path}/memory.memsw.limit_in_bytes" if there else ":"
 
     def processes(self):
         return [int(line) for line in (self.path / "cgroup.procs").read_text().split()]
@@ -67,6 +74,8 @@ class Cgroup:
         def gone():
             try:
                 self.path.rmdir()
+            except FileNotFoundError:
+                return True  # by whoever has made it
             except OSError:
                 return False
             return True

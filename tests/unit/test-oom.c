@@ -1,4 +1,5 @@
 #include "process/cgroup-path.h"
+#include "process/cgroup-place.h"
 #include "process/kernel-log.h"
 
 #include "suite.h"
@@ -127,6 +128,73 @@ START_TEST(climbing)
 }
 END_TEST
 
+static int find(const char *name, const char *own, const char *mounts, CgroupPath *path)
+{
+    FILE *files[] = {fmemopen((void *)own, strlen(own), "r"),
+                     fmemopen((void *)mounts, strlen(mounts), "r")};
+    int r = cgroup_path_parse_name(name, files[0], files[1], path);
+
+    fclose(files[0]);
+    fclose(files[1]);
+    return r;
+}
+
+START_TEST(by_name)
+{
+    static const struct {
+        const char *name;
+        const char *own;
+        const char *mounts;
+        const char *wanted;
+    } cases[] = {
+        {"", OWN, V1_MOUNTS, "/sys/fs/cgroup/memory/ours"},
+        {"a/b", OWN, V1_MOUNTS, "/sys/fs/cgroup/memory/ours/a/b"},
+        {"/a/b", OWN, V1_MOUNTS, "/sys/fs/cgroup/memory/a/b"},
+        {"/sys/fs/cgroup/memory/a", OWN, V1_MOUNTS, "/sys/fs/cgroup/memory/a"},
+        {"/sys/fs/cgroup/memory-a", OWN, V1_MOUNTS, "/sys/fs/cgroup/memory/sys/fs/cgroup/memory-a"},
+        {"", "0::/ours\n", V2_MOUNTS, "/sys/fs/cgroup/ours"},
+        {"a", "0::/ours\n", V2_MOUNTS, "/sys/fs/cgroup/ours/a"},
+        {"a", "0::/\n", V2_MOUNTS, "/sys/fs/cgroup/a"},
+        {"/sys/fs/cgroup/a", "0::/ours\n", V2_MOUNTS, "/sys/fs/cgroup/a"},
+        {"a", "0::/pod/ours\n", "41 22 0:38 /pod /mnt rw - cgroup2 cgroup2 rw\n", "/mnt/ours/a"},
+    };
+    CgroupPath path;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ck_assert_int_eq(find(cases[i].name, cases[i].own, cases[i].mounts, &path), 0);
+        ck_assert_str_eq(path.text, cases[i].wanted);
+        ck_assert_int_eq(path.unified, cases[i].mounts != V1_MOUNTS);
+    }
+    ck_assert_int_eq(find("a", "1:cpuset:/ours\n", V1_MOUNTS, &path), -ENOENT);
+    ck_assert_int_eq(find("a", "0::/../ours\n", V2_MOUNTS, &path), -ENOENT);
+    ck_assert_int_eq(
+        find("/a", "0::/pod\n", "41 22 0:38 /pod /mnt rw - cgroup2 cgroup2 rw\n", &path), -ENOENT);
+}
+END_TEST
+
+START_TEST(names)
+{
+    static const char *const good[] = {"a", "a b", "/a", "a/b", "/sys/fs/cgroup/a..b", "..."};
+    static const char *const bad[] = {"",
+                                      "/",
+                                      "a/",
+                                      "//a",
+                                      "a//b",
+                                      "..",
+                                      "../a",
+                                      "a/../b",
+                                      "a/.",
+                                      "a\nb",
+                                      "conward.monitor",
+                                      "/a/conward.monitor"};
+
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        ck_assert_ptr_null(cgroup_name_problem(good[i]));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        ck_assert_ptr_nonnull(cgroup_name_problem(bad[i]));
+}
+END_TEST
+
 START_TEST(the_kernel_s_words)
 {
     static const char killed[] =
@@ -150,6 +218,6 @@ START_TEST(the_kernel_s_words)
 }
 END_TEST
 
-SUITE("oom", a_part_of_the_hierarchy_is_mounted, broken_text, climbing, nobody_s_own,
-      outside_of_our_namespace, the_kernel_s_words, v1,
+SUITE("oom", a_part_of_the_hierarchy_is_mounted, broken_text, by_name, climbing, names,
+      nobody_s_own, outside_of_our_namespace, the_kernel_s_words, v1,
       v1_with_several_controllers_on_one_hierarchy, v2, v2_beside_v1)

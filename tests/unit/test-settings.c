@@ -164,6 +164,8 @@ START_TEST(test_values)
     ck_assert(takes("crash-core", "Yes", &config) && config.crash_core);
     ck_assert(takes("crash-core", "off", &config) && !config.crash_core);
     ck_assert(takes("crash-core", "true", &config) && config.crash_core);
+    ck_assert(takes("log-priority-prefix", "yes", &config) && config.log_priority_prefix);
+    ck_assert(!takes("log-priority-prefix", "6", &config) && config.log_priority_prefix);
     ck_assert(!takes("log-line-max", "unlimited", &config));
     ck_assert(!takes("attach-spool-max", "-1", &config));
     ck_assert(!takes("late-output", "4001", &config));

@@ -140,6 +140,13 @@ START_TEST(kills_for_want_of_memory)
         strstr(trouble->mend, "podman update --memory 32m --memory-swap 64m 0123456789abcdef"));
     g_ptr_array_unref(found);
 
+    found = troubles_new();
+    fixture.snapshot.page.kind = SNAPSHOT_RUN;
+    troubles_add(found, NULL, &fixture.snapshot, 0, &limits);
+    trouble = g_ptr_array_index(found, 0);
+    ck_assert_ptr_nonnull(strstr(trouble->mend, "start it anew with --memory-max 32M"));
+    g_ptr_array_unref(found);
+
     fixture.snapshot.page.kind = SNAPSHOT_EXEC;
     ck_assert_uint_eq(kinds(NULL, &fixture, 0), 0);
 }
