@@ -14,7 +14,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-#define WHY_MISSING "maybe for its rate limit, see RateLimitBurst in journald.conf(5)"
+#define WHY ", for RateLimitBurst of journald.conf(5) maybe, or the journal has stopped"
 
 enum {
     /*
@@ -176,6 +176,14 @@ static uint64_t count_arrears(const Reader *reader)
     return sent > reader->next ? sent - reader->next : 0;
 }
 
+static void note_arrears(Reader *reader, bool is_over)
+{
+    uint64_t arrears = is_over ? count_arrears(reader) : 0;
+
+    if (arrears != UINT64_MAX)
+        reader->missing += arrears;
+}
+
 /* The time until `end`, a monotonic one, or until what is wanted is over, in microseconds; -1 if
  * there is no such time. */
 static int64_t time_left(const LogWish *wish, int64_t end)
@@ -205,8 +213,12 @@ static void follow_on(Reader *reader, int changes)
         struct timespec time = {left / G_USEC_PER_SEC, left % G_USEC_PER_SEC * 1000};
         LogWaitEnd why;
 
-        if (!read_on(reader) || left == 0 || (end != 0 && count_arrears(reader) == 0))
+        if (!read_on(reader) || (end != 0 && count_arrears(reader) == 0))
             return;
+        if (left == 0) {
+            note_arrears(reader, end != 0);
+            return;
+        }
         why = log_wait(&wait, changes, left < 0 ? NULL : &time);
         if (why == LOG_WAIT_STOP)
             return;
@@ -275,8 +287,8 @@ static int finish(Reader *reader)
     note_count(reader, reader->journal.bad, "entry cannot be read: it was passed over",
                "entries cannot be read: they were passed over");
     note_count(reader, reader->missing,
-               "entry that the monitor has sent is not in the journal: " WHY_MISSING,
-               "entries that the monitor has sent are not in the journal: " WHY_MISSING);
+               "entry that the monitor has sent is not in the journal: it was dropped" WHY,
+               "entries that the monitor has sent are not in the journal: they were dropped" WHY);
     if (!log_output_finish(&reader->output))
         reader->failed = true;
     return reader->failed ? CTL_FAILED : CTL_OK;

@@ -88,7 +88,7 @@ static int find_in_journal(LogFound *found, const char *word, bool journal, Erro
             "No monitor watches a container with the ID or name '%s' (conwardctl ps "
             "lists them), the journal has no entry of one%s%s",
             word, journal_is_barred() ? " that you may read (to read all, " JOURNAL_ADVICE ")" : "",
-            journal ? "" : ", and there is no such file either: give the path of a log");
+            journal ? "" : ", and there is no file of that name either: give the path of a log");
     found->writer = open_sender(&found->container);
     found->has_ended = found->writer < 0;
     return 0;

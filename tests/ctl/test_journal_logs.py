@@ -459,6 +459,18 @@ def test_follow_to_the_end_of_what_the_journal_has_got(machine):
     assert follower.ended() == (k8slog.numbered(11, 15), b"")
 
 
+def test_follow_does_not_wait_for_ever(machine):
+    """The journal has stopped: it is said how much has not come."""
+    container = machine.run("echo a; read w; seq 3", "--name", "web")
+    machine.journal.wait(1)
+    follower = machine.follow("web")
+    follower.expect(b"a\n")
+    machine.journal.stop()
+    container.communicate(b"\n")
+    output, notes = follower.ended()
+    assert output == b"" and notes.startswith(b"conwardctl: 3 entries that the monitor has sent are not in the journal")
+
+
 def test_follow_what_has_ended(machine):
     machine.run("echo a", "--name", "web").communicate(b"")
     machine.journal.wait(1)
