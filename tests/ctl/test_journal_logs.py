@@ -1,5 +1,6 @@
 """conwardctl logs and containers that log to the journal, which is systemd's own here."""
 
+import datetime
 import os
 import pathlib
 import random
@@ -69,13 +70,13 @@ class Machine:
         assert done.returncode == status, done
         return done.stdout if shared else (done.stdout, done.stderr)
 
-    def follow(self, *args):
+    def follow(self, *args, user=0):
         process = subprocess.Popen(
             self._words(["--follow", *args]),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            preexec_fn=self.enter,
+            preexec_fn=lambda: self.enter(user),
         )
         self._made.append(process)
         return Follower(process)
@@ -297,12 +298,12 @@ def test_tail(machine, seed):
         assert machine.logs("--tail", count, "web") == tail_of(found, count), count
 
 
-def now():
-    """The time, as an argument, after all that has been sent, and before all that will be."""
+def now(later=0):
+    """The time, as an argument, after all that has been sent, and before all that will be; or seconds later."""
     time.sleep(0.002)
-    text = f"{time.time():.6f}"
+    moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=later)
     time.sleep(0.002)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(int(text.split('.')[0])))}.{text.split('.')[1]}Z"
+    return moment.isoformat()
 
 
 def test_times(machine):
@@ -432,6 +433,43 @@ def test_follow_from_the_last_lines(machine):
     container.communicate(b"\n")
     for follower in followers:
         assert follower.ended() == (b"7\n", b"")
+
+
+def test_follow_until_a_time(machine):
+    machine.run("echo a; read w; exit", "--name", "web")
+    machine.journal.wait(1)
+    assert machine.follow("--until", now(later=1), "web").ended() == (b"a\n", b"")
+
+
+def test_follow_through_a_rotation(machine):
+    container = machine.run("echo a; read w; echo b; read w; echo c", "--name", "web")
+    machine.journal.wait(1)
+    follower = machine.follow("web")
+    follower.expect(b"a\n")
+    machine.journal.rotate()
+    container.stdin.write(b"\n")
+    container.stdin.flush()
+    follower.expect(b"b\n")
+    machine.journal.rotate()
+    container.communicate(b"\n")
+    assert follower.ended() == (b"c\n", b"")
+    assert machine.logs("web")[0] == b"a\nb\nc\n"
+
+
+def test_follow_what_has_no_page_to_be_read(machine):
+    """As for a member of the group that may read the journal."""
+    container = machine.run("echo a; read w; echo b; read w; seq 3", "--name", "web")
+    machine.journal.wait(1)
+    for path in machine.journal.files():
+        path.parent.chmod(0o755)
+        path.chmod(0o644)
+    follower = machine.follow("web", user=NOBODY)
+    follower.expect(b"a\n")
+    container.stdin.write(b"\n")
+    container.stdin.flush()
+    follower.expect(b"b\n")
+    container.communicate(b"\n")
+    assert follower.ended() == (k8slog.numbered(1, 3), b"")
 
 
 def test_follow_before_there_is_anything(machine):
