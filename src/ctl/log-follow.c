@@ -4,34 +4,9 @@
 
 #include <errno.h>
 #include <glib.h>
-#include <poll.h>
 #include <stdio.h>
 #include <sys/inotify.h>
 #include <unistd.h>
-
-static volatile sig_atomic_t stopped;
-
-static void stop(int signal)
-{
-    (void)signal;
-    stopped = 1;
-}
-
-bool log_follow_is_stopped(void)
-{
-    return stopped;
-}
-
-/* Without SA_RESTART, so that a write that waits for a reader ends, too. */
-static void handle(int signal)
-{
-    struct sigaction old;
-    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
-
-    sigemptyset(&action.sa_mask);
-    if (sigaction(signal, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
-        sigaction(signal, &action, NULL);
-}
 
 /*
  * A directory with an open file in it does not say itself that it is removed: the one above does.
@@ -51,7 +26,6 @@ int log_follow_init(LogFollow *follow, const char *path, int writer, Error *erro
 {
     *follow = (LogFollow){
         .path = path,
-        .writer = writer,
         .directory = g_path_get_dirname(path),
         .inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK),
     };
@@ -66,9 +40,7 @@ int log_follow_init(LogFollow *follow, const char *path, int writer, Error *erro
                   "fs.inotify.max_user_watches)",
                   path);
     } else {
-        sigprocmask(SIG_BLOCK, NULL, &follow->waiting_mask);
-        handle(SIGINT);
-        handle(SIGTERM);
+        log_wait_init(&follow->wait, writer);
         return 0;
     }
     log_follow_deinit(follow);
@@ -112,56 +84,27 @@ LogChange log_follow_take(LogFollow *follow)
     return change;
 }
 
-/* How long it is from now to then; a time that has come is none. */
-static struct timespec time_left(struct timespec then)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    then.tv_sec -= now.tv_sec;
-    then.tv_nsec -= now.tv_nsec;
-    if (then.tv_nsec < 0) {
-        then.tv_sec--;
-        then.tv_nsec += 1000000000;
-    }
-    return then.tv_sec < 0 ? (struct timespec){0, 0} : then;
-}
-
 bool log_follow_wait(LogFollow *follow, const struct timespec *until)
 {
-    /* Standard output is there for its errors: whoever read it may leave while nothing comes. */
-    struct pollfd fds[] = {
-        {.fd = follow->inotify, .events = POLLIN},
-        {.fd = STDOUT_FILENO, .events = 0},
-        {.fd = follow->writer, .events = POLLIN}, /* poll(2) passes over -1 */
-    };
     struct timespec left;
-    sigset_t stops;
-    int n;
 
     if (follow->over)
         return false;
-    /* A signal between the look at the flag and the wait must not be missed. */
-    sigemptyset(&stops);
-    sigaddset(&stops, SIGINT);
-    sigaddset(&stops, SIGTERM);
-    sigprocmask(SIG_BLOCK, &stops, NULL);
     if (until != NULL)
-        left = time_left(*until);
-    n = stopped
-            ? -1
-            : ppoll(fds, G_N_ELEMENTS(fds), until == NULL ? NULL : &left, &follow->waiting_mask);
-    sigprocmask(SIG_SETMASK, &follow->waiting_mask, NULL);
-    if (n > 0 && fds[0].revents != 0) {
+        left = log_wait_left(*until);
+    switch (log_wait(&follow->wait, follow->inotify, until == NULL ? NULL : &left)) {
+    case LOG_WAIT_CHANGE:
         log_follow_take(follow);
         return true;
-    }
-    if (n == 0 || (n > 0 && fds[2].revents != 0)) {
+    case LOG_WAIT_TIME:
+    case LOG_WAIT_WRITER_GONE:
         /* What was written in that time is read once more. */
         follow->over = true;
         return true;
+    case LOG_WAIT_STOP:
+        break;
     }
-    return n < 0 && errno == EINTR && !stopped;
+    return false;
 }
 
 void log_follow_deinit(LogFollow *follow)

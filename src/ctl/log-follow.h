@@ -1,25 +1,19 @@
 #pragma once
 
+#include "ctl/log-wait.h"
 #include "util/error.h"
-
-#include <signal.h>
-#include <stdbool.h>
-#include <time.h>
 
 /*
  * Waits for a log to change: for bytes in its file, and for another file of its name. Nothing is
- * polled. SIGINT and SIGTERM, unless ignored, then end a wait, and interrupt a write, instead of
- * ending the process; a second one ends it.
+ * polled.
  */
 typedef struct LogFollow {
     const char *path;
     char *directory;
     int inotify;
-    int watch;  /* of the directory */
-    int writer; /* borrowed: a descriptor that becomes readable when nobody writes any more, or -1
-                 */
-    bool over;  /* nothing more can come */
-    sigset_t waiting_mask;
+    int watch; /* of the directory */
+    bool over; /* nothing more can come */
+    LogWait wait;
 } LogFollow;
 
 /* `path` and `writer` (a pidfd, or -1) are borrowed. Returns 0, or -1 after filling `error`, with
@@ -44,8 +38,5 @@ LogChange log_follow_take(LogFollow *follow);
  * more, or the log's directory has gone.
  */
 bool log_follow_wait(LogFollow *follow, const struct timespec *until);
-
-/* Whether a signal has asked for the end. */
-bool log_follow_is_stopped(void);
 
 void log_follow_deinit(LogFollow *follow);

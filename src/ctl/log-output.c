@@ -1,5 +1,7 @@
 #include "ctl/log-output.h"
 
+#include "ctl/text.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -138,4 +140,14 @@ void log_output_before_note(LogOutput *output)
         }
     }
     log_output_flush(output);
+}
+
+bool log_output_finish(LogOutput *output)
+{
+    int problem = log_output_flush(output);
+
+    if (problem == 0 || problem == -EPIPE || problem == -EINTR)
+        return true;
+    ctl_say("The output cannot be written: %s", strerror(-problem));
+    return false;
 }

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 #include <sys/stat.h>
 
 typedef struct Reader {
@@ -72,7 +71,7 @@ static bool read_on(Reader *reader, LogSource *source, const char *path)
 
         while ((event = cri_line_next(&reader->line, &input, &content)) != CRI_NOTHING)
             act(reader, event, content);
-        if (reader->output.problem != 0 || log_follow_is_stopped())
+        if (reader->output.problem != 0 || log_wait_is_stopped())
             return false;
     }
     if (n < 0)
@@ -189,7 +188,7 @@ static void follow_on(Reader *reader, LogFollow *follow, LogSource *current)
                 more = go_on(reader, follow, current);
             }
         }
-        if (reader->output.problem != 0 || log_follow_is_stopped())
+        if (reader->output.problem != 0 || log_wait_is_stopped())
             return;
     } while (log_follow_wait(follow, choice->has_until ? &choice->until : NULL));
 }
@@ -212,8 +211,6 @@ static void read_all(Reader *reader, LogFollow *follow, LogFiles *list)
 
 static int finish(Reader *reader)
 {
-    int problem = log_output_flush(&reader->output);
-
     if (reader->line.state == CRI_IN_GARBAGE)
         reader->bad++;
     if (reader->bad > 0) {
@@ -222,10 +219,8 @@ static int finish(Reader *reader)
                 reader->bad == 1 ? "line is no record: it was passed over"
                                  : "lines are no records: they were passed over");
     }
-    if (problem != 0 && problem != -EPIPE && problem != -EINTR) {
-        ctl_say("The output cannot be written: %s", strerror(-problem));
+    if (!log_output_finish(&reader->output))
         reader->failed = true;
-    }
     return reader->failed ? CTL_FAILED : CTL_OK;
 }
 

@@ -3,62 +3,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    BLOCK = 64 * 1024,
-    /*
-     * A line of one stream that may begin further back is not looked for behind more than so much
-     * of the other stream: otherwise, one line on standard error would make the last line of a long
-     * log a matter of reading it all.
-     */
-    REACH = 1024 * 1024,
-};
-
-typedef struct TailStream {
-    bool seen; /* a record of it has been met: its line may begin further back */
-    bool done; /* `start` is known */
-    uint64_t last;
-    LogPlace start;
-} TailStream;
+enum { BLOCK = 64 * 1024 };
 
 typedef struct Tail {
-    const LogChoice *choice;
-    uint64_t wanted;
-    uint64_t lines;
-    uint64_t distance; /* from the end of the log, in bytes */
+    TailCount count;
     size_t file;
-    TailStream streams[2];
 } Tail;
-
-static bool is_found(const Tail *tail)
-{
-    for (int i = 0; i < 2; i++) {
-        const TailStream *stream = &tail->streams[i];
-
-        if (!stream->done && (tail->lines < tail->wanted ||
-                              (stream->seen && tail->distance - stream->last <= REACH)))
-            return false;
-    }
-    return true;
-}
-
-/* A record, met going back. */
-static void meet(Tail *tail, const CriHeader *header, uint64_t end)
-{
-    TailStream *stream = &tail->streams[header->stream];
-
-    if (stream->done || !log_choice_has(tail->choice, header))
-        return;
-    if (!header->partial || !stream->seen) {
-        if (tail->lines == tail->wanted) {
-            stream->done = true;
-            stream->start = (LogPlace){tail->file, end};
-            return;
-        }
-        tail->lines++;
-    }
-    stream->seen = true;
-    stream->last = tail->distance;
-}
 
 static bool read_block(const LogSource *source, uint8_t *to, size_t length, uint64_t at)
 {
@@ -79,7 +29,7 @@ static uint64_t go_back(Tail *tail, const LogSource *source)
 {
     uint8_t buffer[BLOCK + CRI_HEADER_MAX];
     uint64_t size = log_source_size(source);
-    uint64_t distance = tail->distance;
+    uint64_t distance = tail->count.distance;
     uint64_t end = size; /* of the line that is looked for */
     uint64_t at = size;  /* the place of the buffer's first byte */
     size_t kept = 0;     /* bytes in the buffer: also the first ones of the block before */
@@ -102,11 +52,11 @@ static uint64_t go_back(Tail *tail, const LogSource *source)
 
             if (newline == NULL && at > 0)
                 break;
-            tail->distance = distance + size - start;
+            tail->count.distance = distance + size - start;
             if (start < end &&
                 cri_header_parse(&header, buffer + first, kept - first) == CRI_RECORD)
-                meet(tail, &header, end);
-            if (newline == NULL || is_found(tail))
+                tail_count_meet(&tail->count, &header, (LogPlace){tail->file, end});
+            if (newline == NULL || tail_count_is_found(&tail->count))
                 return start;
             end = start;
             rest = first - 1;
@@ -162,12 +112,12 @@ static void go_forward(Tail *tail, LogSource *source, Forward *forward)
         do {
             start = line.start;
             event = cri_line_next(&line, &input, &content);
-            if (event == CRI_END && log_choice_has(tail->choice, &line.header))
+            if (event == CRI_END && log_choice_has(tail->count.choice, &line.header))
                 pass(forward, &line.header, start, line.start);
         } while (event != CRI_NOTHING);
     } while (n > 0);
     start = line.start;
-    if (cri_line_finish(&line) == CRI_END && log_choice_has(tail->choice, &line.header))
+    if (cri_line_finish(&line) == CRI_END && log_choice_has(tail->count.choice, &line.header))
         pass(forward, &line.header, start, source->position);
     log_source_rest(source);
 }
@@ -180,23 +130,23 @@ static void count(Tail *tail, LogSource *source)
 {
     Forward first = {.first_taken = 0, .open_at = {UINT64_MAX, UINT64_MAX}};
     Forward second = first;
-    uint64_t need = tail->wanted - tail->lines;
+    uint64_t need = tail->count.wanted - tail->count.lines;
 
     go_forward(tail, source, &first);
-    tail->distance += source->position;
+    tail->count.distance += source->position;
     for (int i = 0; i < 2; i++) {
-        if (!tail->streams[i].seen && first.any[i] && first.partial[i]) {
+        if (!tail->count.streams[i].seen && first.any[i] && first.partial[i]) {
             second.open_at[i] = first.at[i];
             first.ends++;
         }
     }
-    tail->lines += first.ends < need ? first.ends : need;
+    tail->count.lines += first.ends < need ? first.ends : need;
     if (first.ends > need) {
         second.first_taken = first.ends - need;
         go_forward(tail, source, &second);
     }
     for (int i = 0; i < 2; i++) {
-        TailStream *stream = &tail->streams[i];
+        TailStream *stream = &tail->count.streams[i];
 
         if (second.before[i] && !stream->done) {
             stream->done = true;
@@ -204,18 +154,17 @@ static void count(Tail *tail, LogSource *source)
         }
         if (first.any[i]) {
             stream->seen = true;
-            stream->last = tail->distance;
+            stream->last = tail->count.distance;
         }
     }
 }
 
 LogPlace log_tail(LogFiles *list, const LogChoice *choice, uint64_t lines, LogPlace starts[2])
 {
-    Tail tail = {.choice = choice, .wanted = lines, .file = list->count};
+    Tail tail = {.file = list->count};
     LogPlace stopped;
 
-    for (int i = 0; i < 2; i++)
-        tail.streams[i].done = !choice->streams[i];
+    tail_count_init(&tail.count, choice, lines);
     do {
         LogSource *source = &list->files[--tail.file].source;
 
@@ -224,8 +173,8 @@ LogPlace log_tail(LogFiles *list, const LogChoice *choice, uint64_t lines, LogPl
             count(&tail, source);
         else if (source->fd >= 0)
             stopped.at = go_back(&tail, source);
-    } while (tail.file > 0 && !is_found(&tail));
+    } while (tail.file > 0 && !tail_count_is_found(&tail.count));
     for (int i = 0; i < 2; i++)
-        starts[i] = tail.streams[i].done ? tail.streams[i].start : stopped;
+        starts[i] = tail.count.streams[i].done ? tail.count.streams[i].start : stopped;
     return stopped;
 }

@@ -1,18 +1,7 @@
 #pragma once
 
-#include "ctl/log-choice.h"
 #include "ctl/log-files.h"
-
-/* A byte of one of the files of a log. */
-typedef struct LogPlace {
-    size_t file;
-    uint64_t at;
-} LogPlace;
-
-static inline bool log_place_is_before(LogPlace a, LogPlace b)
-{
-    return a.file != b.file ? a.file < b.file : a.at < b.at;
-}
+#include "ctl/tail-count.h"
 
 /*
  * Finds where the last `lines` lines of the wanted records begin, for each stream on its own: the

@@ -1,10 +1,10 @@
 #include "ctl/logs.h"
 
 #include "ctl/command.h"
+#include "ctl/journal-reader.h"
 #include "ctl/log-reader.h"
 #include "ctl/logs-find.h"
 #include "ctl/text.h"
-#include "util/fd.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 static const char ABOUT[] =
-    "Shows what a container wrote, from its log and those it was before it was rotated: standard\n"
-    "output on standard output, standard error on standard error. TIME is as in\n"
+    "Shows what a container wrote, from its log and those it was before it was rotated, or from "
+    "the\n"
+    "journal: standard output on standard output, standard error on standard error. TIME is as in\n"
     "2026-08-21T09:05:07+02:00, or how long ago it was, as in 90s, 10m, 2h or 1d.";
 
 /* The options as they were given. */
@@ -22,6 +23,7 @@ typedef struct Given {
     gboolean raw;
     gboolean stamps;
     gboolean no_rotated;
+    gboolean journal;
     char *since;
     char *until;
     char *stream;
@@ -53,6 +55,8 @@ static bool parse(int *argc, char ***argv, Given *given)
          "The records as they are, all on standard output", NULL},
         {"no-rotated", 0, 0, G_OPTION_ARG_NONE, &given->no_rotated,
          "Only the file itself, not the older ones", NULL},
+        {"journal", 0, 0, G_OPTION_ARG_NONE, &given->journal,
+         "The journal, also if there is a file", NULL},
         G_OPTION_ENTRY_NULL,
     };
 
@@ -100,6 +104,7 @@ static bool make_wish(LogWish *wish, const Given *given)
 
     *wish = (LogWish){
         .writer = -1,
+        .page = -1,
         .rotated = !given->no_rotated,
         .follow = given->follow,
         .raw = given->raw,
@@ -109,48 +114,67 @@ static bool make_wish(LogWish *wish, const Given *given)
         !parse_time("until", given->until, &choice->has_until, &choice->until) ||
         !parse_stream(given->stream, choice->streams) || !parse_tail(given->tail, wish))
         return false;
-    if (!given->raw || !given->stamps)
+    if (given->raw && given->stamps)
+        ctl_say("--raw and --timestamps exclude each other: a record has its time in it");
+    else if (given->journal && given->no_rotated)
+        ctl_say("--journal and --no-rotated exclude each other: the journal has no such files");
+    else
         return true;
-    ctl_say("--raw and --timestamps exclude each other: a record has its time in it");
     return false;
 }
 
 /*
- * The path of the log that the user means, newly allocated, or NULL after saying why not. Symbolic
- * links given by the user are followed, as those in /var/log/containers must be; from then on, the
- * file is known by what they lead to, and the rotated ones are beside that.
+ * The path of the log that is found or that the user means, newly allocated, or NULL after saying
+ * why not. Symbolic links given by the user are followed, as those in /var/log/containers must be;
+ * from then on, the file is known by what they lead to, and the rotated ones are beside that.
  */
-static char *find_path(const char *word, int *writer)
+static char *resolve(const char *word, const LogFound *found)
 {
-    g_autofree char *found = NULL;
-    char *path;
-    Error error;
+    char *path = realpath(found->path != NULL ? found->path : word, NULL);
 
-    if (strchr(word, '/') == NULL && access(word, F_OK) < 0) {
-        found = logs_find(word, writer, &error);
-        if (found == NULL) {
-            ctl_say("%s", error.text);
-            return NULL;
-        }
-    }
-    path = realpath(found != NULL ? found : word, NULL);
     if (path == NULL)
         ctl_say("Cannot open the log %s: %s", word, g_strerror(errno));
     return path;
 }
 
-static int show(const char *word, LogWish *wish)
+static int show_journal(LogWish *wish, const LogFound *found)
 {
-    CLEANUP_FD int writer = -1;
-    char *path = find_path(word, &writer);
+    wish->container = &found->container;
+    wish->page = found->page;
+    wish->follow = wish->follow && !found->has_ended;
+    return journal_read(wish);
+}
+
+static int show_file(const char *word, LogWish *wish, const LogFound *found)
+{
+    char *path = resolve(word, found);
     int status = CTL_FAILED;
 
     if (path != NULL) {
         wish->path = path;
-        wish->writer = writer;
         status = log_read(wish);
     }
     free(path);
+    return status;
+}
+
+static int show(const char *word, LogWish *wish, bool journal)
+{
+    bool is_path = !journal && (strchr(word, '/') != NULL || access(word, F_OK) == 0);
+    LogFound found = LOG_FOUND_NULL;
+    int status = CTL_FAILED;
+    Error error;
+
+    if (!is_path && logs_find(&found, word, journal, &error) < 0) {
+        ctl_say("%s", error.text);
+    } else {
+        wish->writer = found.writer;
+        if (found.container.id != NULL)
+            status = show_journal(wish, &found);
+        else
+            status = show_file(word, wish, &found);
+    }
+    logs_found_deinit(&found);
     return status;
 }
 
@@ -162,7 +186,7 @@ int logs_run(int argc, char **argv)
 
     if (parse(&argc, &argv, &given) && make_wish(&wish, &given)) {
         if (argc == 2)
-            status = show(argv[1], &wish);
+            status = show(argv[1], &wish, given.journal);
         else
             ctl_say("%s; conwardctl logs --help tells of its options",
                     argc < 2 ? "no log given" : "only one log at a time");

@@ -144,12 +144,12 @@ static Fit fit(const Snapshot *monitor, const char *word)
     return own ? FIT_OWN_BEGINNING : FIT_BEGINNING;
 }
 
-const Snapshot *monitors_find(const Monitors *monitors, const char *word)
+const Snapshot *monitors_look_up(const Monitors *monitors, const char *word, guint *count)
 {
     const Snapshot *found = NULL;
     Fit best = FIT_NONE;
-    guint as_good = 0;
 
+    *count = 0;
     for (guint i = 0; i < monitors->list->len; i++) {
         const Snapshot *one = g_ptr_array_index(monitors->list, i);
         Fit now = fit(one, word);
@@ -157,18 +157,22 @@ const Snapshot *monitors_find(const Monitors *monitors, const char *word)
         if (now > best) {
             best = now;
             found = one;
-            as_good = 0;
+            *count = 0;
         }
-        as_good += now != FIT_NONE && now == best;
+        *count += now != FIT_NONE && now == best;
     }
-    if (as_good == 1)
-        return found;
-    if (found == NULL)
+    return *count == 1 ? found : NULL;
+}
+
+const Snapshot *monitors_find(const Monitors *monitors, const char *word)
+{
+    guint count;
+    const Snapshot *found = monitors_look_up(monitors, word, &count);
+
+    if (count == 0)
         ctl_say("no monitor watches a container with the ID or name '%s'; conwardctl ps lists them",
                 word);
-    else
-        ctl_say("'%s' is the name, or the beginning of the ID, of %u containers, maybe of several "
-                "users: give more of the ID",
-                word, as_good);
-    return NULL;
+    else if (count > 1)
+        ctl_say(MONITORS_AMBIGUOUS, word, count);
+    return found;
 }

@@ -26,7 +26,16 @@ GHashTable *monitors_by_path(const Monitors *monitors);
 
 /*
  * The container or `conward run` that a word means: its name, its whole ID or, from four characters
- * on, the beginning of an ID. Exec monitors are not meant. Returns NULL after saying why on
- * standard error: there is none, or more than one.
+ * on, the beginning of an ID. Exec monitors are not meant. Returns NULL if there is none, or more
+ * than one; *count becomes how many.
  */
+const Snapshot *monitors_look_up(const Monitors *monitors, const char *word, guint *count);
+
+/* What to say of several, with the word and their number. */
+#define MONITORS_AMBIGUOUS                                                                     \
+    "'%s' is the name, or the beginning of the ID, of %u containers, maybe of several users: " \
+    "give "                                                                                    \
+    "more of the ID"
+
+/* The same, after saying on standard error why there is none. */
 const Snapshot *monitors_find(const Monitors *monitors, const char *word);

@@ -96,6 +96,8 @@ int monitor_loop(Monitor *monitor)
         monitor_show(monitor);
         g_main_context_iteration(context, TRUE);
     }
+    /* Who has the page open can read what the last entries and records were, when it is removed. */
+    monitor_show(monitor);
     return monitor_exit_status(monitor);
 }
 

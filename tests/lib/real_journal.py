@@ -61,6 +61,15 @@ class RealJournal:
     def go_on(self):
         os.kill(self._process.pid, signal.SIGCONT)
 
+    def files(self):
+        return list(self._files.glob("*/*.journal"))
+
+    def rotate(self):
+        """From now on, entries go to a new file."""
+        before = len(self.files())
+        os.kill(self._process.pid, signal.SIGUSR2)
+        wait_until(lambda: len(self.files()) > before, "another file")
+
     def entries(self, *matches):
         """What journalctl shows: a list of dictionaries, with messages as bytes."""
         words = ["journalctl", "--directory", self.files, "--output", "json", "--all", "--no-pager", "--quiet", *matches]

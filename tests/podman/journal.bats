@@ -68,6 +68,25 @@ logged() {
 	equal "$(seq 19998 20000)" "$(podman logs --tail 3 many)"
 }
 
+# What conwardctl shows of a container: ctl_logs NAME
+ctl_logs() {
+	nsenter -t "$(cat "$home/journald")" -m "${CONWARDCTL:-$top/build/src/conwardctl}" logs "$@"
+}
+
+@test "conwardctl logs: both streams of containers that run and that have ended" {
+	logged --name shown -d -- sh -c 'seq 1 5; seq 6 9 >&2; printf end; exec sleep 1000' >/dev/null
+	timeout "$limit" sh -c 'until journalctl -D "$1" -q CONTAINER_NAME=shown PRIORITY=3 | grep -q 9; do sleep 0.2; done' \
+		sh "$home/slash-run/log/journal"
+	ctl_logs shown >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
+	equal "$(seq 1 5)" "$(cat "$BATS_TEST_TMPDIR/out")"
+	equal "$(seq 6 9)" "$(cat "$BATS_TEST_TMPDIR/err")"
+	podman kill shown >/dev/null
+	podman wait shown >/dev/null
+	ctl_logs --follow shown >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
+	equal "$(seq 1 5; printf end)" "$(cat "$BATS_TEST_TMPDIR/out")"
+	equal "$(seq 6 9)" "$(cat "$BATS_TEST_TMPDIR/err")"
+}
+
 @test "a tag and labels are fields" {
 	logged --name tagged --log-opt tag=a-tag -- echo one >/dev/null
 	equal one "$(journalctl -D "$home/slash-run/log/journal" -q -o cat CONTAINER_TAG=a-tag \
