@@ -93,6 +93,8 @@ static int find_latest(sd_journal *journal, const char *word, const unsigned *us
                        JournalContainer *container)
 {
     g_autofree char *uid = NULL;
+    const void *data;
+    size_t length;
     guint64 number;
     int r = 0;
 
@@ -109,8 +111,11 @@ static int find_latest(sd_journal *journal, const char *word, const unsigned *us
         r = match(journal, "CONTAINER_ID_FULL", word);
     if (r >= 0)
         r = sd_journal_seek_tail(journal);
+    /* What a monitor says of a container is not the container's. */
     if (r >= 0)
-        r = sd_journal_previous(journal);
+        do
+            r = sd_journal_previous(journal);
+        while (r > 0 && sd_journal_get_data(journal, "CONWARD_EVENT", &data, &length) >= 0);
     if (r <= 0)
         return r;
     *container = (JournalContainer){.id = get_text(journal, "CONTAINER_ID_FULL")};

@@ -69,13 +69,14 @@ void log_journal_turn(LogJournal *journal)
     journal->has_last = false;
 }
 
+/* What an entry's fields say of it, in whatever order they come. */
 typedef struct Fields {
-    CriBytes message;
-    CriBytes priority;
-    CriBytes partial;
-    CriBytes number;
-    CriBytes lost;
-    CriBytes pid;
+    bool is_event; /* it is the monitor's, not the container's */
+    bool is_partial;
+    bool has_priority; /* one that conmon gives to a stream */
+    bool has_stream;   /* its priority says nothing of its stream */
+    int by_priority;   /* as in CriHeader */
+    int stream;
 } Fields;
 
 static bool take_field(CriBytes data, const char *field, CriBytes *value)
@@ -106,7 +107,7 @@ static bool is_text(CriBytes bytes, const char *text)
 }
 
 /* The small ones, each of which is looked at before the next is asked for. */
-static void read_field(JournalEntry *entry, CriBytes data, bool *is_output, bool *is_partial)
+static void read_field(JournalEntry *entry, CriBytes data, Fields *fields)
 {
     CriBytes value;
     uint64_t number;
@@ -114,17 +115,23 @@ static void read_field(JournalEntry *entry, CriBytes data, bool *is_output, bool
     switch (data.bytes[0]) {
     case 'P':
         if (take_field(data, "PRIORITY", &value)) {
-            entry->line.header.stream = is_text(value, "3");
-            *is_output = is_text(value, "3") || is_text(value, "6");
+            fields->by_priority = is_text(value, "3");
+            fields->has_priority = is_text(value, "3") || is_text(value, "6");
         }
         break;
     case 'C':
         if (take_field(data, "CONWARD_SEQ", &value))
             entry->is_numbered = read_number(value, &entry->number);
         else if (take_field(data, "CONTAINER_PARTIAL_MESSAGE", &value))
-            *is_partial = true;
+            fields->is_partial = true;
         else if (take_field(data, "CONWARD_LOST_BYTES", &value))
             entry->tells_loss = true;
+        else if (take_field(data, "CONWARD_EVENT", &value))
+            fields->is_event = true;
+        else if (take_field(data, "CONWARD_STREAM", &value)) {
+            fields->stream = is_text(value, "stderr");
+            fields->has_stream = true;
+        }
         break;
     case '_':
         if (take_field(data, "_PID", &value) && read_number(value, &number))
@@ -170,8 +177,8 @@ static void write_header(LogJournal *journal, JournalEntry *entry, uint64_t usec
  */
 static int read_entry(LogJournal *journal, JournalEntry *entry)
 {
-    bool is_output = false;
-    bool is_partial = false;
+    Fields fields = {.is_event = false};
+    bool is_output;
     const void *data;
     size_t length;
     uint64_t usec;
@@ -184,7 +191,9 @@ static int read_entry(LogJournal *journal, JournalEntry *entry)
     sd_journal_restart_data(journal->journal);
     while ((r = sd_journal_enumerate_available_data(journal->journal, &data, &length)) > 0)
         if (length > 0)
-            read_field(entry, (CriBytes){data, length}, &is_output, &is_partial);
+            read_field(entry, (CriBytes){data, length}, &fields);
+    is_output = !fields.is_event && (fields.has_stream || fields.has_priority);
+    entry->line.header.stream = fields.has_stream ? fields.stream : fields.by_priority;
     if (r >= 0)
         r = sd_journal_get_realtime_usec(journal->journal, &usec);
     if (r >= 0)
@@ -195,11 +204,10 @@ static int read_entry(LogJournal *journal, JournalEntry *entry)
         return r < 0 ? r : 0;
     if (entry->content.length > 0 && entry->content.bytes[entry->content.length - 1] == '\n') {
         entry->content.length--;
-        is_partial = false;
+        entry->line.header.partial = false;
     } else {
-        is_partial = is_partial || entry->is_numbered;
+        entry->line.header.partial = fields.is_partial || entry->is_numbered;
     }
-    entry->line.header.partial = is_partial;
     write_header(journal, entry, usec);
     return 1;
 }

@@ -144,7 +144,7 @@ def test_events_are_explained(journal, catalog, new_container):
     go = container.fifo("go")
     container.create(prepare=journal.enter)
     container.start()
-    shown = ["--directory", journal.files, "--catalog", "--no-pager"]
+    shown = ["--directory", journal.directory, "--catalog", "--no-pager"]
 
     def explained():
         return catalog(*shown, f"_PID={container.monitor.pid}", "CONTAINER_NAME=culprit", "CONWARD_EVENT=long-line")

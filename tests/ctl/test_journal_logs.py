@@ -236,6 +236,21 @@ def test_records(machine):
     assert machine.logs("/run/0.log") == machine.logs("web")
 
 
+def test_priorities_that_lines_have_said(machine):
+    """Then another field says which stream it was."""
+    machine.run("echo '<5>one'; echo '<3>two'; echo '<4>three' >&2; exit 0", "--name", "web", "--log-priority-prefix").wait()
+    machine.journal.wait(3)
+    assert machine.logs("web") == (b"one\ntwo\n", b"three\n")
+
+
+def test_events(machine):
+    """What a monitor says of a container is not its output: neither beside it, nor where there is no other."""
+    machine.send(entry(0, "one\n"), {**entry(0, "Exited"), "CONWARD_EVENT": "exited"}, entry(1, "two\n"))
+    machine.send({**entry(0, "Started"), "CONTAINER_NAME": "quiet", "CONTAINER_ID_FULL": "9" * 64, "CONWARD_EVENT": "started"})
+    assert machine.logs("web") == (b"one\ntwo\n", b"")
+    assert b"quiet" in machine.logs("quiet", status=FAILED)[1]
+
+
 def test_doubles(machine):
     """What a crash inside the send has sent twice."""
     machine.send(entry(0, b"a\n"), entry(0, b"a\n"), entry(1, b"b\n"), entry(1, b"b\n"), entry(2, b"b\n"))

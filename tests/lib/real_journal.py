@@ -37,8 +37,8 @@ def missing():
 class RealJournal:
     def __init__(self, top):
         self.run = pathlib.Path(top) / "run"
-        self.files = self.run / "log/journal"
-        for path in (self.run / "systemd/journal", self.run / "systemd/journald.conf.d", self.files):
+        self.directory = self.run / "log/journal"
+        for path in (self.run / "systemd/journal", self.run / "systemd/journald.conf.d", self.directory):
             path.mkdir(parents=True)
         (self.run / "systemd/journald.conf.d/test.conf").write_text(SETTINGS)
         self._process = subprocess.Popen(
@@ -62,7 +62,7 @@ class RealJournal:
         os.kill(self._process.pid, signal.SIGCONT)
 
     def files(self):
-        return list(self._files.glob("*/*.journal"))
+        return list(self.directory.glob("*/*.journal"))
 
     def rotate(self):
         """From now on, entries go to a new file."""
@@ -72,7 +72,7 @@ class RealJournal:
 
     def entries(self, *matches):
         """What journalctl shows: a list of dictionaries, with messages as bytes."""
-        words = ["journalctl", "--directory", self.files, "--output", "json", "--all", "--no-pager", "--quiet", *matches]
+        words = ["journalctl", "--directory", self.directory, "--output", "json", "--all", "--no-pager", "--quiet", *matches]
         shown = subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout
         found = [json.loads(line) for line in shown.splitlines()]
         for entry in found:
