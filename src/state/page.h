@@ -12,7 +12,7 @@
  * marked "commit" is such a store and is written through state_commit().
  */
 enum {
-    PAGE_VERSION = 4,
+    PAGE_VERSION = 5,
     PAGE_SIZE_BYTES = 12288,
     PAGE_CLIENTS_MAX = 64,
     PAGE_FDS_MAX = 96,
@@ -300,7 +300,7 @@ typedef struct EventPage {
 
 /* What tells an early warning from its repetition: see monitor/warnings.c. */
 typedef struct WarningPage {
-    uint64_t line;       /* the over-long line that was spoken of or held back last, as counted */
+    uint64_t line;       /* commit: the over-long line spoken of or held back last, as counted */
     uint64_t flood_mark; /* stream offset at which the latest look for a flood began */
     int64_t flood_since; /* commit: and when, CLOCK_BOOTTIME microseconds, 0 = not yet */
 } WarningPage;
