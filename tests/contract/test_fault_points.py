@@ -536,6 +536,25 @@ def warnings(play):
     assert 2 <= len(journal.events_of("long-line"))
 
 
+def deaf_journal(play):
+    """One that takes nothing when the container starts, hears of that later."""
+    journal = play.add(FakeJournal(play.top))
+    journal.stop()
+    noise = journal.fill()
+    container = play.container("read word < go; exit 7")
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container, prepare=journal.enter)
+    container.start()
+    wait_until(lambda: page(container.monitor.pid)["events_held"] > 0, "the start to be held back")
+    journal.go_on()
+    journal.wait_event("noise", noise - 1)
+    os.write(go, b"\n")
+    witness.check(7)
+    journal.wait_event("exited")
+    assert journal.events_of("started")
+
+
 def flood(play):
     container = play.container(command="head -c 230000000 /dev/zero; exit 7")
     container.options["--log-path"] = "none"
@@ -1021,6 +1040,7 @@ SCENARIOS = [
     limited_log,
     unwritable_log,
     warnings,
+    deaf_journal,
     flood,
     to_the_journal,
     with_priorities,
