@@ -17,10 +17,10 @@ static void on_console_moved(Outlet *outlet, void *owner)
     monitor_outlets_moved(owner);
 }
 
-static int write_pidfile(Monitor *monitor, pid_t pid, Error *error)
+static int write_pidfile(const Monitor *monitor, Error *error)
 {
     const char *path = monitor->config->container_pidfile;
-    g_autofree char *text = g_strdup_printf("%d", (int)pid);
+    g_autofree char *text = g_strdup_printf("%d", monitor_page(monitor)->container_pid);
     int r;
 
     if (path == NULL)
@@ -141,8 +141,15 @@ int monitor_start_command(Monitor *monitor, Error *error)
         monitor_cgroup_unmake(monitor);
         return status;
     }
-    monitor_set_running(monitor);
-    if (write_pidfile(monitor, monitor_page(monitor)->container_pid, error) < 0)
-        message(&config->messages, LEVEL_ERROR, "%s. The command goes on", error->text);
+    monitor_command_runs(monitor);
     return 0;
+}
+
+void monitor_command_runs(Monitor *monitor)
+{
+    Error error = ERROR_NULL;
+
+    if (write_pidfile(monitor, &error) < 0)
+        message(&monitor->config->messages, LEVEL_ERROR, "%s. The command goes on", error.text);
+    monitor_set_running(monitor);
 }

@@ -140,6 +140,9 @@ void monitor_say_exit(Monitor *monitor, int status);
  */
 int monitor_start_command(Monitor *monitor, Error *error);
 
+/* There is a command: leaves its pid in the file for it, and says that it runs. */
+void monitor_command_runs(Monitor *monitor);
+
 /* Goes on with the console copy, if there was one. */
 void monitor_console_adopt(Monitor *monitor);
 

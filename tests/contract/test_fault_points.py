@@ -101,8 +101,8 @@ class Play:
     def exec_sync(self, script):
         return self._prepare(ExecSync(self.top / "exec", script))
 
-    def command(self, script):
-        return self._prepare(engine.Run(self.top / "run", script))
+    def command(self, command):
+        return self._prepare(engine.Run(self.top / "run", command))
 
     def create(self, container, **how):
         """The create flow. A monitor that crashes before it has run the runtime says so, and that is all."""
@@ -675,6 +675,7 @@ def run(play):
         raise NotStarted
     assert status == 7
     assert command.exit_file.read_text() == "7"
+    assert int(command.pidfile.read_text()) > 0
     assert (command.top / "beginnings").read_text() == "began\n"
     assert command.output() == b"nobody\n"
     assert command.output("stderr") == k8slog.numbered(1, 3000)
