@@ -256,7 +256,7 @@ typedef struct OomPage {
 
 /* What is to be undone at the end, as bits: see process/cgroup-place.h. */
 typedef enum CgroupUndo {
-    CGROUP_MADE = 1 << 0,  /* the command's cgroup was made for it */
+    CGROUP_MADE = 1 << 0,  /* the command's cgroup was made for it, or was to be */
     CGROUP_ASIDE = 1 << 1, /* we are, or were to be, in one of our own below that where we began */
 } CgroupUndo;
 

@@ -62,7 +62,7 @@ def function(point):
 
 # What only a machine with memory on cgroup v1 has; tests/guest crashes at the same points on v2.
 OF_MEMORY_CGROUPS = ("open_count", "open_events", "count_kills", "kills_in", "on_event", "monitor_oom_look")
-OF_MEMORY_CGROUPS += ("make_cgroup", "limit_memory", "cgroup_place_unmake")
+OF_MEMORY_CGROUPS += ("make_directory", "add_undo", "remove_undo", "limit_memory", "cgroup_place_unmake")
 # And what only v2 has.
 OF_CGROUP_V2 = ("hand_memory_down", "step_aside", "step_back")
 
@@ -842,6 +842,28 @@ def run_in_cgroup(play):
     assert (command.top / "oom").exists()
 
 
+def run_in_cgroup_of_nothing(play):
+    """What should be in the cgroup cannot be executed."""
+    cgroup = play.add(memory.Cgroup(make=False))
+    command = play.command(["/nowhere"])
+    command.options["--cgroup"] = cgroup.path
+    command.launch()
+    status = command.wait()
+    assert not cgroup.path.exists()
+    assert status in (125, 127)
+
+
+def run_in_cgroup_that_is_there(play):
+    """It was not made for the command, and stays."""
+    cgroup = play.add(memory.Cgroup())
+    command = play.command("exit 7")
+    command.options["--cgroup"] = cgroup.path
+    command.launch()
+    status = command.wait()
+    assert cgroup.path.exists()
+    assert status == (7 if command.exit_file.exists() else 125)
+
+
 def late_output(play):
     container = play.container("(while kill -0 $$ 2> /dev/null; do :; done; echo late) & echo hello; exit 7")
     container.options["--late-output"] = "4000"
@@ -1025,6 +1047,7 @@ def stuck_at_the_end(play):
     witness.check(7)
 
 
+OF_MEMORY = [out_of_memory, run_in_cgroup, run_in_cgroup_of_nothing, run_in_cgroup_that_is_there]
 SCENARIOS = [
     whole_life,
     one_after_the_other,
@@ -1061,7 +1084,7 @@ SCENARIOS = [
     stubborn_run,
     attached_exec,
     legacy_exec,
-    *([] if memory.missing() else [out_of_memory, run_in_cgroup]),
+    *([] if memory.missing() else OF_MEMORY),
     late_output,
     with_input,
     with_late_input,
