@@ -213,8 +213,8 @@ const char *snapshot_log_driver(const Snapshot *snapshot)
 uint64_t snapshot_open_line(const Snapshot *snapshot, StreamId stream)
 {
     const Page *page = &snapshot->page;
-    uint64_t start = page->has_journal && !page->has_log ? page_journal_cursors(page)->start[stream]
-                                                         : page_cursors(page)->start[stream];
+    uint64_t start = page_counts_by_journal(page) ? page_journal_cursors(page)->start[stream]
+                                                  : page_cursors(page)->start[stream];
     uint64_t end = snapshot->page.streams[stream].end;
 
     /* While it starts, these are the runtime's words. */

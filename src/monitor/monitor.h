@@ -383,3 +383,9 @@ static inline bool monitor_has_journal(const Monitor *monitor)
 {
     return monitor->journal.fields != NULL;
 }
+
+/* One of them, or both. */
+static inline bool monitor_has_log(const Monitor *monitor)
+{
+    return monitor_has_file(monitor) || monitor_has_journal(monitor);
+}

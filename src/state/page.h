@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -447,11 +448,16 @@ static inline const JournalCursors *page_journal_cursors(const Page *page)
     return &page->journal.set[page->journal.live & 1];
 }
 
-/* What is known of a stream's lines: by the file, if there is one. */
+/* Whether what is known of a stream's lines is known by the journal: if there is no file. */
+static inline bool page_counts_by_journal(const Page *page)
+{
+    return page->has_journal && !page->has_log;
+}
+
 static inline const LogCounters *page_counters(const Page *page, StreamId stream)
 {
-    return page->has_journal && !page->has_log ? &page_journal_cursors(page)->counters[stream]
-                                               : &page_cursors(page)->counters[stream];
+    return page_counts_by_journal(page) ? &page_journal_cursors(page)->counters[stream]
+                                        : &page_cursors(page)->counters[stream];
 }
 
 _Static_assert(sizeof(Page) <= PAGE_SIZE_BYTES, "the page has outgrown its mapping");
