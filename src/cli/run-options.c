@@ -67,8 +67,7 @@ static void run_options_add(GOptionContext *context, RunOptions *options)
          "monitor|command"},
         {"cgroup", 0, 0, G_OPTION_ARG_FILENAME, &options->cgroup,
          "Put the command into this cgroup, below our own or with / from the root of all; it is "
-         "made "
-         "if it is not there (default with --memory-max: ID)",
+         "made if it is not there (default with --memory-max: ID)",
          "NAME"},
         {"memory-max", 0, 0, G_OPTION_ARG_FILENAME, &options->memory_max,
          "Limit the memory of that cgroup, at least 1M", "BYTES[K|M|G|T]"},

@@ -58,14 +58,15 @@ static uint64_t read_shown(int fd)
     return n == (ssize_t)sizeof(shown) ? shown : 0;
 }
 
-/* Reads the page until nobody has written it meanwhile. A monitor that is never quiet long enough,
- * or was killed while it wrote, gives what it gives: the numbers are then of two moments. */
+/* Reads the page, or what there is of one, until nobody has written it meanwhile. A monitor that is
+ * never quiet long enough, or was killed while it wrote, gives what it gives: the numbers are then
+ * of two moments. */
 static bool read_page(int fd, Page *page)
 {
     for (int i = 0; i < TRIES; i++) {
         uint64_t before = read_shown(fd);
 
-        if (pread(fd, page, sizeof(*page), 0) != (ssize_t)sizeof(*page))
+        if (pread(fd, page, sizeof(*page), 0) < 0)
             return false;
         if (before % 2 == 0 && read_shown(fd) == before)
             break;
@@ -82,7 +83,7 @@ static void read_texts(int fd, Snapshot *snapshot)
 }
 
 /* -EAGAIN without words: it is empty, for its monitor is just making it. */
-static int check_file(int fd, const char *path, unsigned *owner, Error *error)
+static int check_file(int fd, const char *path, unsigned *owner, off_t *size, Error *error)
 {
     struct stat st;
 
@@ -96,13 +97,12 @@ static int check_file(int fd, const char *path, unsigned *owner, Error *error)
     if (st.st_nlink != 1)
         return error_set(error, 0, "%s has %lu names, so it is no page of a monitor", path,
                          (unsigned long)st.st_nlink);
-    if (st.st_size < PAGE_SIZE_BYTES || st.st_size > PAGE_SIZE_BYTES + PAGE_TEXTS_MAX)
-        return error_set(error, 0, "%s has %lld bytes, so it is no page of a monitor", path,
-                         (long long)st.st_size);
+    *size = st.st_size;
     return 0;
 }
 
-static int check_page(const Page *page, const char *path, Error *error)
+/* The size comes last: it is another one in another version, which is to be called that. */
+static int check_page(const Page *page, off_t size, const char *path, Error *error)
 {
     if (page->magic != PAGE_MAGIC)
         return error_set(error, 0, "%s does not begin as the page of a monitor does", path);
@@ -111,6 +111,9 @@ static int check_page(const Page *page, const char *path, Error *error)
                          "%s is the page of another version of conward (%u); this conwardctl knows "
                          "version %u: use the conwardctl that belongs to it",
                          path, page->version, (unsigned)PAGE_VERSION);
+    if (size < PAGE_SIZE_BYTES || size > PAGE_SIZE_BYTES + PAGE_TEXTS_MAX)
+        return error_set(error, 0, "%s has %lld bytes, so it is no page of a monitor", path,
+                         (long long)size);
     if (page->kind > SNAPSHOT_RUN || page->phase > PHASE_GONE)
         return error_set(error, 0, "%s says what no monitor says", path);
     return 0;
@@ -131,6 +134,7 @@ Snapshot *snapshot_read(int at, const char *directory, const char *name, Error *
 {
     CLEANUP_FD int fd = openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     Snapshot *snapshot;
+    off_t size = 0;
 
     *error = (Error)ERROR_NULL;
     if (fd < 0 && (errno == ENOENT || errno == EACCES))
@@ -141,7 +145,7 @@ Snapshot *snapshot_read(int at, const char *directory, const char *name, Error *
         error_set(error, errno, "Cannot read %s", snapshot->path);
         goto none;
     }
-    if (check_file(fd, snapshot->path, &snapshot->owner, error) < 0)
+    if (check_file(fd, snapshot->path, &snapshot->owner, &size, error) < 0)
         goto none;
     if (!read_page(fd, &snapshot->page)) {
         error_set(error, EIO, "Cannot read %s", snapshot->path);
@@ -153,7 +157,7 @@ Snapshot *snapshot_read(int at, const char *directory, const char *name, Error *
         remove_left(at, name);
         goto none;
     }
-    if (check_page(&snapshot->page, snapshot->path, error) < 0)
+    if (check_page(&snapshot->page, size, snapshot->path, error) < 0)
         goto none;
     look_at_process(snapshot);
     shorten_id(snapshot);
@@ -209,8 +213,8 @@ const char *snapshot_log_driver(const Snapshot *snapshot)
 uint64_t snapshot_open_line(const Snapshot *snapshot, StreamId stream)
 {
     const Page *page = &snapshot->page;
-    uint64_t start = page->has_journal && !page->has_log ? page_journal_cursors(page)->start[stream]
-                                                         : page_cursors(page)->start[stream];
+    uint64_t start = page_counts_by_journal(page) ? page_journal_cursors(page)->start[stream]
+                                                  : page_cursors(page)->start[stream];
     uint64_t end = snapshot->page.streams[stream].end;
 
     /* While it starts, these are the runtime's words. */

@@ -151,7 +151,7 @@ typedef struct Line {
     uint32_t priority;
 } Line;
 
-/* Which may be the rest of a line whose beginning is sent. */
+/* A line says its priority at its beginning; what follows a part that is sent has that part's. */
 static void read_priority(const Journald *journald, StreamId stream, Line *line)
 {
     const JournalCursors *cursors = state_journal_cursors(journald->state);

@@ -17,10 +17,10 @@ static void on_console_moved(Outlet *outlet, void *owner)
     monitor_outlets_moved(owner);
 }
 
-static int write_pidfile(Monitor *monitor, pid_t pid, Error *error)
+static int write_pidfile(const Monitor *monitor, Error *error)
 {
     const char *path = monitor->config->container_pidfile;
-    g_autofree char *text = g_strdup_printf("%d", (int)pid);
+    g_autofree char *text = g_strdup_printf("%d", monitor_page(monitor)->container_pid);
     int r;
 
     if (path == NULL)
@@ -55,6 +55,17 @@ static pid_t spawn_command(Monitor *monitor, const Pipes *pipes, int failure_fd,
     return spawn(&what, error);
 }
 
+/*
+ * What cannot be executed ends now, and is in its cgroup until then. It stays to be reaped: if we
+ * crash, the next image takes it for a command that runs, and must see its end.
+ */
+static void wait_for_end(pid_t pid)
+{
+    siginfo_t info;
+
+    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+}
+
 /* Forks and waits for execve. Returns 0, or the status to exit with. */
 static int execute(Monitor *monitor, const Pipes *pipes, Error *error)
 {
@@ -80,8 +91,7 @@ static int execute(Monitor *monitor, const Pipes *pipes, Error *error)
     /* The pipe closes at execve; only a failure writes to it. */
     if (read(failure, &number, sizeof(number)) != (ssize_t)sizeof(number))
         return 0;
-    /* It ends now, and is in its cgroup until then. */
-    waitpid(monitor_page(monitor)->container_pid, NULL, 0);
+    wait_for_end(monitor_page(monitor)->container_pid);
     if (number < 0) {
         error_set(error, -number, "Cannot put %s into the cgroup %s", file,
                   monitor->config->cgroup);
@@ -141,8 +151,15 @@ int monitor_start_command(Monitor *monitor, Error *error)
         monitor_cgroup_unmake(monitor);
         return status;
     }
-    monitor_set_running(monitor);
-    if (write_pidfile(monitor, monitor_page(monitor)->container_pid, error) < 0)
-        message(&config->messages, LEVEL_ERROR, "%s. The command goes on", error->text);
+    monitor_command_runs(monitor);
     return 0;
+}
+
+void monitor_command_runs(Monitor *monitor)
+{
+    Error error = ERROR_NULL;
+
+    if (write_pidfile(monitor, &error) < 0)
+        message(&monitor->config->messages, LEVEL_ERROR, "%s. The command goes on", error.text);
+    monitor_set_running(monitor);
 }

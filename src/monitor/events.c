@@ -133,27 +133,24 @@ static int send_entry(Event *event, const char *text)
 }
 
 /*
- * Tells the journal, if it is time for that, and frees the event. Returns 0, or -errno: -EAGAIN if
- * the journal is to hear of it later.
+ * Tells the journal, if it is time for that, and frees the event; what it is to hear later counts
+ * as held back, `more` of them than before. Returns 0, or -errno: -EAGAIN if it is to hear later.
  */
-static int end(Event *event, const char *text)
+static int end(Event *event, const char *text, unsigned more)
 {
     EventPage *page = page_of(event);
-    int r;
+    int r = event->fields != NULL ? send_entry(event, text) : -EAGAIN;
 
-    if (event->fields == NULL)
-        return -EAGAIN;
-    r = send_entry(event, text);
+    if (r == -EAGAIN && more > 0)
+        state_commit(&page->held, page->held + more);
     if (r != -EAGAIN && page->told != page->held)
         state_commit(&page->told, page->held);
+    if (event->fields == NULL)
+        return r;
+    /* Last, as it says of some kinds that they need not be told again, after a crash. */
     state_commit(&page->next_at, clock_boottime_us() + PAUSE);
     g_string_free(event->fields, TRUE);
     return r;
-}
-
-static void hold(EventPage *page)
-{
-    state_commit(&page->held, page->held + 1);
 }
 
 /* Says it wherever it is to be said. */
@@ -169,9 +166,7 @@ static void say(Event *event, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    r = end(event, text);
-    if (r == -EAGAIN)
-        hold(page_of(event));
+    r = end(event, text, 1);
     /* Where there is no journal, somebody else may read /dev/log. */
     messages.syslog = messages.syslog && r < 0 && r != -EAGAIN;
     message(&messages, event->level, "%s", text);
@@ -379,6 +374,6 @@ void events_say_held(Monitor *monitor, int64_t now)
             continue;
         snprintf(text, sizeof(text), "And %" PRIu64 " more, held back: %s", held, NAMES[kind].many);
         begin_at(&event, monitor, kind, LEVEL_WARNING, now);
-        end(&event, text);
+        end(&event, text, 0);
     }
 }

@@ -140,7 +140,7 @@ void monitor_log_give_up(Monitor *monitor)
         k8s_file_give_up(&monitor->log);
     if (monitor_has_journal(monitor))
         journald_give_up(&monitor->journal);
-    if (monitor_has_file(monitor) || monitor_has_journal(monitor))
+    if (monitor_has_log(monitor))
         monitor_log_go_on(monitor);
 }
 
@@ -153,8 +153,8 @@ void monitor_reopen_log(Monitor *monitor)
     monitor_log_go_on(monitor); /* what waits may have room in the new file */
 }
 
-/* The same of a journal that has failed: it may be back, and there is no later output to show it.
- */
+/* A journal that has failed may be back, and there is no later output to show it: it is tried once
+ * more at the container's end. Returns whether it is. */
 static bool hurry_journal(Monitor *monitor)
 {
     const Page *page = monitor_page(monitor);

@@ -140,6 +140,9 @@ void monitor_say_exit(Monitor *monitor, int status);
  */
 int monitor_start_command(Monitor *monitor, Error *error);
 
+/* There is a command: leaves its pid in the file for it, and says that it runs. */
+void monitor_command_runs(Monitor *monitor);
+
 /* Goes on with the console copy, if there was one. */
 void monitor_console_adopt(Monitor *monitor);
 
@@ -379,4 +382,10 @@ static inline bool monitor_has_file(const Monitor *monitor)
 static inline bool monitor_has_journal(const Monitor *monitor)
 {
     return monitor->journal.fields != NULL;
+}
+
+/* One of them, or both. */
+static inline bool monitor_has_log(const Monitor *monitor)
+{
+    return monitor_has_file(monitor) || monitor_has_journal(monitor);
 }

@@ -39,8 +39,8 @@ void monitor_oom_look(Monitor *monitor)
     FAULT_POINT();
     leave_file(monitor, monitor->config->bundle);
     FAULT_POINT();
-    if (monitor->config->kind !=
-        KIND_EXEC) /* everybody in a container hears of what happens in it */
+    /* A command in a container is watched there, too: its container's monitor tells of the kill. */
+    if (monitor->config->kind != KIND_EXEC)
         event_oom_kill(monitor);
     monitor_say_oom(monitor);
     state_commit(&page->told, page->kills);

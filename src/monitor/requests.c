@@ -100,7 +100,7 @@ static void set(Monitor *monitor, const CtlRequest *request)
     FAULT_POINT(); /* the request is still there, and repeated */
     monitor_limit_log(monitor);
     state_commit(&settings->generation, settings->generation + 1);
-    if (monitor_has_file(monitor) || monitor_has_journal(monitor))
+    if (monitor_has_log(monitor))
         monitor_log_go_on(monitor); /* whoever waits may need not any more */
 }
 

@@ -83,7 +83,7 @@ static void go_on_starting(Monitor *monitor)
     Page *page = monitor_page(monitor);
 
     if (monitor->config->kind == KIND_RUN && page->container_pid > 0)
-        monitor_set_running(monitor);
+        monitor_command_runs(monitor);
     else if (page->ended & ENDED_RUNTIME)
         monitor_runtime_ended(monitor);
     else if (page->runtime_pid == 0)

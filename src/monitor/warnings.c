@@ -22,8 +22,9 @@ static uint64_t per_second(uint64_t bytes, int64_t microseconds)
 /* The limit of the log that counts the lines: see page_counters(). */
 static uint64_t line_limit(const Monitor *monitor)
 {
-    return monitor_has_file(monitor) ? monitor_page(monitor)->settings.log_line_max
-                                     : JOURNALD_MESSAGE_MOST;
+    const Page *page = monitor_page(monitor);
+
+    return page_counts_by_journal(page) ? JOURNALD_MESSAGE_MOST : page->settings.log_line_max;
 }
 
 /* Each line is counted once, however often it is looked at; and spoken of again while it grows. */
@@ -64,7 +65,7 @@ static void warn_of_flood(Monitor *monitor, StreamId id)
 
 void monitor_warn(Monitor *monitor, StreamId id)
 {
-    if (monitor_has_file(monitor) || monitor_has_journal(monitor))
+    if (monitor_has_log(monitor))
         warn_of_line(monitor, id);
     warn_of_flood(monitor, id);
 }

@@ -80,6 +80,27 @@ static bool lists_memory(int directory, const char *name)
     return g_strv_contains((const char *const *)words, "memory");
 }
 
+/* Returns 0 or -errno. */
+static int make_directory(int parent, const char *name)
+{
+    int r = mkdirat(parent, name, 0755) < 0 ? -errno : 0;
+
+    FAULT_POINT();
+    return r;
+}
+
+/* --- What is to be undone --- */
+
+static void add_undo(State *state, CgroupUndo what)
+{
+    state_commit(&state->page->cgroup_undo, state->page->cgroup_undo | what);
+}
+
+static void remove_undo(State *state, CgroupUndo what)
+{
+    state_commit(&state->page->cgroup_undo, state->page->cgroup_undo & ~(uint64_t)what);
+}
+
 /* --- v2: memory for what is below the parent --- */
 
 typedef struct Parent {
@@ -138,10 +159,13 @@ static int step_aside(State *state, const Parent *parent, const CgroupWish *wish
                          "in it, such as %d: start conward in one of its own, as a unit with "
                          "Delegate=memory, or systemd-run --scope -p Delegate=memory",
                          parent->path, (int)other);
-    if (mkdirat(parent->fd, ASIDE, 0755) < 0 && errno != EEXIST)
-        return error_set(error, errno, "Cannot make the cgroup %s/%s for conward itself",
-                         parent->path, ASIDE);
-    state_commit(&state->page->cgroup_undo, state->page->cgroup_undo | CGROUP_ASIDE);
+    add_undo(state, CGROUP_ASIDE);
+    r = make_directory(parent->fd, ASIDE);
+    if (r < 0 && r != -EEXIST) {
+        remove_undo(state, CGROUP_ASIDE);
+        return error_set(error, -r, "Cannot make the cgroup %s/%s for conward itself", parent->path,
+                         ASIDE);
+    }
     fd = openat(parent->fd, ASIDE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     r = fd < 0 ? -errno : move_all(fd, wish);
     if (r < 0)
@@ -213,19 +237,23 @@ static int make_cgroup(State *state, const Parent *parent, const CgroupPath *pat
                        Error *error)
 {
     const char *name = last_part(path->text);
-    bool made = mkdirat(parent->fd, name, 0755) == 0;
+    int r;
 
-    if (!made && errno != EEXIST)
-        return error_set(error, errno,
+    /* What we are about to make is to be undone: a crash in between must not leave it behind. */
+    if (faccessat(parent->fd, name, F_OK, 0) < 0)
+        add_undo(state, CGROUP_MADE);
+    r = make_directory(parent->fd, name);
+    if (r < 0)
+        remove_undo(state, CGROUP_MADE);
+    if (r < 0 && r != -EEXIST)
+        return error_set(error, -r,
                          "Cannot make the cgroup %s: start conward where it may, as a unit with "
                          "Delegate=memory or as root",
                          path->text);
-    if (made)
-        state_commit(&state->page->cgroup_undo, state->page->cgroup_undo | CGROUP_MADE);
     *fd = openat(parent->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (*fd < 0)
         return error_set(error, errno, "Cannot open the cgroup %s", path->text);
-    if (!made && is_populated(*fd, path->unified))
+    if (r == -EEXIST && is_populated(*fd, path->unified))
         return error_set(error, 0,
                          "The cgroup %s has processes in it already, whose memory would be taken "
                          "for the command's: use another one",

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -12,7 +13,7 @@
  * marked "commit" is such a store and is written through state_commit().
  */
 enum {
-    PAGE_VERSION = 4,
+    PAGE_VERSION = 5,
     PAGE_SIZE_BYTES = 12288,
     PAGE_CLIENTS_MAX = 64,
     PAGE_FDS_MAX = 96,
@@ -256,7 +257,7 @@ typedef struct OomPage {
 
 /* What is to be undone at the end, as bits: see process/cgroup-place.h. */
 typedef enum CgroupUndo {
-    CGROUP_MADE = 1 << 0,  /* the command's cgroup was made for it */
+    CGROUP_MADE = 1 << 0,  /* the command's cgroup was made for it, or was to be */
     CGROUP_ASIDE = 1 << 1, /* we are, or were to be, in one of our own below that where we began */
 } CgroupUndo;
 
@@ -300,7 +301,7 @@ typedef struct EventPage {
 
 /* What tells an early warning from its repetition: see monitor/warnings.c. */
 typedef struct WarningPage {
-    uint64_t line;       /* the over-long line that was spoken of or held back last, as counted */
+    uint64_t line;       /* commit: the over-long line spoken of or held back last, as counted */
     uint64_t flood_mark; /* stream offset at which the latest look for a flood began */
     int64_t flood_since; /* commit: and when, CLOCK_BOOTTIME microseconds, 0 = not yet */
 } WarningPage;
@@ -447,11 +448,16 @@ static inline const JournalCursors *page_journal_cursors(const Page *page)
     return &page->journal.set[page->journal.live & 1];
 }
 
-/* What is known of a stream's lines: by the file, if there is one. */
+/* Whether what is known of a stream's lines is known by the journal: if there is no file. */
+static inline bool page_counts_by_journal(const Page *page)
+{
+    return page->has_journal && !page->has_log;
+}
+
 static inline const LogCounters *page_counters(const Page *page, StreamId stream)
 {
-    return page->has_journal && !page->has_log ? &page_journal_cursors(page)->counters[stream]
-                                               : &page_cursors(page)->counters[stream];
+    return page_counts_by_journal(page) ? &page_journal_cursors(page)->counters[stream]
+                                        : &page_cursors(page)->counters[stream];
 }
 
 _Static_assert(sizeof(Page) <= PAGE_SIZE_BYTES, "the page has outgrown its mapping");

@@ -150,8 +150,8 @@ int state_publish(State *state, const struct iovec *texts, int count, Error *err
 }
 
 /*
- * So much of the page is of interest: not its descriptors, and of the clients those that there have
- * been. It keeps the other half of the file's memory from counting as ours.
+ * So much of the page is of interest to all: not its descriptors, and of the clients those that
+ * there have been. What is not written of the file does not count as our memory.
  */
 static size_t shown_size(State *state)
 {

@@ -62,7 +62,7 @@ def function(point):
 
 # What only a machine with memory on cgroup v1 has; tests/guest crashes at the same points on v2.
 OF_MEMORY_CGROUPS = ("open_count", "open_events", "count_kills", "kills_in", "on_event", "monitor_oom_look")
-OF_MEMORY_CGROUPS += ("make_cgroup", "limit_memory", "cgroup_place_unmake")
+OF_MEMORY_CGROUPS += ("make_directory", "add_undo", "remove_undo", "limit_memory", "cgroup_place_unmake")
 # And what only v2 has.
 OF_CGROUP_V2 = ("hand_memory_down", "step_aside", "step_back")
 
@@ -101,8 +101,8 @@ class Play:
     def exec_sync(self, script):
         return self._prepare(ExecSync(self.top / "exec", script))
 
-    def command(self, script):
-        return self._prepare(engine.Run(self.top / "run", script))
+    def command(self, command):
+        return self._prepare(engine.Run(self.top / "run", command))
 
     def create(self, container, **how):
         """The create flow. A monitor that crashes before it has run the runtime says so, and that is all."""
@@ -536,6 +536,25 @@ def warnings(play):
     assert 2 <= len(journal.events_of("long-line"))
 
 
+def deaf_journal(play):
+    """One that takes nothing when the container starts, hears of that later."""
+    journal = play.add(FakeJournal(play.top))
+    journal.stop()
+    noise = journal.fill()
+    container = play.container("read word < go; exit 7")
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container, prepare=journal.enter)
+    container.start()
+    wait_until(lambda: page(container.monitor.pid)["events_held"] > 0, "the start to be held back")
+    journal.go_on()
+    journal.wait_event("noise", noise - 1)
+    os.write(go, b"\n")
+    witness.check(7)
+    journal.wait_event("exited")
+    assert journal.events_of("started")
+
+
 def flood(play):
     container = play.container(command="head -c 230000000 /dev/zero; exit 7")
     container.options["--log-path"] = "none"
@@ -656,6 +675,7 @@ def run(play):
         raise NotStarted
     assert status == 7
     assert command.exit_file.read_text() == "7"
+    assert int(command.pidfile.read_text()) > 0
     assert (command.top / "beginnings").read_text() == "began\n"
     assert command.output() == b"nobody\n"
     assert command.output("stderr") == k8slog.numbered(1, 3000)
@@ -820,6 +840,28 @@ def run_in_cgroup(play):
     assert status == 7
     assert (command.top / "beginnings").read_text() == "began\n"
     assert (command.top / "oom").exists()
+
+
+def run_in_cgroup_of_nothing(play):
+    """What should be in the cgroup cannot be executed."""
+    cgroup = play.add(memory.Cgroup(make=False))
+    command = play.command(["/nowhere"])
+    command.options["--cgroup"] = cgroup.path
+    command.launch()
+    status = command.wait()
+    assert not cgroup.path.exists()
+    assert status in (125, 127)
+
+
+def run_in_cgroup_that_is_there(play):
+    """It was not made for the command, and stays."""
+    cgroup = play.add(memory.Cgroup())
+    command = play.command("exit 7")
+    command.options["--cgroup"] = cgroup.path
+    command.launch()
+    status = command.wait()
+    assert cgroup.path.exists()
+    assert status == (7 if command.exit_file.exists() else 125)
 
 
 def late_output(play):
@@ -1005,6 +1047,7 @@ def stuck_at_the_end(play):
     witness.check(7)
 
 
+OF_MEMORY = [out_of_memory, run_in_cgroup, run_in_cgroup_of_nothing, run_in_cgroup_that_is_there]
 SCENARIOS = [
     whole_life,
     one_after_the_other,
@@ -1021,6 +1064,7 @@ SCENARIOS = [
     limited_log,
     unwritable_log,
     warnings,
+    deaf_journal,
     flood,
     to_the_journal,
     with_priorities,
@@ -1040,7 +1084,7 @@ SCENARIOS = [
     stubborn_run,
     attached_exec,
     legacy_exec,
-    *([] if memory.missing() else [out_of_memory, run_in_cgroup]),
+    *([] if memory.missing() else OF_MEMORY),
     late_output,
     with_input,
     with_late_input,

@@ -419,6 +419,8 @@ DAMAGES = {
     "long": (lambda page: page + bytes(20000), "bytes, so it is no page"),
     "magic": (lambda page: b"X" + page[1:], "does not begin as the page of a monitor does"),
     "version": (of_another_version, "another version of conward (77)"),
+    "shorter version": (lambda page: of_another_version(page)[:8192], "another version of conward (77)"),
+    "longer version": (lambda page: of_another_version(page) + bytes(20000), "another version of conward (77)"),
     "text": (lambda page: b"hello\n" * 3000, "does not begin as the page of a monitor does"),
 }
 

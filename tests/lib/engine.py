@@ -652,13 +652,13 @@ class Run:
     """`conward run`: one command and its monitor, without an engine. `options` as those of a Container."""
 
     def __init__(self, directory, command):
-        """`command`: a script for sh."""
+        """`command`: a script for sh, or the words of another command."""
         self.top = pathlib.Path(directory)
         self.exits = self.top / "exits"
         self.logs = self.top / "logs"
         for path in (self.exits, self.logs):
             path.mkdir(parents=True, exist_ok=True)
-        self.command = command
+        self.words = ["sh", "-c", command] if isinstance(command, str) else command
         self.program = conward()
         self.log = self.logs / "run.log"
         self.exit_file = self.exits / "command"
@@ -693,7 +693,7 @@ class Run:
             for name, file in files.items():
                 how.setdefault(name, file)
             self._process = subprocess.Popen(
-                [*words, "--", "sh", "-c", self.command],
+                [*words, "--", *self.words],
                 env={**_without_unit(), "XDG_RUNTIME_DIR": str(self.top), MARK: str(self.top), **self.environment},
                 cwd=self.top,
                 preexec_fn=prepare,

@@ -7,6 +7,7 @@ protocol, and can be stopped, killed, replaced or absent.
 """
 
 import array
+import contextlib
 import os
 import pathlib
 import select
@@ -117,6 +118,17 @@ class FakeJournal:
         woken, self._wake = os.pipe()
         self._thread = threading.Thread(target=self._receive, args=(self._socket, woken, pause), daemon=True)
         self._thread.start()
+
+    def fill(self):
+        """With noise, until it takes no more; it must be stopped. Returns how many entries that were."""
+        count = 0
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as flood, contextlib.suppress(BlockingIOError):
+            flood.setblocking(False)
+            flood.connect(str(self.path))
+            while True:
+                flood.send(b"CONWARD_EVENT=noise\n")
+                count += 1
+        return count
 
     def kill(self):
         """Its socket is left behind, without anybody who listens, and what it has not read is gone."""
