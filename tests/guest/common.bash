@@ -54,6 +54,11 @@ new_container() {
 		| '"$1" "$BATS_FILE_TMPDIR/config.json" >"$bundle/config.json"
 }
 
+# script TEXT: the filter for a container that is a shell script
+script() {
+	printf '.process.args = ["sh", "-c", %s]' "$(jq -n --arg script "$1" '$script')"
+}
+
 # create MONITOR [OPTION…]: the container waits for start. Sets the pid of the monitor, and cgroup.
 create() {
 	local sync report

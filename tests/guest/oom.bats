@@ -6,10 +6,6 @@ load common
 # Takes more than the 16 MiB that containers have here.
 hog='dd if=/dev/zero of=/dev/null bs=64M count=1 2>/dev/null'
 
-script() {
-	printf '.process.args = ["sh", "-c", %s]' "$(jq -n --arg script "$1" '$script')"
-}
-
 is_marked() {
 	[[ -e $bundle/persist/oom && -e $bundle/oom ]]
 }
