@@ -2,13 +2,16 @@
 report that never wait for it longer than they are told to."""
 
 import os
+import pathlib
 import re
 import signal
+import time
 
 import pytest
 
 import k8slog
 from crashes import AT_FULL_SPEED, crash, page, printed
+from exec_engine import Exec
 from fake_journal import FakeJournal
 from waiting import wait_until
 
@@ -284,6 +287,34 @@ def test_runtime_that_fails(journal, logging):
     assert "no such thing" in container.create_fails(prepare=journal.enter)
     container.wait()
     assert journal.entries == []
+
+
+def spent(pid):
+    """The processor time that a process has had, in ticks."""
+    return sum(int(word) for word in pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])
+
+
+def is_at_rest(pid):
+    before = spent(pid)
+    time.sleep(0.5)
+    return spent(pid) == before
+
+
+def test_runtime_that_fails_when_its_words_are_sent(journal, directory):
+    """So many that they are taken for the process's, by a journal that is stopped: when it goes on, nothing is left to
+    be sent, and the monitor does not go on to hear that it could."""
+    journal.stop()
+    with Exec(directory / "exec", cid=ID) as process:
+        process.options["--log-path"] = "journald"
+        process.stub("stderr", "y\n" * 900_000)
+        process.stub("exit", "3")
+        last = process.hold_exit_command()
+        process.fails(prepare=journal.enter)
+        last.wait()
+        journal.go_on()
+        wait_until(lambda: is_at_rest(process.monitor.pid), "the monitor to be at rest")
+        last.let_go()
+        assert process.wait() == 1
 
 
 # A journal that is not there
