@@ -10,6 +10,7 @@ import time
 import pytest
 
 import k8slog
+import procfs
 from crashes import AT_FULL_SPEED, crash, page, printed
 from exec_engine import Exec
 from fake_journal import FakeJournal
@@ -440,6 +441,23 @@ def test_end_while_the_journal_is_slow(journal, logging):
     wanted = k8slog.numbered(1, 3000)
     wait_until(lambda: journal.output() == wanted, "all output")
     assert len(wanted) - len(at_the_end) < 300 * len(b"3000\n"), "more than its queue holds"
+
+
+def test_loss_at_the_end(journal, logging):
+    """The journal is slow, and nobody waits for it any more: the queue is full when there is a loss to be told, and it
+    is told all the same."""
+    container = logging("seq 1 10000; exit 7")
+    container.create(prepare=journal.enter)
+    journal.stop()
+    journal.go_on(pause=0.02)
+    ended = procfs.Process(container.pid)
+    container.start()
+    wait_until(lambda: not ended.alive(), "the container's end")
+    os.kill(container.monitor.pid, signal.SIGTERM)
+    assert container.wait() == 7
+    wanted = k8slog.numbered(1, 10000)
+    wait_until(lambda: len(journal.output()) + journal.told()[0] >= len(wanted), "the loss to be told")
+    assert check_told(journal, wanted)[0] > 0
 
 
 def test_endless_line_while_the_journal_is_away(journal, logging):
