@@ -362,14 +362,25 @@ bool journald_holds(const Journald *journald)
     return holds;
 }
 
-/* Whether there is anything to send that no further output of the container will bring. */
-static bool has_arrears(const Journald *journald)
+/* A loss of which there is no more to come soon. */
+static bool has_unsaid_loss(const Journald *journald)
 {
     bool unsaid = false;
 
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
         unsaid = unsaid || (loss_of(journald, i)->records > 0 && !is_damaged(journald, i));
-    return journald_waits(journald) || (unsaid && journald->limits.says_losses);
+    return unsaid && journald->limits.says_losses;
+}
+
+bool journald_tells(const Journald *journald)
+{
+    return has_unsaid_loss(journald) && page_of(journald)->give_up_at > clock_boottime_us();
+}
+
+/* Whether there is anything to send that no further output of the container will bring. */
+static bool has_arrears(const Journald *journald)
+{
+    return journald_waits(journald) || has_unsaid_loss(journald);
 }
 
 int64_t journald_due_at(const Journald *journald)

@@ -85,6 +85,9 @@ bool journald_waits(const Journald *journald);
 /* Whether one does, and the journal has taken others not long ago. */
 bool journald_goes_on(const Journald *journald);
 
+/* Whether a loss is to be told, and the journal has taken entries not long ago. */
+bool journald_tells(const Journald *journald);
+
 /* Whether so much waits that no more may be read, of either stream: what is not read stays with the
  * container, which waits, too. */
 bool journald_holds(const Journald *journald);

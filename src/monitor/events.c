@@ -12,7 +12,6 @@
 #include <syslog.h>
 
 enum {
-    TEXT_MAX = 1024,
     ID_SHOWN = 20, /* bytes of an id in a text, as in the monitor's other messages */
     PAUSE = 60 * 1000000,
 };
@@ -105,6 +104,7 @@ static void add_message(Event *event, const char *text)
     g_autofree char *whole = named ? g_strconcat(config->name, " (", id, "): ", text, NULL)
                                    : g_strconcat(id, ": ", text, NULL);
 
+    message_flatten(whole);
     add_text(event, "MESSAGE", whole);
 }
 
@@ -159,12 +159,12 @@ static void say(Event *event, const char *format, ...) G_GNUC_PRINTF(2, 3);
 static void say(Event *event, const char *format, ...)
 {
     Messages messages = event->monitor->config->messages;
-    char text[TEXT_MAX];
+    g_autofree char *text = NULL;
     va_list args;
     int r;
 
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    text = g_strdup_vprintf(format, args); /* with a path that may be long */
     va_end(args);
     r = end(event, text, 1);
     /* Where there is no journal, somebody else may read /dev/log. */
@@ -367,7 +367,7 @@ void events_say_held(Monitor *monitor, int64_t now)
     for (EventKind kind = 0; kind < EVENTS; kind++) {
         const EventPage *page = &monitor_page(monitor)->events[kind];
         uint64_t held = page->held - page->told;
-        char text[TEXT_MAX];
+        char text[128];
         Event event;
 
         if (held == 0 || page->next_at > now)

@@ -41,6 +41,8 @@ void monitor_journal_limit(Monitor *monitor)
         journald_limit(&monitor->journal, limits_in_force(monitor));
 }
 
+static void watch(Monitor *monitor);
+
 static gboolean on_writable(gint fd, GIOCondition condition, gpointer data)
 {
     Monitor *monitor = data;
@@ -49,6 +51,7 @@ static gboolean on_writable(gint fd, GIOCondition condition, gpointer data)
     (void)condition;
     journald_retry(&monitor->journal);
     monitor_log_go_on(monitor);
+    watch(monitor); /* there is nothing to be sent any more, if the runtime has failed */
     if (monitor_page(monitor)->phase > PHASE_RUNNING)
         monitor_end(monitor);
     return G_SOURCE_CONTINUE;

@@ -198,7 +198,8 @@ bool monitor_settle_log(Monitor *monitor)
         monitor_log_go_on(monitor); /* what it has lost it may hear now */
     if (monitor_has_file(monitor))
         k8s_file_finish(&monitor->log);
-    return true;
+    /* Or soon, if it only does not keep up: that delays no report. */
+    return !monitor_has_journal(monitor) || !journald_tells(&monitor->journal);
 }
 
 bool monitor_describe_loss(const Monitor *monitor, char *text, size_t size)

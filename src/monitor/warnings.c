@@ -14,9 +14,10 @@ enum {
     FLOOD_SIZE = FLOOD_WHILE * FLOOD_RATE,
 };
 
+/* 0 if the clock was set back meanwhile. */
 static uint64_t per_second(uint64_t bytes, int64_t microseconds)
 {
-    return (uint64_t)((double)bytes * 1e6 / (double)MAX(microseconds, 1));
+    return microseconds <= 0 ? 0 : (uint64_t)((double)bytes * 1e6 / (double)microseconds);
 }
 
 /* The limit of the log that counts the lines: see page_counters(). */

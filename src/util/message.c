@@ -29,11 +29,7 @@ static void cut(char text[TEXT_MAX])
     memcpy(text + end, ellipsis, sizeof(ellipsis));
 }
 
-/*
- * Makes one line of it. Texts quote ids, paths and a runtime's stderr, all of which can hold
- * newlines and escape codes that would forge a second message or drive a terminal.
- */
-static void flatten(char *text)
+void message_flatten(char *text)
 {
     size_t end = strlen(text);
 
@@ -148,7 +144,7 @@ void message_v(const Messages *messages, Level level, const char *format, va_lis
     text[0] = '\0';
     if (vsnprintf(text, sizeof(text), format, args) >= TEXT_MAX)
         cut(text);
-    flatten(text);
+    message_flatten(text);
     say(messages->engine_style ? engine_prefix(level) : run_prefix(level), text);
     if (messages->syslog)
         tell_syslog(messages, level, text);

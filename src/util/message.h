@@ -34,5 +34,11 @@ void message(const Messages *messages, Level level, const char *format, ...)
 void message_v(const Messages *messages, Level level, const char *format, va_list args)
     __attribute__((format(printf, 3, 0)));
 
+/*
+ * Makes one line of it, in place. Texts quote ids, paths and a runtime's stderr, all of which can
+ * hold newlines and escape codes that would forge a second message or drive a terminal.
+ */
+void message_flatten(char *text);
+
 /* Translates a --log-level word, without regard to case. Returns false for an unknown word. */
 bool level_parse(const char *word, Level *level);

@@ -130,6 +130,29 @@ def test_run(journal, new_run):
     assert journal.wait_event("started")["CONWARD_CONTAINER_ID"] == b"command"
 
 
+def test_one_line_each(journal, new_run):
+    """Whatever is quoted: neither a second message nor escape codes for a terminal."""
+    command = new_run("exit 7")
+    command.options["--name"] = "one\nkernel: forged\x1b[2J\t\xff"
+    command.launch(preexec_fn=journal.enter)
+    assert command.wait() == 7
+    event = journal.wait_event("exited")
+    assert event["MESSAGE"] == "one kernel: forged?[2J \xff (command): Exited with status 7".encode()
+    assert event["CONWARD_CONTAINER_NAME"] == command.options["--name"].encode()
+
+
+def test_reason_behind_a_long_path(journal, watched, directory):
+    deep = directory.joinpath(*["d" * 250] * 6)
+    deep.mkdir(parents=True)
+    container = watched("seq 1 1000; exit 7", log_path=deep / "log")
+    container.create(prepare=journal.enter)
+    resource.prlimit(container.monitor.pid, resource.RLIMIT_FSIZE, (1003, resource.RLIM_INFINITY))
+    container.start()
+    event = journal.wait_event("log-fails")
+    assert f"Failed to write the log {deep}/log: File too large. The container goes on" in text(event)
+    assert container.wait() == 7
+
+
 @pytest.mark.parametrize("driver", ["k8s-file", "journald"])
 def test_line_that_does_not_end(journal, watched, driver):
     """While it is open, with how much there is of it."""

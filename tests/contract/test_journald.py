@@ -2,13 +2,17 @@
 report that never wait for it longer than they are told to."""
 
 import os
+import pathlib
 import re
 import signal
+import time
 
 import pytest
 
 import k8slog
+import procfs
 from crashes import AT_FULL_SPEED, crash, page, printed
+from exec_engine import Exec
 from fake_journal import FakeJournal
 from waiting import wait_until
 
@@ -286,6 +290,34 @@ def test_runtime_that_fails(journal, logging):
     assert journal.entries == []
 
 
+def spent(pid):
+    """The processor time that a process has had, in ticks."""
+    return sum(int(word) for word in pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])
+
+
+def is_at_rest(pid):
+    before = spent(pid)
+    time.sleep(0.5)
+    return spent(pid) == before
+
+
+def test_runtime_that_fails_when_its_words_are_sent(journal, directory):
+    """So many that they are taken for the process's, by a journal that is stopped: when it goes on, nothing is left to
+    be sent, and the monitor does not go on to hear that it could."""
+    journal.stop()
+    with Exec(directory / "exec", cid=ID) as process:
+        process.options["--log-path"] = "journald"
+        process.stub("stderr", "y\n" * 900_000)
+        process.stub("exit", "3")
+        last = process.hold_exit_command()
+        process.fails(prepare=journal.enter)
+        last.wait()
+        journal.go_on()
+        wait_until(lambda: is_at_rest(process.monitor.pid), "the monitor to be at rest")
+        last.let_go()
+        assert process.wait() == 1
+
+
 # A journal that is not there
 
 
@@ -409,6 +441,23 @@ def test_end_while_the_journal_is_slow(journal, logging):
     wanted = k8slog.numbered(1, 3000)
     wait_until(lambda: journal.output() == wanted, "all output")
     assert len(wanted) - len(at_the_end) < 300 * len(b"3000\n"), "more than its queue holds"
+
+
+def test_loss_at_the_end(journal, logging):
+    """The journal is slow, and nobody waits for it any more: the queue is full when there is a loss to be told, and it
+    is told all the same."""
+    container = logging("seq 1 10000; exit 7")
+    container.create(prepare=journal.enter)
+    journal.stop()
+    journal.go_on(pause=0.02)
+    ended = procfs.Process(container.pid)
+    container.start()
+    wait_until(lambda: not ended.alive(), "the container's end")
+    os.kill(container.monitor.pid, signal.SIGTERM)
+    assert container.wait() == 7
+    wanted = k8slog.numbered(1, 10000)
+    wait_until(lambda: len(journal.output()) + journal.told()[0] >= len(wanted), "the loss to be told")
+    assert check_told(journal, wanted)[0] > 0
 
 
 def test_endless_line_while_the_journal_is_away(journal, logging):
