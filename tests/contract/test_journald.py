@@ -196,6 +196,26 @@ def test_priority_of_a_line_whose_beginning_is_lost(journal, logging):
 
 
 @pytest.mark.survival
+def test_crashes_while_nothing_but_the_journal_goes_on(journal, logging):
+    """That is progress, too: a monitor that is not stuck does not give up."""
+    journal.stop()
+    container = logging("seq 1 300; read word < go; exit 7", "wait")
+    go = container.fifo("go")
+    container.create(prepare=journal.enter)
+    container.start()
+    wait_until(lambda: page(container.monitor.pid)["journal_fails"] == 1, "a full queue")
+    journal.go_on(pause=0.02)
+    for _ in range(8):
+        sent = page(container.monitor.pid)["stdout_sent"]
+        wait_until(lambda: page(container.monitor.pid)["stdout_sent"] > sent, "progress")
+        crash(container.monitor.pid, "fault")
+    journal.wait_output(b"300\n")
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    assert journal.output() == k8slog.numbered(1, 300)
+
+
+@pytest.mark.survival
 def test_priority_of_a_line_that_goes_on_after_a_crash(journal, logging):
     container = logging(f"printf '<2>'; printf %0{PARTIAL}d 0; read word < go; printf '<4>rest\\n<5>next\\n'; read word < go; exit 7")
     container.options["--log-priority-prefix"] = True
