@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <string.h>
+#include <zlib.h>
 
 enum {
     MIDDLE = 1 << 30, /* the number of a place that one can go far from in both ways */
@@ -212,21 +213,31 @@ static int read_entry(LogJournal *journal, JournalEntry *entry)
     return 1;
 }
 
-/* Whether the entry beside this one has the same number; remembers this one. */
+/*
+ * Whether the entry beside this one is the same, sent twice; remembers this one. The number alone
+ * does not tell: what was sent once more after a crash may be another stream's line, or a loss.
+ */
 static bool is_double(LogJournal *journal, JournalEntry *entry, bool back)
 {
+    const CriBytes content = entry->content;
+    uLong sum = crc32_z(0, (const Bytef *)content.bytes, content.length);
     bool same = journal->has_last && journal->last_pid == entry->pid &&
                 sd_id128_equal(journal->last_boot, entry->boot);
+    bool equal = journal->last_stream == entry->line.header.stream &&
+                 journal->last_length == content.length && journal->last_sum == sum;
 
     entry->missing = 0;
     if (!entry->is_numbered)
         return false;
-    if (same && journal->last_number == entry->number)
+    if (same && journal->last_number == entry->number && equal)
         return true;
     if (same && !back && entry->number > journal->last_number)
         entry->missing = entry->number - journal->last_number - 1;
     journal->has_last = true;
     journal->last_number = entry->number;
+    journal->last_stream = entry->line.header.stream;
+    journal->last_length = content.length;
+    journal->last_sum = sum;
     journal->last_pid = entry->pid;
     journal->last_boot = entry->boot;
     return false;
@@ -255,7 +266,7 @@ static int go(LogJournal *journal, JournalEntry *entry, bool back, Error *error)
 
         if (read < 0)
             journal->bad += !back;
-        else if (!is_double(journal, entry, back) && read > 0)
+        else if (read > 0 && !is_double(journal, entry, back))
             return 1;
     }
     return r < 0 ? fail(r, error) : 0;

@@ -28,6 +28,9 @@ typedef struct LogJournal {
     uint64_t last_number;
     uint64_t last_pid;
     sd_id128_t last_boot;
+    int last_stream;
+    size_t last_length;
+    uint64_t last_sum; /* of its content */
     uint64_t bad; /* entries that could not be read */
 } LogJournal;
 

@@ -262,6 +262,12 @@ def test_doubles(machine):
     assert machine.logs("web") == (b"a\nb\nb\nc\n", b"")
 
 
+def test_same_number_and_another_text(machine):
+    """The number of what was sent before a crash may be given once more: to the other stream's line, or to a loss."""
+    machine.send(entry(0, b"a\n"), entry(0, b"b\n"), entry(0, b"b\n", "stderr"), entry(1, b"c\n"))
+    assert machine.logs("web") == (b"a\nb\nc\n", b"b\n")
+
+
 def test_losses(machine):
     """What the monitor tells of them stands in a line of its own."""
     machine.send(
