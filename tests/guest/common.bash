@@ -59,12 +59,13 @@ script() {
 	printf '.process.args = ["sh", "-c", %s]' "$(jq -n --arg script "$1" '$script')"
 }
 
-# create MONITOR [OPTION…]: the container waits for start. Sets the pid of the monitor, and cgroup.
+# create MONITOR [OPTION…]: the container waits for start. Sets the pid of the monitor, and cgroup. As
+# under Podman, the monitor begins in the bundle: newer versions of conmon put the file oom there.
 create() {
 	local sync report
 	mkfifo "$bundle/sync"
 	exec {sync}<>"$bundle/sync"
-	_OCI_SYNCPIPE=$sync timeout "$limit" "$1" --cid "$id" --cuuid "$id" --runtime /usr/bin/crun \
+	_OCI_SYNCPIPE=$sync timeout "$limit" env -C "$bundle" "$1" --cid "$id" --cuuid "$id" --runtime /usr/bin/crun \
 		--bundle "$bundle" --container-pidfile "$bundle/pidfile" --conmon-pidfile "$bundle/monitor" \
 		--exit-dir "$bundle/exits" --persist-dir "$bundle/persist" --log-path "k8s-file:$bundle/log" \
 		--full-attach --systemd-cgroup "${@:2}" </dev/null >/dev/null 2>&1 3>&-
