@@ -31,7 +31,7 @@ typedef struct LogJournal {
     int last_stream;
     size_t last_length;
     uint64_t last_sum; /* of its content */
-    uint64_t bad; /* entries that could not be read */
+    uint64_t bad;      /* entries that could not be read */
 } LogJournal;
 
 /* Returns 0, or -1 or -errno after filling `error`, with nothing to deinit. */
