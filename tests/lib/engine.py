@@ -658,7 +658,7 @@ class Run:
         self.logs = self.top / "logs"
         for path in (self.exits, self.logs):
             path.mkdir(parents=True, exist_ok=True)
-        self.words = ["sh", "-c", command] if isinstance(command, str) else command
+        self.command = command
         self.program = conward()
         self.log = self.logs / "run.log"
         self.exit_file = self.exits / "command"
@@ -679,6 +679,7 @@ class Run:
         words = [self.program, "run"]
         for option, value in self.options.items():
             words += [option] if value is True else [option, str(value)]
+        words += ["--", *(["sh", "-c", self.command] if isinstance(self.command, str) else self.command)]
         before = how.pop("preexec_fn", None)
 
         def prepare():
@@ -693,7 +694,7 @@ class Run:
             for name, file in files.items():
                 how.setdefault(name, file)
             self._process = subprocess.Popen(
-                [*words, "--", *self.words],
+                words,
                 env={**_without_unit(), "XDG_RUNTIME_DIR": str(self.top), MARK: str(self.top), **self.environment},
                 cwd=self.top,
                 preexec_fn=prepare,
