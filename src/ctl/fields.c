@@ -185,8 +185,6 @@ const Field MONITOR_FIELDS[] = {
     {0},
 };
 
-const char *const STREAM_NAMES[STREAMS] = {"stdout", "stderr"};
-
 static void add_fields(GString *line, const Snapshot *monitor, const Field *fields, StreamId stream)
 {
     static const char *const UNITS[] = {[UNIT_NONE] = "",
@@ -212,7 +210,7 @@ void fields_json(GString *line, const Snapshot *monitor)
     json_text(line, "log_loss_record", settings->log_loss_record != 0 ? "yes" : "no");
     add_fields(line, monitor, MONITOR_FIELDS, STREAM_STDOUT);
     for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++) {
-        json_object(line, STREAM_NAMES[stream]);
+        json_object(line, stream_name(stream));
         add_fields(line, monitor, STREAM_FIELDS, stream);
         json_end_object(line);
     }

@@ -34,8 +34,6 @@ typedef struct Field {
 extern const Field STREAM_FIELDS[];
 extern const Field MONITOR_FIELDS[];
 
-extern const char *const STREAM_NAMES[STREAMS];
-
 /* Adds all of them to a JSON object; times and durations are in microseconds, as their names say.
  */
 void fields_json(GString *line, const Snapshot *monitor);

@@ -109,7 +109,7 @@ static void write_field(FILE *to, const Monitors *monitors, const GPtrArray *lab
                 continue; /* never: a time of 1970 would be taken for one */
             fprintf(to, "%s{%s", name, text);
             if (streams)
-                fprintf(to, ",stream=\"%s\"", STREAM_NAMES[stream]);
+                fprintf(to, ",stream=\"%s\"", stream_name(stream));
             fputc('}', to);
             write_value(to, field, value);
         }

@@ -263,7 +263,7 @@ static void print_stats(const Snapshot *monitor)
     print_text("log loss record", page->settings.log_loss_record != 0 ? "yes" : "no");
     print_figures(monitor, MONITOR_FIELDS, STREAM_STDOUT);
     for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++) {
-        printf("\n%s\n", STREAM_NAMES[stream]);
+        printf("\n%s\n", stream_name(stream));
         print_figures(monitor, STREAM_FIELDS, stream);
     }
     print_settings(monitor);

@@ -282,7 +282,7 @@ static void look_at_line(GPtrArray *troubles, const Snapshot *now, StreamId stre
     add(troubles, TROUBLE_ENDLESS_LINE, now, length,
         g_strdup_printf(
             "writes a line without an end: %s on %s so far, for %s", text_amount(length, amount),
-            STREAM_NAMES[stream],
+            stream_name(stream),
             text_duration(since > 0 ? MAX(snapshot_wall_now() - since, 0) : 0, duration)),
         g_strdup_printf(
             "nothing is in danger, it is logged in records of at most %u bytes; to read "

@@ -27,7 +27,6 @@ enum {
 
 /* Of a stream's lines that say no other: informational, and errors. */
 static const uint32_t PRIORITIES[STREAMS] = {6, 3};
-static const char *const STREAM_NAMES[STREAMS] = {"stdout", "stderr"};
 
 /* A loss is said at the end of the damaged line, but never later than after so many nanoseconds. */
 #define SAY_WITHIN INT64_C(10000000000)
@@ -93,7 +92,7 @@ static int print_head(const Journald *journald, StreamId stream, uint32_t priori
 {
     return snprintf(text, size, "PRIORITY=%" PRIu32 "\n%s%s%sCONWARD_SEQ=%" PRIu64 "\n", priority,
                     journald->reads_priorities ? "CONWARD_STREAM=" : "",
-                    journald->reads_priorities ? STREAM_NAMES[stream] : "",
+                    journald->reads_priorities ? stream_name(stream) : "",
                     journald->reads_priorities ? "\n" : "",
                     state_journal_cursors(journald->state)->entries);
 }

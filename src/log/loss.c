@@ -58,9 +58,9 @@ size_t loss_text(const LossPage *loss, StreamId stream, int64_t rate, RecordCloc
         snprintf(why, sizeof(why), "the journal did not read what it got");
     else
         snprintf(why, sizeof(why), "%s", strerror(loss->reason));
-    length = snprintf(
-        text, LOSS_TEXT_MOST,
-        "[conward] lost %" PRIu64 " bytes in %" PRIu64 " records on %s, from %s to %s: %s",
-        loss->bytes, loss->records, stream == STREAM_STDOUT ? "stdout" : "stderr", from, to, why);
+    length =
+        snprintf(text, LOSS_TEXT_MOST,
+                 "[conward] lost %" PRIu64 " bytes in %" PRIu64 " records on %s, from %s to %s: %s",
+                 loss->bytes, loss->records, stream_name(stream), from, to, why);
     return (size_t)MIN(length, LOSS_TEXT_MOST - 1);
 }

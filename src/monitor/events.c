@@ -234,23 +234,18 @@ void event_oom_kill(Monitor *monitor)
         config->name != NULL ? config->name : config->cid, limit);
 }
 
-static const char *name_of(StreamId stream)
-{
-    return stream == STREAM_STDOUT ? "stdout" : "stderr";
-}
-
 void event_long_line(Monitor *monitor, StreamId stream, uint64_t bytes, uint64_t rate)
 {
     Event event;
 
     begin(&event, monitor, EVENT_LONG_LINE, LEVEL_WARNING);
-    add_text(&event, "CONWARD_STREAM", name_of(stream));
+    add_text(&event, "CONWARD_STREAM", stream_name(stream));
     add_number(&event, "CONWARD_LINE_BYTES", (int64_t)bytes);
     add_number(&event, "CONWARD_BYTES_PER_SECOND", (int64_t)rate);
     say(&event,
         "A line on %s has %" PRIu64 " bytes and no end yet; it grows by %" PRIu64
         " bytes per second. It is logged in pieces, and costs no memory; look at what prints it",
-        name_of(stream), bytes, rate);
+        stream_name(stream), bytes, rate);
 }
 
 void event_flood(Monitor *monitor, StreamId stream, uint64_t bytes, uint64_t rate)
@@ -258,13 +253,13 @@ void event_flood(Monitor *monitor, StreamId stream, uint64_t bytes, uint64_t rat
     Event event;
 
     begin(&event, monitor, EVENT_FLOOD, LEVEL_WARNING);
-    add_text(&event, "CONWARD_STREAM", name_of(stream));
+    add_text(&event, "CONWARD_STREAM", stream_name(stream));
     add_number(&event, "CONWARD_BYTES", (int64_t)bytes);
     add_number(&event, "CONWARD_BYTES_PER_SECOND", (int64_t)rate);
     say(&event,
         "A flood on %s: %" PRIu64 " bytes per second, and %" PRIu64 " bytes so far. Look at what "
         "prints it, or limit it with --log-rate-limit",
-        name_of(stream), rate, bytes);
+        stream_name(stream), rate, bytes);
 }
 
 /* What fails and recovers, for people. */

@@ -223,7 +223,7 @@ static void say_loss(const Monitor *monitor, StreamId id, uint64_t bytes, uint64
     if (records > 0)
         message(&monitor->config->messages, LEVEL_WARNING,
                 "Lost %" PRIu64 " bytes in %" PRIu64 " records of %s: the %s %s", bytes, records,
-                id == STREAM_STDOUT ? "stdout" : "stderr", log, why);
+                stream_name(id), log, why);
 }
 
 void monitor_say_losses(Monitor *monitor)
@@ -243,7 +243,7 @@ void monitor_say_losses(Monitor *monitor)
         if (counters->capped_bytes > 0)
             message(&monitor->config->messages, LEVEL_WARNING,
                     "Left out %" PRIu64 " bytes of %s: --log-global-size-max was reached",
-                    counters->capped_bytes, i == STREAM_STDOUT ? "stdout" : "stderr");
+                    counters->capped_bytes, stream_name(i));
     }
 }
 

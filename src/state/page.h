@@ -32,6 +32,12 @@ typedef enum StreamId {
     STREAMS,
 } StreamId;
 
+/* As people and formats know it. */
+static inline const char *stream_name(StreamId stream)
+{
+    return stream == STREAM_STDOUT ? "stdout" : "stderr";
+}
+
 typedef enum Phase {
     PHASE_STARTING,  /* the runtime runs; what it prints is not yet the container's */
     PHASE_RUNNING,   /* the container's pid is known and reported */
