@@ -14,9 +14,6 @@ enum {
     RATE_LOSSES = 1,
 };
 
-/* A loss is said at the end of the damaged line, but never later than after so many nanoseconds. */
-#define SAY_WITHIN INT64_C(10000000000)
-
 _Static_assert(RECORD_HEADER_LENGTH + 1 <= STATE_RECORD_OVERHEAD, "a batch has too little room");
 
 /*
@@ -122,11 +119,10 @@ static Built say_loss(Builder *builder, uint64_t after)
 static bool must_say_loss(const Builder *builder)
 {
     const LossPage *loss = &builder->next->loss[builder->stream];
-    int64_t age = now_ns(builder) - loss->from;
     bool is_over = !loss->damaged && !builder->next->rate_drops;
 
     return loss->records > 0 && builder->file->limits.says_losses &&
-           (is_over || builder->mode == SPLIT_END || age < 0 || age > SAY_WITHIN);
+           (is_over || builder->mode == SPLIT_END || loss_is_late(loss, now_ns(builder)));
 }
 
 /* Microseconds on the clock of the bucket until output that waits may go on. */
@@ -210,7 +206,7 @@ static Built add_record(Builder *builder, Split split, const uint8_t *bytes)
         counters->records++;
         counters->partials += !full;
     }
-    line_count(counters, split.length, full, file->limits.line_max, builder->now);
+    line_count(counters, split.length, full, file->limits.line_max, now_ns(builder));
     next->start[builder->stream] += content;
     return BUILT_ALL;
 }

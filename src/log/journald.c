@@ -28,9 +28,6 @@ enum {
 /* Of a stream's lines that say no other: informational, and errors. */
 static const uint32_t PRIORITIES[STREAMS] = {6, 3};
 
-/* A loss is said at the end of the damaged line, but never later than after so many nanoseconds. */
-#define SAY_WITHIN INT64_C(10000000000)
-
 /* --- What all entries have --- */
 
 static void add_label(GString *to, const char *label)
@@ -184,22 +181,8 @@ static Line next_line(Journald *journald, StreamId stream, SplitMode mode)
     return line;
 }
 
-static struct timespec wall_clock(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return now;
-}
-
-static int64_t nanoseconds(struct timespec time)
-{
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
 /* The cursors behind the line. */
-static JournalCursors *take_line(Journald *journald, StreamId stream, const Line *line,
-                                 struct timespec now)
+static JournalCursors *take_line(Journald *journald, StreamId stream, const Line *line, int64_t now)
 {
     JournalCursors *next = state_journal_cursors_next(journald->state);
     bool full = line->split.tag == SPLIT_FULL;
@@ -223,7 +206,7 @@ static int send_line(Journald *journald, StreamId stream, const Line *line)
     r = send_entry(journald, fields, line->bytes + line->prefix, line->content - line->prefix);
     if (r < 0)
         return r;
-    next = take_line(journald, stream, line, wall_clock());
+    next = take_line(journald, stream, line, clock_realtime_ns());
     next->entries++;
     next->priority[stream] = line->priority;
     next->counters[stream].bytes += line->content;
@@ -236,13 +219,13 @@ static int send_line(Journald *journald, StreamId stream, const Line *line)
 
 static void lose_line(Journald *journald, StreamId stream, const Line *line, int32_t reason)
 {
-    struct timespec now = wall_clock();
+    int64_t now = clock_realtime_ns();
     JournalCursors *next = take_line(journald, stream, line, now);
     bool full = line->split.tag == SPLIT_FULL;
 
     next->counters[stream].lost_bytes += line->content;
     next->counters[stream].lost_records++;
-    loss_add(&next->loss[stream], line->content, !full, reason, nanoseconds(now));
+    loss_add(&next->loss[stream], line->content, !full, reason, now);
     state_journal_cursors_commit(journald->state);
 }
 
@@ -261,12 +244,10 @@ static bool is_damaged(const Journald *journald, StreamId stream)
 static bool must_say_loss(const Journald *journald, StreamId stream, SplitMode mode)
 {
     const LossPage *loss = loss_of(journald, stream);
-    int64_t age;
+    bool is_over = !loss->damaged || mode == SPLIT_END;
 
-    if (loss->records == 0 || !journald->limits.says_losses)
-        return false;
-    age = nanoseconds(wall_clock()) - loss->from;
-    return !loss->damaged || mode == SPLIT_END || age < 0 || age > SAY_WITHIN;
+    return loss->records > 0 && journald->limits.says_losses &&
+           (is_over || loss_is_late(loss, clock_realtime_ns()));
 }
 
 static int say_loss(Journald *journald, StreamId stream)

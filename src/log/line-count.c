@@ -2,8 +2,7 @@
 
 #include <sys/param.h>
 
-void line_count(LogCounters *counters, uint64_t length, bool full, uint32_t limit,
-                struct timespec now)
+void line_count(LogCounters *counters, uint64_t length, bool full, uint32_t limit, int64_t now)
 {
     uint64_t before = counters->line;
 
@@ -14,6 +13,6 @@ void line_count(LogCounters *counters, uint64_t length, bool full, uint32_t limi
         counters->line = 0;
         counters->line_since = 0;
     } else if (before == 0) {
-        counters->line_since = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+        counters->line_since = now / 1000;
     }
 }

@@ -5,6 +5,9 @@
 #include <string.h>
 #include <sys/param.h>
 
+/* A loss is said at the end of the damaged line, but never later than after so many nanoseconds. */
+#define SAY_WITHIN INT64_C(10000000000)
+
 void loss_add(LossPage *loss, uint64_t content, bool partial, int32_t reason, int64_t now)
 {
     if (loss->records == 0) {
@@ -30,6 +33,13 @@ void loss_merge(LossPage *loss, const LossPage *earlier)
 }
 
 /* A time as records have it, in a buffer of RECORD_TIME_LENGTH + 1 bytes. */
+bool loss_is_late(const LossPage *loss, int64_t now)
+{
+    int64_t age = now - loss->from;
+
+    return age < 0 || age > SAY_WITHIN;
+}
+
 static void time_text(RecordClock *clock, int64_t nanoseconds, char *text)
 {
     const struct timespec time = {nanoseconds / 1000000000, nanoseconds % 1000000000};

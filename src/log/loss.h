@@ -25,6 +25,10 @@ void loss_add(LossPage *loss, uint64_t content, bool partial, int32_t reason, in
 /* Adds another loss, an earlier one: the record that told of it has been lost, too. */
 void loss_merge(LossPage *loss, const LossPage *earlier);
 
+/* Whether it must be said though its line goes on: what does not end would never be spoken of.
+ * `now` is CLOCK_REALTIME, in nanoseconds. */
+bool loss_is_late(const LossPage *loss, int64_t now);
+
 /*
  * Writes the text of the record into a buffer of LOSS_TEXT_MOST bytes and returns its length.
  * `rate`: the limit in bytes a second, for LOSS_RATE; 0 if it has been lifted meanwhile.
