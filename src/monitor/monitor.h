@@ -127,6 +127,8 @@ void monitor_report(Monitor *monitor, int number, const char *text, size_t lengt
 /* Sends one line on the sync pipe, whatever has been said before. */
 void monitor_say(Monitor *monitor, int number, const char *text, size_t length);
 
+/* --- sync-events.c --- */
+
 /* For an engine that wants events (--sync-events): a line of JSON on that pipe, whose end of file
  * stays the end of everything. Nothing waits for who does not read it. */
 void monitor_say_oom(Monitor *monitor);

@@ -11,9 +11,6 @@
 #include "util/watch.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -120,35 +117,6 @@ void monitor_say(Monitor *monitor, int number, const char *text, size_t length)
     if (r < 0)
         message(&monitor->config->messages, LEVEL_DEBUG, "The engine does not read its pipe: %s",
                 strerror(-r));
-}
-
-static void say_event(const Monitor *monitor, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static void say_event(const Monitor *monitor, const char *format, ...)
-{
-    char line[128];
-    va_list args;
-    int length;
-
-    if (!monitor->config->sync_events || monitor->config->kind == KIND_EXEC ||
-        monitor->pipes.sync_fd < 0)
-        return;
-    va_start(args, format);
-    length = vsnprintf(line, sizeof(line), format, args);
-    va_end(args);
-    (void)sync_send(monitor->pipes.sync_fd, line, (size_t)length);
-}
-
-void monitor_say_oom(Monitor *monitor)
-{
-    say_event(monitor, "{\"event\": \"oom\", \"kills\": %" PRIu64 "}\n",
-              monitor_page(monitor)->oom.kills);
-}
-
-void monitor_say_exit(Monitor *monitor, int status)
-{
-    say_event(monitor, "{\"event\": \"exit\", \"status\": %d, \"signal\": %d}\n", status,
-              monitor_page(monitor)->container_signal);
 }
 
 void monitor_report(Monitor *monitor, int number, const char *text, size_t length)
