@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <glib.h>
-#include <inttypes.h>
 #include <unistd.h>
 
 #define WHY ", for RateLimitBurst of journald.conf(5) maybe, or the journal has stopped"
@@ -273,22 +272,15 @@ static void read_all(Reader *reader)
     }
 }
 
-static void note_count(Reader *reader, uint64_t count, const char *one, const char *many)
-{
-    if (count == 0)
-        return;
-    log_output_before_note(&reader->output);
-    ctl_say("%" PRIu64 " %s", count, count == 1 ? one : many);
-}
-
 static int finish(Reader *reader)
 {
-    log_output_flush(&reader->output);
-    note_count(reader, reader->journal.bad, "entry cannot be read: it was passed over",
-               "entries cannot be read: they were passed over");
-    note_count(reader, reader->missing,
-               "entry that the monitor has sent is not in the journal: it was dropped" WHY,
-               "entries that the monitor has sent are not in the journal: they were dropped" WHY);
+    log_output_note_count(&reader->output, reader->journal.bad,
+                          "entry cannot be read: it was passed over",
+                          "entries cannot be read: they were passed over");
+    log_output_note_count(
+        &reader->output, reader->missing,
+        "entry that the monitor has sent is not in the journal: it was dropped" WHY,
+        "entries that the monitor has sent are not in the journal: they were dropped" WHY);
     if (!log_output_finish(&reader->output))
         reader->failed = true;
     return reader->failed ? CTL_FAILED : CTL_OK;

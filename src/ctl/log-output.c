@@ -3,6 +3,7 @@
 #include "ctl/text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -140,6 +141,14 @@ void log_output_before_note(LogOutput *output)
         }
     }
     log_output_flush(output);
+}
+
+void log_output_note_count(LogOutput *output, uint64_t count, const char *one, const char *many)
+{
+    if (count == 0)
+        return;
+    log_output_before_note(output);
+    ctl_say("%" PRIu64 " %s", count, count == 1 ? one : many);
 }
 
 bool log_output_finish(LogOutput *output)

@@ -41,6 +41,10 @@ int log_output_flush(LogOutput *output);
 /* Flushes, and ends an open line on standard error, so that a line of ours can follow there. */
 void log_output_before_note(LogOutput *output);
 
+/* Says on such a line how many there are of what `one` or `many` tells; nothing if there is none.
+ */
+void log_output_note_count(LogOutput *output, uint64_t count, const char *one, const char *many);
+
 /* Flushes for the last time. Returns false after saying why not all could be written; that nobody
  * reads it any more, or a signal, is no failure. */
 bool log_output_finish(LogOutput *output);

@@ -8,7 +8,6 @@
 #include "ctl/text.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <sys/stat.h>
 
 typedef struct Reader {
@@ -213,12 +212,8 @@ static int finish(Reader *reader)
 {
     if (reader->line.state == CRI_IN_GARBAGE)
         reader->bad++;
-    if (reader->bad > 0) {
-        log_output_before_note(&reader->output);
-        ctl_say("%" PRIu64 " %s", reader->bad,
-                reader->bad == 1 ? "line is no record: it was passed over"
-                                 : "lines are no records: they were passed over");
-    }
+    log_output_note_count(&reader->output, reader->bad, "line is no record: it was passed over",
+                          "lines are no records: they were passed over");
     if (!log_output_finish(&reader->output))
         reader->failed = true;
     return reader->failed ? CTL_FAILED : CTL_OK;

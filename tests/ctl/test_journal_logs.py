@@ -19,9 +19,9 @@ sys.path.insert(0, str(TOP / "tests/lib"))
 
 import k8slog  # noqa: E402  (found through the path above)
 import real_journal  # noqa: E402
-from procfs import Process  # noqa: E402
+from follower import Follower  # noqa: E402
 from real_journal import RealJournal  # noqa: E402
-from waiting import read_to_end, wait_readable, wait_until  # noqa: E402
+from waiting import wait_until  # noqa: E402
 
 OK, WRONG, FAILED = 0, 2, 3
 LIMIT = 60
@@ -124,36 +124,6 @@ class Machine:
 def field(name, value):
     data = value if isinstance(value, bytes) else str(value).encode()
     return b"%s\n%s%s\n" % (name.encode(), struct.pack("<Q", len(data)), data)
-
-
-class Follower:
-    def __init__(self, process):
-        self.process = process
-
-    def expect(self, output):
-        got = b""
-        while len(got) < len(output):
-            wait_readable(self.process.stdout.fileno(), f"{output[len(got):][:100]!r}")
-            part = os.read(self.process.stdout.fileno(), len(output) - len(got))
-            assert part, f"the output ends after {got[-100:]!r}"
-            got += part
-            assert output.startswith(got)
-
-    def _is_waiting(self, limited):
-        words = (Process(self.process.pid).path / "syscall").read_text().split()
-        return words[0] == "271" and (int(words[3], 16) != 0) == limited
-
-    def wait_idle(self, limited=False):
-        """Until it waits in ppoll(2), with a limit or without."""
-        if os.uname().machine == "x86_64":
-            wait_until(lambda: self._is_waiting(limited), "a wait")
-
-    def ended(self):
-        """What else has come when it ends, on both streams."""
-        rest = read_to_end(self.process.stdout.fileno(), "the end of the output")
-        notes = read_to_end(self.process.stderr.fileno(), "the end of the notes")
-        assert self.process.wait(LIMIT) == OK, notes
-        return rest, notes
 
 
 @pytest.fixture

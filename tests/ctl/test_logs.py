@@ -17,8 +17,9 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "tests/lib"))
 
 import k8slog  # noqa: E402  (found through the path above)
+from follower import Follower  # noqa: E402
 from procfs import Process  # noqa: E402
-from waiting import is_readable, read_to_end, wait_readable, wait_until  # noqa: E402
+from waiting import is_readable, wait_readable, wait_until  # noqa: E402
 
 OK, WRONG, FAILED = 0, 2, 3
 LIMIT = 60
@@ -447,64 +448,22 @@ def test_reader_that_goes_away(log):
 # Following
 
 
-class Follower:
-    """conwardctl logs --follow, whose output is read as it is expected."""
-
-    def __init__(self, *args):
-        command = [program("CONWARDCTL", "conwardctl"), "logs", "--follow", *map(str, args)]
-        self.popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
-        self.seen = b""
-
-    def expect(self, output):
-        """Reads as much as that, which is what must come next."""
-        got = b""
-        while len(got) < len(output):
-            wait_readable(self.popen.stdout.fileno(), f"{output[len(got):][:100]!r}")
-            part = os.read(self.popen.stdout.fileno(), len(output) - len(got))
-            assert part, f"the output ends after {got[-100:]!r}"
-            got += part
-            assert output.startswith(got), f"{got[-200:]!r} has come, and {output[:len(got)][-200:]!r} was to"
-
-    def is_idle(self):
-        """Whether it waits in ppoll(2) without a time limit."""
-        words = Process(self.popen.pid).path.joinpath("syscall").read_text().split()
-        return words[0] == "271" and int(words[3], 16) == 0
-
-    def wait_idle(self):
-        if os.uname().machine == "x86_64":
-            wait_until(self.is_idle, "a wait without a limit")
-
-    def stop(self):
-        self.popen.send_signal(signal.SIGSTOP)
-        wait_until(lambda: Process(self.popen.pid).stat()[0] == "T", "a stopped reader")
-
-    def end(self, sig=signal.SIGTERM):
-        """Asks it to end, which it does with all that it has read shown."""
-        self.popen.send_signal(sig)
-        return self.ended()
-
-    def ended(self):
-        """What else has come when it ends, on both streams."""
-        rest = read_to_end(self.popen.stdout.fileno(), "the end of the output")
-        notes = read_to_end(self.popen.stderr.fileno(), "the end of the notes")
-        assert self.popen.wait(LIMIT) == OK, notes
-        return rest, notes
-
-
 @pytest.fixture
 def follow():
     made = []
 
     def new(*args):
-        made.append(Follower(*args))
+        command = [program("CONWARDCTL", "conwardctl"), "logs", "--follow", *map(str, args)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+        made.append(Follower(process))
         return made[-1]
 
     yield new
     for follower in made:
-        follower.popen.kill()
-        follower.popen.wait()
-        follower.popen.stdout.close()
-        follower.popen.stderr.close()
+        follower.process.kill()
+        follower.process.wait()
+        follower.process.stdout.close()
+        follower.process.stderr.close()
 
 
 def append(path, data):
@@ -660,7 +619,7 @@ def test_follow_through_several_rotations_at_once(log, follow):
                 os.rename(log.parent / f"0.log.{old}", log.parent / f"0.log.{old + 1}")
         os.rename(log, log.parent / "0.log.1")
         log.write_bytes(record(b"%d" % number))
-    follower.popen.send_signal(signal.SIGCONT)
+    follower.process.send_signal(signal.SIGCONT)
     follower.expect(b"2\n3\n4\n")
     assert follower.end() == (b"", b"")
 
@@ -675,7 +634,7 @@ def test_follow_a_file_that_is_rotated_already(log, follow):
     os.rename(log, log.parent / "0.log.2")
     (log.parent / "0.log.1").write_bytes(record(b"2"))
     log.touch()
-    follower.popen.send_signal(signal.SIGCONT)
+    follower.process.send_signal(signal.SIGCONT)
     follower.expect(b"2\n")
     follower.wait_idle()
     append(log.parent / "0.log.1", record(b"3"))
@@ -735,9 +694,9 @@ def test_follow_ends_when_nobody_reads(log, follow):
     follower = follow(log)
     follower.expect(b"a\n")
     follower.wait_idle()
-    follower.popen.stdout.close()
-    assert follower.popen.wait(LIMIT) == OK
-    assert follower.popen.stderr.read() == b""
+    follower.process.stdout.close()
+    assert follower.process.wait(LIMIT) == OK
+    assert follower.process.stderr.read() == b""
 
 
 def test_follow_ends_with_the_directory(tmp_path, follow):
@@ -756,9 +715,9 @@ def test_follow_ends_with_the_directory(tmp_path, follow):
 def test_signal_ends_a_write_that_waits(log, follow):
     log.write_bytes(record(b"x" * 1000) * 1000)
     follower = follow(log)
-    wait_readable(follower.popen.stdout.fileno(), "output")
+    wait_readable(follower.process.stdout.fileno(), "output")
     # In write(2), which waits: the pipe is full.
-    syscall = Process(follower.popen.pid).path / "syscall"
+    syscall = Process(follower.process.pid).path / "syscall"
     if os.uname().machine == "x86_64":
         wait_until(lambda: syscall.read_text().startswith("1 0x1 "), "a write that waits")
     assert follower.end()[1] == b""
@@ -771,11 +730,11 @@ def peak(follow, log, *args):
     """The most memory it had, in KiB, when it has read all there is."""
     follower = follow(*args, log)
     while not follower.is_idle():
-        wait_until(lambda: follower.is_idle() or is_readable(follower.popen.stdout.fileno()), "output or its end")
-        if is_readable(follower.popen.stdout.fileno()):
-            os.read(follower.popen.stdout.fileno(), 1 << 20)
-    kib = int(Process(follower.popen.pid).status()["VmHWM"].split()[0])
-    follower.popen.kill()
+        wait_until(lambda: follower.is_idle() or is_readable(follower.process.stdout.fileno()), "output or its end")
+        if is_readable(follower.process.stdout.fileno()):
+            os.read(follower.process.stdout.fileno(), 1 << 20)
+    kib = int(Process(follower.process.pid).status()["VmHWM"].split()[0])
+    follower.process.kill()
     return kib
 
 
