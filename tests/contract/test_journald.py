@@ -44,6 +44,14 @@ def logging(journal, new_container):
     return new
 
 
+def begin(container, journal):
+    """Returns the fifo that it reads."""
+    go = container.fifo("go")
+    container.create(prepare=journal.enter)
+    container.start()
+    return go
+
+
 def run(container, journal, status=0):
     container.create(prepare=journal.enter)
     container.start()
@@ -53,9 +61,7 @@ def run(container, journal, status=0):
 def test_fields(journal, logging):
     container = logging("echo one; read word < go; printf two >&2; exit 7")
     container.options.update({"--name": "quiet", "--log-tag": "a tag", "--log-label": ["A_1=b c", "_B=x\ny"]})
-    go = container.fifo("go")
-    container.create(prepare=journal.enter)
-    container.start()
+    go = begin(container, journal)
     journal.wait_output(b"one\n")
     os.write(go, b"\n")
     assert container.wait() == 7
@@ -200,9 +206,7 @@ def test_crashes_while_nothing_but_the_journal_goes_on(journal, logging):
     """That is progress, too: a monitor that is not stuck does not give up."""
     journal.stop()
     container = logging("seq 1 300; read word < go; exit 7", "wait")
-    go = container.fifo("go")
-    container.create(prepare=journal.enter)
-    container.start()
+    go = begin(container, journal)
     wait_until(lambda: page(container.monitor.pid)["journal_fails"] == 1, "a full queue")
     journal.go_on(pause=0.02)
     for _ in range(8):
@@ -219,9 +223,7 @@ def test_crashes_while_nothing_but_the_journal_goes_on(journal, logging):
 def test_priority_of_a_line_that_goes_on_after_a_crash(journal, logging):
     container = logging(f"printf '<2>'; printf %0{PARTIAL}d 0; read word < go; printf '<4>rest\\n<5>next\\n'; read word < go; exit 7")
     container.options["--log-priority-prefix"] = True
-    go = container.fifo("go")
-    container.create(prepare=journal.enter)
-    container.start()
+    go = begin(container, journal)
     wait_until(lambda: journal.entries, "the beginning")
     crash(container.monitor.pid, "fault")
     os.write(go, b"\n")
@@ -242,9 +244,7 @@ def test_partial_lines_without_their_mark(journal, logging):
 def test_line_that_comes_in_pieces(journal, logging):
     """The file shows a prompt at once, the journal the whole line."""
     container = logging("printf one; read word < go; echo two; read word < go", file=True)
-    go = container.fifo("go")
-    container.create(prepare=journal.enter)
-    container.start()
+    go = begin(container, journal)
     container.wait_log(b" P one\n")
     os.write(go, b"\n")
     journal.wait_output(b"onetwo\n")
@@ -275,9 +275,7 @@ def test_very_many_labels(journal, logging):
 def test_many_lines(journal, logging):
     """A journal whose queue is full again and again: it is waited for, and nothing is lost."""
     container = logging("seq 1 30000; seq 1 10000 >&2; read word < go", "wait", file=True)
-    go = container.fifo("go")
-    container.create(prepare=journal.enter)
-    container.start()
+    go = begin(container, journal)
     journal.wait_output(b"30000\n")
     journal.wait_output(b"10000\n", "stderr")
     os.write(go, b"\n")
@@ -484,9 +482,7 @@ def test_endless_line_while_the_journal_is_away(journal, logging):
     """What of a line is lost takes its rest along."""
     journal.kill()
     container = logging("head -c 300000 /dev/zero; read word < go; echo rest; read word < go; echo next; exit 7")
-    go = container.fifo("go")
-    container.create(prepare=journal.enter)
-    container.start()
+    go = begin(container, journal)
     wait_until(lambda: page(container.monitor.pid)["stdout_unsent"] > 200000, "the loss")
     journal.start()
     os.write(go, b"\n")
@@ -502,9 +498,7 @@ def test_no_loss_entry(journal, logging):
     journal.kill()
     container = logging("seq 1 1000; read word < go; echo next; exit 7")
     container.options["--log-loss-record"] = "no"
-    go = container.fifo("go")
-    container.create(prepare=journal.enter)
-    container.start()
+    go = begin(container, journal)
     wait_until(lambda: page(container.monitor.pid)["stdout_unsent_records"] == 1000, "the loss")
     journal.start()
     os.write(go, b"\n")
@@ -530,9 +524,7 @@ def test_policy_that_changes_while_the_container_waits(journal, logging):
 @pytest.mark.survival
 def test_crashes(journal, logging):
     container = logging(AT_FULL_SPEED, "wait", file=True)
-    go = container.fifo("go")
-    container.create(prepare=journal.enter)
-    container.start()
+    go = begin(container, journal)
     for number in range(10):
         crash(container.monitor.pid, "fault" if number % 2 else None)
     (container.bundle / "enough").touch()
@@ -550,9 +542,7 @@ def test_crashes(journal, logging):
 def test_crash_while_the_journal_is_stopped(journal, logging):
     journal.stop()
     container = logging("seq 1 60000; read word < go; exit 7", "wait")
-    go = container.fifo("go")
-    container.create(prepare=journal.enter)
-    container.start()
+    go = begin(container, journal)
     wait_until(lambda: page(container.monitor.pid)["journal_waits"] == 1, "the container to wait")
     crash(container.monitor.pid, "fault")
     journal.go_on()

@@ -63,6 +63,16 @@ def wait_until_full(container, policy, last):
         wait_until(lambda: page(container.monitor.pid)["stdout_read"] == all_read, "all output")
 
 
+def begin_and_fill(disk, container, leave, policy, last):
+    """Lets it begin with so much room on the disk, and waits until that is used up. Returns the fifo that it reads."""
+    go = container.fifo("go")
+    disk.fill(leave=leave)
+    container.create()
+    container.start()
+    wait_until_full(container, policy, last)
+    return go
+
+
 def all_records(container):
     """Those of its older files, too, in order."""
     old = sorted(container.log.parent.glob("ctr.log.*"), key=lambda path: -int(path.suffix[1:]))
@@ -76,11 +86,7 @@ def told(container, wanted, stream="stdout"):
 @POLICIES
 def test_disk_that_is_full_for_a_while(disk, logging_to, policy):
     container = logging_to(policy, PRINTS_TWICE.format(first=10000, next=10001, last=10010))
-    go = container.fifo("go")
-    disk.fill(leave=100_000)
-    container.create()
-    container.start()
-    wait_until_full(container, policy, 10000)
+    go = begin_and_fill(disk, container, 100_000, policy, 10000)
     if policy == "wait":
         wait_until(lambda: page(container.monitor.pid)["waits"] == 1, "the container to wait")
     counted = lost(container)
@@ -101,11 +107,7 @@ def test_full_disk_at_the_end_of_a_file(disk, logging_to, policy):
     container = logging_to(policy, PRINTS_TWICE.format(first=1000, next=1001, last=1010))
     # The file has room for the rest of that record, but not for the loss record as well.
     container.options.update({"--log-size-max": "32900", "--log-rotate": True, "--log-max-files": "100"})
-    go = container.fifo("go")
-    disk.fill(leave=32768)
-    container.create()
-    container.start()
-    wait_until_full(container, policy, 1000)
+    go = begin_and_fill(disk, container, 32768, policy, 1000)
     if policy == "drop":
         wait_until(lambda: page(container.monitor.pid)["rotations"] > 0, "the next file")
     disk.free()
@@ -152,11 +154,7 @@ def test_record_that_no_file_has_room_for(disk, logging_to, policy, rotates):
 def test_full_disk_that_is_freed_by_truncating_the_log(disk, logging_to, policy):
     """The beginning of the record that was torn is gone: its rest alone would be torn as well."""
     container = logging_to(policy, PRINTS_TWICE.format(first=1000, next=1001, last=1010))
-    go = container.fifo("go")
-    disk.fill(leave=32768)
-    container.create()
-    container.start()
-    wait_until_full(container, policy, 1000)
+    go = begin_and_fill(disk, container, 32768, policy, 1000)
     assert not container.log.read_bytes().endswith(b"\n"), "a record is torn"
     os.truncate(container.log, 0)
     os.write(go, b"\n")

@@ -59,13 +59,18 @@ def make_fifo(run):
     run.go = os.open(run.top / "go", os.O_RDWR)
 
 
+def begin(run, manager):
+    """With that fifo, until the manager knows that it is ready."""
+    make_fifo(run)
+    run.launch()
+    assert manager.receive() == READY
+
+
 def test_life(new_unit):
     run, manager = new_unit(waiting("echo hello; printf '%0300d' 0"))
     run.options["--log-line-max"] = "256"
     run.options["--log-partial-flush"] = "never"
-    make_fifo(run)
-    run.launch()
-    assert manager.receive() == READY
+    begin(run, manager)
     wait_until(lambda: len(run.records()) == 2, "the output")
     run.signal(signal.SIGHUP)
     assert manager.receive().startswith(b"RELOADING=1\n")
@@ -90,9 +95,7 @@ def test_ready_after_the_start(new_unit):
 
 def test_ready_means_that_the_program_runs(new_unit):
     run, manager = new_unit(waiting(":"))
-    make_fifo(run)
-    run.launch()
-    assert manager.receive() == READY
+    begin(run, manager)
     assert os.path.basename(os.readlink(f"/proc/{run.command_pid()}/exe")) != os.path.basename(run.program)
     let_go(run)
     assert run.wait() == 7
@@ -197,10 +200,8 @@ def test_detached_and_not_started(new_unit):
 
 def watched(new_unit, command, interval="20000"):
     run, manager = new_unit(command, variables=["WATCHDOG_PID"])
-    make_fifo(run)
     run.environment["WATCHDOG_USEC"] = interval
-    run.launch()
-    assert manager.receive() == READY
+    begin(run, manager)
     return run, manager
 
 
@@ -243,10 +244,8 @@ def test_hung_monitor(new_unit):
 def test_no_watchdog(new_unit, environment):
     """It is not woken up then: it sleeps without a deadline."""
     run, manager = new_unit(waiting(":"))
-    make_fifo(run)
     run.environment.update(environment)
-    run.launch()
-    assert manager.receive() == READY
+    begin(run, manager)
     assert sleeps_for_ever(run.pid)
     assert not is_readable(manager.socket.fileno())
     let_go(run)
@@ -268,9 +267,7 @@ def sleeps_for_ever(pid):
 
 def test_reload(new_unit):
     run, manager = new_unit(waiting("echo one; read word < go; echo two"))
-    make_fifo(run)
-    run.launch()
-    assert manager.receive() == READY
+    begin(run, manager)
     wait_until(lambda: run.output() == b"one\n", "the first line")
     run.log.rename(run.logs / "before")
     run.signal(signal.SIGHUP)
@@ -286,10 +283,8 @@ def test_reload(new_unit):
 
 def test_reload_without_a_log(new_unit):
     run, manager = new_unit(waiting(":"))
-    make_fifo(run)
     run.options["--log-path"] = "none"
-    run.launch()
-    assert manager.receive() == READY
+    begin(run, manager)
     run.signal(signal.SIGHUP)
     assert manager.receive().startswith(b"RELOADING=1\n")
     assert manager.receive() == READY
@@ -300,9 +295,7 @@ def test_reload_without_a_log(new_unit):
 def test_reload_that_fails(new_unit):
     """It is repeated until it succeeds, and the unit is ready nevertheless."""
     run, manager = new_unit(waiting("echo one"))
-    make_fifo(run)
-    run.launch()
-    assert manager.receive() == READY
+    begin(run, manager)
     wait_until(lambda: run.output() == b"one\n", "the first line")
     run.logs.rename(run.top / "elsewhere")
     run.signal(signal.SIGHUP)

@@ -138,6 +138,16 @@ is_exact() {
 	echo "# $BATS_TEST_DESCRIPTION, $policy: lost $counted of $(seq 1 "$last" | wc -c) $last" >&3
 }
 
+# The trouble is over: nothing is lost of what is printed from now on.
+goes_on_to_the_end() {
+	settles
+	go_on
+	settles
+	go_on
+	ends
+	is_exact
+}
+
 # quota KIND POLICY…: of the owner of the log, who is not the monitor
 quota() {
 	local policy
@@ -150,12 +160,7 @@ quota() {
 		launch "$policy" 5000 10000
 		fails_with $EDQUOT
 		"$top/tests/guest/set-quota" "$device" "$1" 1000 0
-		settles
-		go_on
-		settles
-		go_on
-		ends
-		is_exact
+		goes_on_to_the_end
 		remove_disk
 	done
 }
@@ -196,12 +201,7 @@ is_read_only() {
 		go_on
 		fails_with $EROFS
 		mount -o remount,rw "$disk"
-		settles
-		go_on
-		settles
-		go_on
-		ends
-		is_exact
+		goes_on_to_the_end
 		remove_disk
 	done
 }
