@@ -33,10 +33,10 @@ typedef struct TroubleLimits {
     int64_t stalled_after; /* microseconds that a container may wait */
 } TroubleLimits;
 
-#define TROUBLE_LIMITS                                                     \
-    {                                                                      \
-        .flood = 10 << 20, .large_log = 1 << 30, .blocked_after = 1000000, \
-        .stalled_after = 5000000                                           \
+#define TROUBLE_LIMITS                                                       \
+    {                                                                        \
+        .flood = FLOOD_RATE, .large_log = 1 << 30, .blocked_after = 1000000, \
+        .stalled_after = 5000000                                             \
     }
 
 /* A name for machines, such as "endless_line". */

@@ -8,9 +8,8 @@
  * another program that reads the log.
  */
 enum {
-    LONG_TIMES = 16,       /* a line is spoken of beyond so many times its limit */
-    FLOOD_WHILE = 10,      /* seconds for which a stream writes at FLOOD_RATE, at least */
-    FLOOD_RATE = 10 << 20, /* bytes a second: as conwardctl culprit has it */
+    LONG_TIMES = 16,  /* a line is spoken of beyond so many times its limit */
+    FLOOD_WHILE = 10, /* seconds for which a stream writes at FLOOD_RATE, at least */
     FLOOD_SIZE = FLOOD_WHILE * FLOOD_RATE,
 };
 

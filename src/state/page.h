@@ -65,6 +65,9 @@ typedef enum ReportStep {
     REPORTED_CGROUP = 1 << 14, /* the command's cgroup is gone, if it was made for it */
 } ReportStep;
 
+/* So many bytes a second are a flood, for who warns of one and for who looks for one. */
+enum { FLOOD_RATE = 10 << 20 };
+
 /* A stream's input buffer holds the bytes [base, end) of everything the container wrote. */
 typedef struct StreamPage {
     uint64_t base; /* commit: stream offset of the buffer's first byte */
