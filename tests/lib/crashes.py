@@ -32,7 +32,8 @@ i=0
 until [ -e enough ]; do
     {print}
 done
-echo $i > printed
+echo $i > printing
+mv printing printed  # whoever sees it can read it
 read word < go
 exit 7
 """
