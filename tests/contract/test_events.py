@@ -100,8 +100,9 @@ def test_killed(journal, watched):
 
 
 def test_timed_out(journal, watched):
-    container = watched.run(watched("read word < go", timeout="1"))
+    container = watched("read word < go", timeout="1")
     container.fifo("go")
+    watched.run(container)
     container.wait()
     event = journal.wait_event("exited")
     assert "--timeout" in text(event) and numbers(event, "STATUS") == (-1,)
@@ -113,12 +114,14 @@ def test_runtime_that_fails(journal, watched):
     container.create_fails(prepare=journal.enter)
     assert container.line() == b""
     container.wait()
+    journal.settle()
     assert journal.events == []
 
 
 def test_exec_says_neither(journal, directory):
     with Exec(directory / "exec", "echo one; exit 7") as process:
         process.run(prepare=journal.enter)
+    journal.settle()
     assert journal.events == []
 
 
@@ -174,7 +177,7 @@ def test_line_that_does_not_end(journal, watched, driver):
 def test_line_that_is_long_enough(journal, watched):
     container = watched.run(watched(f"head -c {LONG} /dev/zero; echo; head -c {LONG} /dev/zero", log_line_max=str(LINE_MAX)))
     assert container.wait() == 0
-    journal.wait_event("exited")
+    journal.settle()
     assert journal.events_of("long-line") == []
 
 
@@ -241,7 +244,7 @@ def test_crash(journal, watched):
     assert event["CONWARD_BUILD_ID"] and event["CONWARD_BUILD_ID"].decode() in text(event)
     os.write(go, b"\n")
     assert container.wait() == 7
-    journal.wait_event("exited")
+    journal.settle()
     assert len(journal.events_of("started")) == 1
 
 
@@ -274,9 +277,9 @@ def test_what_is_held_back_is_counted(journal, watched):
         wait_until(lambda: page(container.monitor.pid)["events_held"] == count, "it to be held back")
         os.write(go, b"\n")
     assert container.wait() == 0
-    event = journal.wait_event("long-line", 1)
+    journal.settle()
+    _, event = journal.events_of("long-line")
     assert numbers(event, "HELD_BACK") == (2,) and "And 2 more" in text(event)
-    assert len(journal.events_of("long-line")) == 2
 
 
 def test_again_when_a_minute_is_over(journal, watched):
@@ -339,6 +342,8 @@ def test_syslog_only_without_a_journal(journal, watched, directory, present):
             except BlockingIOError:
                 break
     assert any(b"A line on stdout has" in line for line in said) == (not present)
+    if present:
+        journal.settle()
     assert len(journal.events_of("long-line")) == present
 
 

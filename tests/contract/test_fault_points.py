@@ -532,7 +532,8 @@ def warnings(play):
     assert lines and set(lines) == {b'{"event": "exit", "status": 137, "signal": 9}\n'}
     witness.check(137)
     assert container.output() == 3 * (bytes(9000) + b"\n")
-    journal.wait_event("exited")
+    journal.settle()
+    assert journal.events_of("exited")
     assert 2 <= len(journal.events_of("long-line"))
 
 
@@ -551,8 +552,8 @@ def deaf_journal(play):
     journal.wait_event("noise", noise - 1)
     os.write(go, b"\n")
     witness.check(7)
-    journal.wait_event("exited")
-    assert journal.events_of("started")
+    journal.settle()
+    assert journal.events_of("exited") and journal.events_of("started")
 
 
 def flood(play):
@@ -586,6 +587,7 @@ def failing_runtime(play, prepare=None):
 def failing_runtime_and_the_journal(play):
     journal = play.add(FakeJournal(play.top))
     failing_runtime(play, journal.enter)
+    journal.settle()
     assert journal.entries == []
 
 

@@ -305,6 +305,7 @@ def test_runtime_that_fails(journal, logging):
     container.stub("exit", "3")
     assert "no such thing" in container.create_fails(prepare=journal.enter)
     container.wait()
+    journal.settle()
     assert journal.entries == []
 
 

@@ -17,7 +17,7 @@ import threading
 import time
 
 import node
-from waiting import wait_until
+from waiting import is_readable, wait_until
 
 RUN = pathlib.Path("/run")
 _DATAGRAM_MOST = 1 << 20
@@ -83,6 +83,7 @@ class FakeJournal:
         self._old = []
         self._thread = None
         self._wake = None
+        self._reading = threading.Lock()  # from before an entry is taken until it is kept
         if present:
             self.start()
 
@@ -147,7 +148,8 @@ class FakeJournal:
         poll.register(woken, select.POLLIN)
         while all(fd != woken for fd, _ in poll.poll()):
             time.sleep(pause)
-            self._keep(self._take(receiver))
+            with self._reading:
+                self._keep(self._take(receiver))
         os.close(woken)
 
     def take_rest(self):
@@ -176,6 +178,14 @@ class FakeJournal:
         return Entry(data, pid, is_file)
 
     # What it has got
+
+    def settle(self):
+        """Waits until it has read all that it was sent; it must not be stopped."""
+        wait_until(self._has_read_all, "the journal to read what it was sent")
+
+    def _has_read_all(self):
+        with self._reading:
+            return not is_readable(self._socket.fileno())
 
     def all(self):
         """Each entry once, in their order; none may be missing. One is a double of another if its text is the same, too:
