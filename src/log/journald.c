@@ -1,85 +1,25 @@
 #include "log/journald.h"
 
-#include "log/journal-field.h"
 #include "log/line-count.h"
 #include "log/loss.h"
 #include "state/input.h"
 #include "util/clock.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/param.h>
 
-enum {
-    SHORT_ID = 12, /* characters of an ID that has a field of its own */
-
-    PRIORITY_PREFIX = 3, /* bytes: <N> */
-
-    /* Microseconds. A journal that only does not keep up says itself when it can go on; others are
-     * asked again, after a pause that grows. To ask costs a system call or two. */
-    PATIENCE = 2000000,
-    RETRY_FIRST = 50000,
-    RETRY_MOST = 1000000,
-};
+enum { PRIORITY_PREFIX = 3 }; /* bytes: <N> */
 
 /* Of a stream's lines that say no other: informational, and errors. */
 static const uint32_t PRIORITIES[STREAMS] = {6, 3};
-
-/* --- What all entries have --- */
-
-static void add_label(GString *to, const char *label)
-{
-    const char *equals = strchr(label, '=');
-    g_autofree char *name = g_strndup(label, (gsize)(equals - label));
-
-    journal_text(to, name, equals + 1);
-}
-
-static void add_identity(GString *to, const JournalIdentity *identity)
-{
-    size_t length = strnlen(identity->id, SHORT_ID);
-
-    journal_text(to, "CONTAINER_ID_FULL", identity->id);
-    journal_field(to, "CONTAINER_ID", identity->id, length);
-    journal_text(to, "CONTAINER_TAG", identity->tag);
-    journal_text(to, "CONTAINER_NAME", identity->name);
-    if (identity->tag != NULL || identity->name != NULL)
-        journal_text(to, "SYSLOG_IDENTIFIER",
-                     identity->tag != NULL ? identity->tag : identity->name);
-    else
-        journal_field(to, "SYSLOG_IDENTIFIER", identity->id, length);
-    for (const char *const *label = identity->labels; label != NULL && *label != NULL; label++)
-        add_label(to, *label);
-}
-
-/* --- Sending --- */
-
-static JournalPage *page_of(const Journald *journald)
-{
-    return &journald->state->page->journal;
-}
 
 /* Whether what cannot be sent waits. */
 static bool has_patience(const Journald *journald)
 {
     return !journald->has_given_up &&
-           (journald->limits.waits || page_of(journald)->give_up_at > clock_boottime_us());
-}
-
-static void note_failure(Journald *journald, int number)
-{
-    JournalPage *page = page_of(journald);
-    int64_t now = clock_boottime_us();
-
-    page->last_error = number;
-    page->send_errors += number != EAGAIN;
-    journald->retry_pause = MIN(MAX(2 * journald->retry_pause, RETRY_FIRST), RETRY_MOST);
-    if (page->give_up_at == 0)
-        state_commit(&page->give_up_at, now + PATIENCE);
-    state_commit(&page->retry_at, now + journald->retry_pause);
+           (journald->limits.waits || journal_sender_hopes(&journald->sender));
 }
 
 /* What entries of a line with that priority, or of a loss, say before anything else. Where it does
@@ -88,56 +28,11 @@ static int print_head(const Journald *journald, StreamId stream, uint32_t priori
                       size_t size)
 {
     return snprintf(text, size, "PRIORITY=%" PRIu32 "\n%s%s%sCONWARD_SEQ=%" PRIu64 "\n", priority,
-                    journald->reads_priorities ? "CONWARD_STREAM=" : "",
-                    journald->reads_priorities ? stream_name(stream) : "",
-                    journald->reads_priorities ? "\n" : "",
+                    journald->format.reads_priorities ? "CONWARD_STREAM=" : "",
+                    journald->format.reads_priorities ? stream_name(stream) : "",
+                    journald->format.reads_priorities ? "\n" : "",
                     state_journal_cursors(journald->state)->entries);
 }
-
-/*
- * Sends an entry: what all have, `fields`, which end with a newline, and the message. Returns 0 or
- * -errno; after a failure nothing is tried until it is time.
- */
-static int send_entry(Journald *journald, const char *fields, const void *message, size_t length)
-{
-    JournalPage *page = page_of(journald);
-    const uint64_t size = htole64(length);
-    const struct iovec parts[] = {
-        {journald->fields->str, journald->fields->len},
-        {(void *)fields, strlen(fields)},
-        {(void *)"MESSAGE\n", 8},
-        {(void *)&size, sizeof(size)},
-        {(void *)message, length},
-        {(void *)"\n", 1},
-    };
-    int r;
-
-    if (page->retry_at > clock_boottime_us())
-        return -page->last_error;
-    /* The journal has not said that it can go on: another one may be there by now. */
-    if (page->retry_at != 0)
-        journal_socket_close(&journald->socket);
-    r = journal_socket_send(&journald->socket, parts, sizeof(parts) / sizeof(parts[0]));
-    if (r < 0) {
-        note_failure(journald, -r);
-        return r;
-    }
-    return 0;
-}
-
-/* The journal takes entries, and the last one has been committed. */
-static void note_success(Journald *journald)
-{
-    JournalPage *page = page_of(journald);
-
-    journald->retry_pause = 0;
-    if (page->give_up_at != 0)
-        state_commit(&page->give_up_at, 0);
-    if (page->retry_at != 0)
-        state_commit(&page->retry_at, 0);
-}
-
-/* --- From the stream to entries --- */
 
 typedef struct Line {
     Split split;
@@ -176,7 +71,7 @@ static Line next_line(Journald *journald, StreamId stream, SplitMode mode)
         journald->scanned[stream] = end;
     line.content = line.split.length + (line.split.tag == SPLIT_FULL);
     line.priority = PRIORITIES[stream];
-    if (journald->reads_priorities && line.split.tag != SPLIT_MORE)
+    if (journald->format.reads_priorities && line.split.tag != SPLIT_MORE)
         read_priority(journald, stream, &line);
     return line;
 }
@@ -195,7 +90,7 @@ static JournalCursors *take_line(Journald *journald, StreamId stream, const Line
 static int send_line(Journald *journald, StreamId stream, const Line *line)
 {
     bool full = line->split.tag == SPLIT_FULL;
-    bool marked = !full && !journald->hides_partials;
+    bool marked = !full && !journald->format.hides_partials;
     JournalCursors *next;
     char fields[128];
     int used = print_head(journald, stream, line->priority, fields, sizeof(fields));
@@ -203,7 +98,8 @@ static int send_line(Journald *journald, StreamId stream, const Line *line)
 
     if (marked)
         snprintf(fields + used, sizeof(fields) - (size_t)used, "CONTAINER_PARTIAL_MESSAGE=true\n");
-    r = send_entry(journald, fields, line->bytes + line->prefix, line->content - line->prefix);
+    r = journal_sender_send(&journald->sender, fields, line->bytes + line->prefix,
+                            line->content - line->prefix);
     if (r < 0)
         return r;
     next = take_line(journald, stream, line, clock_realtime_ns());
@@ -213,7 +109,7 @@ static int send_line(Journald *journald, StreamId stream, const Line *line)
     next->counters[stream].records++;
     next->counters[stream].partials += !full;
     state_journal_cursors_commit(journald->state);
-    note_success(journald);
+    journal_sender_worked(&journald->sender);
     return 0;
 }
 
@@ -264,14 +160,14 @@ static int say_loss(Journald *journald, StreamId stream)
     snprintf(fields + used, sizeof(fields) - (size_t)used,
              "CONWARD_LOST_BYTES=%" PRIu64 "\nCONWARD_LOST_RECORDS=%" PRIu64 "\n", loss.bytes,
              loss.records);
-    r = send_entry(journald, fields, text, length);
+    r = journal_sender_send(&journald->sender, fields, text, length);
     if (r < 0)
         return r;
     next = state_journal_cursors_next(journald->state);
     next->entries++;
     next->loss[stream] = (LossPage){.reason = loss.reason, .damaged = loss.damaged};
     state_journal_cursors_commit(journald->state);
-    note_success(journald);
+    journal_sender_worked(&journald->sender);
     return 0;
 }
 
@@ -311,8 +207,7 @@ int journald_pump(Journald *journald, StreamId stream, SplitMode mode)
             journald->is_behind[stream] = true;
         else if (r < 0)
             lose_line(journald, stream, &line, reason_of(r));
-        if (r < 0 &&
-            (!journald->is_behind[stream] || page_of(journald)->give_up_at <= clock_boottime_us()))
+        if (r < 0 && (!journald->is_behind[stream] || !journal_sender_hopes(&journald->sender)))
             failure = r;
     }
     return failure < 0 ? failure : state_journal_cursors(journald->state)->entries != before;
@@ -325,7 +220,7 @@ bool journald_waits(const Journald *journald)
 
 bool journald_goes_on(const Journald *journald)
 {
-    return journald_waits(journald) && page_of(journald)->give_up_at > clock_boottime_us();
+    return journald_waits(journald) && journal_sender_hopes(&journald->sender);
 }
 
 bool journald_holds(const Journald *journald)
@@ -354,7 +249,7 @@ static bool has_unsaid_loss(const Journald *journald)
 
 bool journald_tells(const Journald *journald)
 {
-    return has_unsaid_loss(journald) && page_of(journald)->give_up_at > clock_boottime_us();
+    return has_unsaid_loss(journald) && journal_sender_hopes(&journald->sender);
 }
 
 /* Whether there is anything to send that no further output of the container will bring. */
@@ -365,12 +260,11 @@ static bool has_arrears(const Journald *journald)
 
 int64_t journald_due_at(const Journald *journald)
 {
-    const JournalPage *page;
+    const JournalPage *page = journald->sender.page;
     int64_t at;
 
-    if (journald->fields == NULL)
+    if (journald->state == NULL)
         return 0;
-    page = page_of(journald);
     at = has_arrears(journald) ? MAX(page->retry_at, 1) : 0;
     if (journald_waits(journald) && !journald->limits.waits && page->give_up_at < at)
         at = page->give_up_at;
@@ -379,16 +273,12 @@ int64_t journald_due_at(const Journald *journald)
 
 int journald_blocked_fd(const Journald *journald)
 {
-    bool is_blocked = journald->fields != NULL && page_of(journald)->retry_at != 0 &&
-                      page_of(journald)->last_error == EAGAIN;
-
-    return is_blocked ? journald->socket.fd : -1;
+    return journald->state != NULL ? journal_sender_blocked_fd(&journald->sender) : -1;
 }
 
 void journald_retry(Journald *journald)
 {
-    if (page_of(journald)->retry_at != 0)
-        state_commit(&page_of(journald)->retry_at, 0);
+    journal_sender_retry(&journald->sender);
 }
 
 void journald_give_up(Journald *journald)
@@ -405,7 +295,7 @@ void journald_skip(Journald *journald, StreamId stream, uint64_t offset)
 {
     JournalCursors *next;
 
-    if (journald->fields == NULL)
+    if (journald->state == NULL)
         return;
     next = state_journal_cursors_next(journald->state);
     next->start[stream] = offset;
@@ -415,17 +305,15 @@ void journald_skip(Journald *journald, StreamId stream, uint64_t offset)
 }
 
 void journald_init(Journald *journald, State *state, const JournalIdentity *identity,
-                   JournaldLimits limits)
+                   JournaldFormat format, JournaldLimits limits)
 {
     const Page *page = state->page;
 
     *journald = (Journald)JOURNALD_NULL;
     journald->state = state;
+    journal_sender_init(&journald->sender, &state->page->journal, identity);
+    journald->format = format;
     journald->limits = limits;
-    journald->hides_partials = identity->hides_partials;
-    journald->reads_priorities = identity->reads_priorities;
-    journald->fields = g_string_new(NULL);
-    add_identity(journald->fields, identity);
     /* What was to be sent at the end waits still: nothing of the container will say so. */
     for (int i = 0; i < STREAMS; i++)
         journald->is_behind[i] = page->phase > PHASE_RUNNING && !page->failed &&
@@ -434,8 +322,6 @@ void journald_init(Journald *journald, State *state, const JournalIdentity *iden
 
 void journald_deinit(Journald *journald)
 {
-    journal_socket_close(&journald->socket);
-    if (journald->fields != NULL)
-        g_string_free(journald->fields, TRUE);
-    journald->fields = NULL;
+    journal_sender_deinit(&journald->sender);
+    journald->state = NULL;
 }

@@ -1,11 +1,10 @@
 #pragma once
 
-#include "log/journal-socket.h"
+#include "log/journal-sender.h"
 #include "log/record.h"
 #include "log/splitter.h"
 #include "state/state.h"
 
-#include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,38 +25,30 @@
  */
 enum { JOURNALD_MESSAGE_MOST = 49152 }; /* bytes of a line that one entry holds */
 
-/* What all entries of a container say. NULL: not given. */
-typedef struct JournalIdentity {
-    const char *id; /* never NULL */
-    const char *tag;
-    const char *name;
-    const char *const *labels; /* FIELD=VALUE, NULL-terminated */
-    bool hides_partials;       /* entries do not say that their line goes on */
-    bool reads_priorities; /* a line that begins with <N> has the priority N, and not these bytes */
-} JournalIdentity;
-
 typedef struct JournaldLimits {
     bool waits;       /* what cannot be sent waits; else it is lost after a while */
     bool says_losses; /* with an entry of their own */
 } JournaldLimits;
 
+typedef struct JournaldFormat {
+    bool hides_partials;   /* entries do not say that their line goes on */
+    bool reads_priorities; /* a line that begins with <N> has the priority N, and not these bytes */
+} JournaldFormat;
+
 typedef struct Journald {
-    State *state;
-    JournalSocket socket;
-    GString *fields; /* the same in all entries; NULL: this sink is not in use */
-    bool hides_partials;
-    bool reads_priorities;
+    State *state; /* NULL: this sink is not in use */
+    JournalSender sender;
+    JournaldFormat format;
     JournaldLimits limits;
     RecordClock clock;
     uint64_t scanned[STREAMS]; /* stream offset up to which there is no newline */
     bool is_behind[STREAMS];   /* an entry waits to be sent */
     bool has_given_up;         /* nothing waits any more */
-    int64_t retry_pause;       /* before the next attempt to send, in microseconds */
 } Journald;
 
 #define JOURNALD_NULL                                             \
     {                                                             \
-        .socket = JOURNAL_SOCKET_NULL, .clock = RECORD_CLOCK_NULL \
+        .sender = JOURNAL_SENDER_NULL, .clock = RECORD_CLOCK_NULL \
     }
 
 /*
@@ -65,7 +56,7 @@ typedef struct Journald {
  * texts are copied.
  */
 void journald_init(Journald *journald, State *state, const JournalIdentity *identity,
-                   JournaldLimits limits);
+                   JournaldFormat format, JournaldLimits limits);
 
 void journald_deinit(Journald *journald);
 

@@ -27,12 +27,15 @@ void monitor_journal_init(Monitor *monitor)
         .tag = config->log_tag,
         .name = config->name,
         .labels = config->log_labels,
+    };
+    const JournaldFormat format = {
         .hides_partials = config->hides_partials,
         .reads_priorities = config->log_priority_prefix,
     };
 
     if (config->journald)
-        journald_init(&monitor->journal, &monitor->state, &identity, limits_in_force(monitor));
+        journald_init(&monitor->journal, &monitor->state, &identity, format,
+                      limits_in_force(monitor));
 }
 
 void monitor_journal_limit(Monitor *monitor)

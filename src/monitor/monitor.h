@@ -383,7 +383,7 @@ static inline bool monitor_has_file(const Monitor *monitor)
 
 static inline bool monitor_has_journal(const Monitor *monitor)
 {
-    return monitor->journal.fields != NULL;
+    return monitor->journal.state != NULL;
 }
 
 /* One of them, or both. */
