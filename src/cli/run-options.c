@@ -218,7 +218,7 @@ static bool check_cgroup(RunOptions *options, const Messages *messages, Config *
         (!parse_size(options->memory_max, &config->memory_max) ||
          config->memory_max < MEMORY_MAX_LEAST || config->memory_max > G_MAXINT64)) {
         message(messages, LEVEL_ERROR,
-                "--memory-max '%.64s' is out of range: use a number of bytes, or with K, M, G or T "
+                "--memory-max '%.64s' is refused: use a number of bytes, or with K, M, G or T "
                 "behind it, such as 512M; at least 1M, or the command could not even start",
                 options->memory_max);
         return false;

@@ -31,7 +31,7 @@ static bool refuse(Error *error, const char *text, const char *format, ...)
     what_to_use = g_strdup_vprintf(format, args);
     va_end(args);
     /* Not so much of it that nobody reads what to use. */
-    error_set(error, 0, "'%.64s%s' is out of range: use %s", text, strlen(text) > 64 ? "..." : "",
+    error_set(error, 0, "'%.64s%s' is refused: use %s", text, strlen(text) > 64 ? "..." : "",
               what_to_use);
     return false;
 }

@@ -326,10 +326,10 @@ FAULTS = [
         {"delay": ["--exit-delay", "-1"], "mode": []},
     ),
     ("[conmon:e]: --log-line-max 0 is refused: ", {"line": ["--log-line-max", "0"]}),
-    ("[conmon:e]: --log-partial-flush 'soon' is out of range: ", {"flush": ["--log-partial-flush", "soon"]}),
+    ("[conmon:e]: --log-partial-flush 'soon' is refused: ", {"flush": ["--log-partial-flush", "soon"]}),
     ("[conmon:e]: --attach-spool-max unlimited is refused: ", {"spool": ["--attach-spool-max", "unlimited"]}),
-    ("[conmon:e]: --attach-stall-timeout '0' is out of range: ", {"stall": ["--attach-stall-timeout", "0"]}),
-    ("[conmon:e]: --attach-linger 'long' is out of range: ", {"linger": ["--attach-linger", "long"]}),
+    ("[conmon:e]: --attach-stall-timeout '0' is refused: ", {"stall": ["--attach-stall-timeout", "0"]}),
+    ("[conmon:e]: --attach-linger 'long' is refused: ", {"linger": ["--attach-linger", "long"]}),
     ("=[conmon:e]: Log driver not provided. Use --log-path", {"log": []}),
     ("=[conmon:e]: log-path must not be empty", {"log": ["-l", "", "-l", "foo:"]}),
     ("=[conmon:e]: k8s-file requires a filename", {"log": ["-l", "k8s-file:", "-l", ""]}),
@@ -505,7 +505,7 @@ def test_line_without_a_limit(value):
     ["", "255", "1048577", "1", "-2", "+512", " 512", "512 ", "0512", "0x200", "1k", "512.0", "99999999999999999999"],
 )
 def test_line_limit_out_of_range(value):
-    refusal = f"--log-line-max '{value}' is out of range: use a number of bytes from 256 to 1048576"
+    refusal = f"--log-line-max '{value}' is refused: use a number of bytes from 256 to 1048576"
     create("--log-line-max", value).said(f"[conmon:e]: {refusal}")
     conward("run", "-l", "none", "--log-line-max", value, TRUE).said(f"conward: {refusal}", 2)
 
@@ -517,9 +517,9 @@ def test_line_limit(value):
 
 @pytest.mark.parametrize("value", ["", "-1", "3600001", "0x10", "01", "Never", "1s", "99999999999999999999"])
 def test_partial_flush_out_of_range(value):
-    create("--log-partial-flush", value).refused(f"[conmon:e]: --log-partial-flush '{value}' is out of range: ")
+    create("--log-partial-flush", value).refused(f"[conmon:e]: --log-partial-flush '{value}' is refused: ")
     answer = conward("run", "-l", "none", "--log-partial-flush", value, TRUE)
-    answer.refused(f"conward: --log-partial-flush '{value}' is out of range: ", 2)
+    answer.refused(f"conward: --log-partial-flush '{value}' is refused: ", 2)
     assert "0 to 3600000" in answer.err and "never" in answer.err
 
 
@@ -542,14 +542,14 @@ def test_spool_without_a_limit(value):
 
 @pytest.mark.parametrize("value", ["", "68719476737", "-2", "+1", "1 ", "01", "0x10", "64M", "99999999999999999999"])
 def test_spool_limit_out_of_range(value):
-    refusal = f"[conmon:e]: --attach-spool-max '{value}' is out of range: {SPOOL_RANGE}"
+    refusal = f"[conmon:e]: --attach-spool-max '{value}' is refused: {SPOOL_RANGE}"
     create("--attach-spool-max", value).said(refusal)
 
 
 @pytest.mark.parametrize("option, least, most", [("stall-timeout", 1, 86400), ("linger", 0, 3600)])
 def test_patience_out_of_range(option, least, most):
     for value in ("", str(least - 1), str(most + 1), "never", "01", "1s"):
-        refusal = f"--attach-{option} '{value}' is out of range: use a number of seconds from {least} to {most}"
+        refusal = f"--attach-{option} '{value}' is refused: use a number of seconds from {least} to {most}"
         create(f"--attach-{option}", value).said(f"[conmon:e]: {refusal}")
 
 
@@ -746,8 +746,8 @@ def test_run_usage_errors(words, refusal):
         (["-l", "none", "-l", "passthrough"], "log driver passthrough is not supported by this version of "),
         (["--timeout=-1"], "--timeout -1 is out of range: "),
         (["-P", "x"], "--pidfile is for the monitor of --detach: "),
-        (["--log-rotate", "--log-max-files", "0"], "--log-max-files '0' is out of range: use a number of files from 1 to "),
-        (["--log-rotate", "--log-max-files", "1001"], "--log-max-files '1001' is out of range: "),
+        (["--log-rotate", "--log-max-files", "0"], "--log-max-files '0' is refused: use a number of files from 1 to "),
+        (["--log-rotate", "--log-max-files", "1001"], "--log-max-files '1001' is refused: "),
         (["-l", "log", "--log-allowlist-dir", "/nonexistent"], "The log log is in /"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -535,5 +535,5 @@ def test_values_that_are_refused(new_container, option, value):
     container.options[option] = value
     container.launch()
     text = container.wait_first(status=1).decode()
-    assert text.startswith(f"[conmon:e]: {option} '{value}' is out of range: use ")
+    assert text.startswith(f"[conmon:e]: {option} '{value}' is refused: use ")
     assert not container.log.exists()

@@ -123,8 +123,8 @@ def test_a_wrong_value_counts_as_none(new_container, node):
     assert [line.split(":")[0] for line in lines] == ["[conmon"] * 3
     assert lines[0].startswith("[conmon:w]: /etc/conward/conward.conf: log-line-max -1 is refused: ")
     assert "use a number of bytes" in lines[0]
-    assert "/etc/conward/conward.conf: log-partial-flush 'now' is out of range: use " in lines[1]
-    assert "In the environment, CONWARD_LOG_LINE_MAX '0x400' is out of range: use " in lines[2]
+    assert "/etc/conward/conward.conf: log-partial-flush 'now' is refused: use " in lines[1]
+    assert "In the environment, CONWARD_LOG_LINE_MAX '0x400' is refused: use " in lines[2]
     now = page(container.monitor.pid)
     assert (now["log_line_max"], now["log_partial_flush"]) == (1000, 100)
     container.start()
@@ -330,7 +330,7 @@ def test_run_refuses_a_wrong_variable(new_run, node):
     run = new_run("echo never")
     run.environment["CONWARD_LATE_OUTPUT"] = "9999"
     assert run.launch(preexec_fn=node.enter).wait() == 2
-    assert "In the environment, CONWARD_LATE_OUTPUT '9999' is out of range" in (run.top / "stderr").read_text()
+    assert "In the environment, CONWARD_LATE_OUTPUT '9999' is refused" in (run.top / "stderr").read_text()
 
 
 def test_run_takes_what_is_right(new_run, node):

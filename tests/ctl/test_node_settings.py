@@ -70,7 +70,7 @@ def test_all_is_well(image):
     "text, line, what",
     [
         ("[conward]\nlog-line-max = -1\n", 2, "log-line-max -1 is refused"),
-        ("[conward]\n\nlog-size-max = 10M\n", 3, "log-size-max '10M' is out of range"),
+        ("[conward]\n\nlog-size-max = 10M\n", 3, "log-size-max '10M' is refused"),
         ("[conward]\nlog-line-maximum = 1000\n", 2, "log-line-maximum is unknown"),
         ("[conward]\n[conmon]\nlog-line-max = 1000\n", None, "[conmon] is an unknown section"),
         ("[conward]\nlog-line-max = 1000\nwhat?\n", 3, "ignores this file: line 3 is neither"),
