@@ -370,20 +370,36 @@ static int move_away(Attempt *attempt)
     return rename_if_there(attempt, attempt->place.name, backup_name(attempt, 1).text);
 }
 
-/* By renaming it onto the path: CRI-O waits for an event that names exactly that. */
+/* Whether the name means the file that is open. */
+static bool is_there_still(const Attempt *attempt, const char *name, int fd)
+{
+    struct stat held;
+    struct stat there;
+
+    return fstat(fd, &held) == 0 &&
+           fstatat(attempt->directory, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+           held.st_dev == there.st_dev && held.st_ino == there.st_ino;
+}
+
+static bool has_no_name(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
+/*
+ * By renaming it onto the path: CRI-O waits for an event that names exactly that. From then on
+ * nothing may be written to the old file, also if somebody has moved the new one away already.
+ */
 static int publish(Attempt *attempt)
 {
     const Name temporary = temporary_name(attempt);
-    struct stat ours;
-    struct stat there;
     int r = rename_file(attempt, temporary.text, attempt->place.name);
 
-    if (r < 0)
+    if (r < 0 || is_there_still(attempt, attempt->place.name, attempt->fresh) ||
+        !has_no_name(attempt->fresh))
         return r;
-    if (fstat(attempt->fresh, &ours) == 0 &&
-        fstatat(attempt->directory, attempt->place.name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-        ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
-        return 0;
     return error_set(attempt->error, 0,
                      "Cannot replace the log %s: somebody else has put another file there",
                      attempt->rotation->path);
@@ -400,16 +416,6 @@ static int take(Attempt *attempt)
     return 0;
 }
 
-static bool is_log(const Attempt *attempt, const char *name)
-{
-    struct stat held;
-    struct stat there;
-
-    return fstat(attempt->log_fd, &held) == 0 &&
-           fstatat(attempt->directory, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-           held.st_dev == there.st_dev && held.st_ino == there.st_ino;
-}
-
 /* After a failure: the log goes on in the old file, so that is where its readers shall find it. */
 static void undo(const Attempt *attempt)
 {
@@ -417,7 +423,7 @@ static void undo(const Attempt *attempt)
 
     if (attempt->fresh >= 0)
         unlinkat(attempt->directory, temporary_name(attempt).text, 0);
-    if (attempt->directory >= 0 && is_log(attempt, backup.text))
+    if (attempt->directory >= 0 && is_there_still(attempt, backup.text, attempt->log_fd))
         renameat2(attempt->directory, backup.text, attempt->directory, attempt->place.name,
                   RENAME_NOREPLACE);
 }

@@ -15,6 +15,7 @@
  *   torn-write      the same, after one half has been written
  *   failing-write   writing to a log fails with EIO; this one lasts until its file is removed
  *   empty-write     writing to a log writes nothing, and does not fail; the same
+ *   held-rename     renaming a file to a log takes for ever after it has been renamed
  *
  * What takes for ever waits to read from a fifo in DIRECTORY, `gate`.
  *
@@ -251,6 +252,15 @@ ssize_t write(int fd, const void *bytes, size_t length)
     if (is_asked_for("empty-write"))
         return 0;
     return syscall(SYS_write, fd, bytes, length);
+}
+
+int renameat(int from_directory, const char *from, int to_directory, const char *to)
+{
+    int r = (int)syscall(SYS_renameat2, from_directory, from, to_directory, to, 0);
+
+    if (r == 0 && directory != NULL && !in_child && ends_with(to, ".log") && take("held-rename"))
+        wait_at_gate();
+    return r;
 }
 
 __attribute__((constructor)) static void begin(void)
