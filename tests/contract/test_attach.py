@@ -9,6 +9,7 @@ import pytest
 import engine
 import k8slog
 import procfs
+from crashes import descriptors_at_rest
 from engine import CRIO
 from waiting import is_readable, wait_until
 
@@ -130,7 +131,7 @@ def test_clients_that_leave(new_container):
     container.create()
     container.start()
     container.wait_log(b"one")
-    before = container.monitor.descriptors()
+    before = descriptors_at_rest(container.monitor.pid)
     for _ in range(100):
         container.attach().close()
     wait_until(lambda: len(container.monitor.descriptors()) == len(before), "the descriptors of the clients to close")

@@ -216,9 +216,12 @@ def test_log_that_fails(journal, watched, policy):
 
 @pytest.mark.parametrize("policy, priority", [("drop", b"4"), ("wait", b"6")])
 def test_rate_limit(journal, watched, policy, priority):
-    container = watched.run(watched("seq 1 1000; exit 7", log_rate_limit="1:1000", log_rate_policy=policy))
+    container = watched("seq 1 1000; read word < go; exit 7", log_rate_limit="1:1000", log_rate_policy=policy)
+    go = container.fifo("go")
+    watched.run(container)
     event = journal.wait_event("rate-limited")
     assert event["PRIORITY"] == priority and numbers(event, "RATE_LIMIT") == (1,)
+    os.write(go, b"\n")
     assert container.wait() == 7
 
 

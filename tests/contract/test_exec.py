@@ -11,6 +11,7 @@ import pytest
 import engine
 import k8slog
 import procfs
+from crashes import descriptors_at_rest
 from exec_engine import BATS_EXEC, SESSION, Exec, ExecSync
 from waiting import Watch, is_readable, wait_until
 
@@ -222,7 +223,7 @@ def test_loop_turns_meanwhile(new_exec):
     process.log_to_file()
     process.begin()
     process.gate()
-    descriptors = len(process.monitor.descriptors())
+    descriptors = len(descriptors_at_rest(process.monitor.pid))
     client = process.attach()
     wait_until(lambda: len(process.monitor.descriptors()) > descriptors, "the client to be accepted")
     process.log.rename(process.logs / "before")

@@ -9,7 +9,7 @@ import stat
 import pytest
 
 import procfs
-from crashes import is_idle
+from crashes import descriptors_at_rest, is_idle
 from notify import Host, Sender, notifying
 from waiting import is_readable, wait_readable, wait_until
 
@@ -152,7 +152,7 @@ def test_descriptors_are_closed(new_container):
     sender = Sender(container)
     sender.send(b"READY=1")
     assert host.receive() == b"READY=1"
-    before = container.monitor.descriptors()
+    before = descriptors_at_rest(container.monitor.pid)
     reader, writer = os.pipe()
     sender.send_descriptors(b"FDSTORE=1\nBARRIER=1", *[writer] * 200)
     sender.send_descriptors(b"READY=1", writer)
@@ -161,7 +161,7 @@ def test_descriptors_are_closed(new_container):
     assert os.read(reader, 1) == b""
     os.close(reader)
     assert host.receive() == b"READY=1"
-    assert container.monitor.descriptors() == before
+    assert descriptors_at_rest(container.monitor.pid) == before
 
 
 def test_full_host(new_container):

@@ -9,7 +9,7 @@ import pytest
 
 import memory
 import procfs
-from crashes import is_idle, page
+from crashes import descriptors_at_rest, is_idle, page
 from engine import CRIO, PODMAN
 from memory import HOG, Cgroup
 from waiting import wait_until
@@ -130,7 +130,7 @@ def test_removed_cgroup(new_container, cgroup):
     cgroup.take(container)
     container.create()
     monitor = procfs.Process(container.monitor.pid)
-    watching = len(monitor.descriptors())
+    watching = len(descriptors_at_rest(monitor.pid))
     container.start()
     container.wait_log(b" left\n")
     cgroup.remove()

@@ -9,6 +9,7 @@ import pytest
 import engine
 import k8slog
 import procfs
+from crashes import descriptors_at_rest
 from engine import CRIO
 from waiting import Watch, wait_until
 
@@ -353,8 +354,8 @@ def test_reopen_at_full_speed(new_container):
     watch = Watch(container.logs, mask=Watch.CREATE | Watch.MOVED_TO)
     container.create()
     watch.take()
+    descriptors = len(descriptors_at_rest(container.monitor.pid))
     container.start()
-    descriptors = len(container.monitor.descriptors())
     parts = []
     for number in range(20):
         wait_until(lambda: container.log.stat().st_size > 50_000, "some output")

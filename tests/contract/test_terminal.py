@@ -12,6 +12,7 @@ import pytest
 import engine
 import k8slog
 import procfs
+from crashes import descriptors_at_rest, is_idle
 from engine import BATS, CRIO, PODMAN, Hold
 from interactive import assert_asleep, attach_now, fill, peak_memory, script_of, wait_gone, wait_script
 from waiting import wait_until
@@ -47,7 +48,7 @@ def lines(first, last):
 
 
 def ask(container, name, text):
-    """Writes to a control fifo and waits until the monitor has read it."""
+    """Writes to a control fifo and waits until the monitor has read it and done what it says."""
     rest = text
     while rest:
         rest = rest[wait_until(lambda: written(container, name, rest[:4096]), "room in the fifo") :]
@@ -57,6 +58,7 @@ def ask(container, name, text):
             lambda: struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0] == 0,
             f"the monitor to read the fifo {name}",
         )
+        wait_until(lambda: is_idle(container.monitor.pid), "the monitor to have done it")
     finally:
         os.close(fd)
 
@@ -541,7 +543,7 @@ def test_who_leaves_ends_nothing(new_terminal, option, half_close):
         client = attach_now(container)
         if number == 0:
             container.start()
-            before = len(container.monitor.descriptors())
+            before = len(descriptors_at_rest(container.monitor.pid))
         client.send(b"line %d\n" % number)
         client.receive_until(b"got line %d\r\n" % number)
         if half_close:
@@ -647,7 +649,7 @@ def test_something_that_is_no_terminal(new_terminal):
     container.stub("console-socket")
     container.create()
     first = attach_now(container)
-    before = len(container.monitor.descriptors())
+    before = len(descriptors_at_rest(container.monitor.pid))
     container.start()
     first.receive_until(b"hello\n")
     first.send(b"line\n")

@@ -148,6 +148,12 @@ def is_idle(pid):
         return False
 
 
+def descriptors_at_rest(pid):
+    """What a monitor has open when it has done all there was to do."""
+    wait_until(lambda: is_idle(pid), "the monitor to wait for news")
+    return procfs.Process(pid).descriptors()
+
+
 class HeldFault:
     """A monitor that waits for news is stopped there, and faults when it is let go, before it has looked at any."""
 
