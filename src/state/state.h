@@ -34,9 +34,10 @@ enum {
     STATE_PENDING_MAX = STATE_LINE_MAX_MOST + STATE_HOLD_SIZE + STATE_READ_SIZE,
     STATE_INPUT_SIZE = 2 * STATE_PENDING_MAX + STATE_READ_SIZE,
 
-    /* A batch is closed at this size, unless its first record is longer. A whole read of an endless
-     * line fits; more would save a write or two per read of short lines, and cost its memory. */
-    STATE_BATCH_SIZE = 67584,
+    /* A batch is closed at this size, unless its first record is longer. What a read of an endless
+     * line brings fits; of shorter lines, two batches hold a read. More would save a write now and
+     * then, and cost its memory. */
+    STATE_BATCH_SIZE = 53248,
 
     /* The rest of a torn record, and a batch. There are two such areas: see log/builder.c. */
     STATE_BATCH_AREA = 2 * (STATE_LINE_MAX_MOST + STATE_RECORD_OVERHEAD) + STATE_BATCH_SIZE,
