@@ -309,6 +309,7 @@ def test_while_the_runtime_runs(new_container, kind):
     container.launch()
     container.let_go()
     runtime = hold.wait()
+    descriptors_at_rest(container.monitor.pid)
     before = appearance(container.monitor.pid)
     several(container.monitor.pid, kind)
     check_appearance(container.monitor.pid, before)

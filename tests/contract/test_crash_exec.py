@@ -9,7 +9,18 @@ import pytest
 import engine
 import k8slog
 import procfs
-from crashes import AT_FULL_SPEED, ON_BOTH, Witness, appearance, check_appearance, crash, end, printed, reading
+from crashes import (
+    AT_FULL_SPEED,
+    ON_BOTH,
+    Witness,
+    appearance,
+    check_appearance,
+    crash,
+    descriptors_at_rest,
+    end,
+    printed,
+    reading,
+)
 from test_crash import CRASHES, STUCK, growth, several, storm
 from waiting import is_readable, wait_until
 
@@ -71,6 +82,7 @@ def test_before_the_second_word(new_exec, kind):
     go = process.fifo("go")
     process.begin()
     process.gate()
+    descriptors_at_rest(process.monitor.pid)
     before = appearance(process.monitor.pid)
     several(process.monitor.pid, kind)
     check_appearance(process.monitor.pid, before)

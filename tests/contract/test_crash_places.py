@@ -90,7 +90,7 @@ def test_within_an_allocation(new_troubled, place, sig):
     client = container.attach()
     container.start()
     with reading(client):
-        container.wait_log(b"1")
+        wait_until(lambda: client.packets, "output for who came before")
         before = appearance(pid)
         old = image(pid)
         container.trouble.ask_for(place)

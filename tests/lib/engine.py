@@ -11,6 +11,7 @@ The steps of create() can be taken one by one: launch(), let_go(), report(). Eve
 the `with` block ends, however it ends. Further processes in a container are in exec_engine.py.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -402,7 +403,8 @@ class Watched:
         """Writes the start message, as an engine does after it has moved the monitor into its cgroup, and waits for the
         started process to end with `status`. Returns what it wrote to its standard error, which also shows that nobody
         holds that pipe any more."""
-        os.write(self._start_pipe, self.family.start_message)
+        with contextlib.suppress(BrokenPipeError):  # one that has refused to start may be gone already
+            os.write(self._start_pipe, self.family.start_message)
         if self.options.get("--sync"):
             self._know_monitor(self._first)
             return b""
