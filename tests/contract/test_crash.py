@@ -185,9 +185,10 @@ def test_storm_with_input(new_container, kind, script):
     with concurrent.futures.ThreadPoolExecutor(1) as threads:
         sending = threads.submit(send_lines, client, enough)
         try:
-            wait_until(lambda: (container.bundle / "got").exists(), "the container to run")
+            got = container.bundle / "got"
+            wait_until(lambda: got.exists() and got.stat().st_size > 0, "the container to have some input")
             before = appearance(container.monitor.pid)
-            storm(container.monitor.pid, kind, growth(container.bundle / "got"))
+            storm(container.monitor.pid, kind, growth(got))
             check_appearance(container.monitor.pid, before)
         finally:
             enough.set()

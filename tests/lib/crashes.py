@@ -107,7 +107,8 @@ def crash(pid, kind):
 
 
 def appearance(pid):
-    """What must be the same before and after a crash."""
+    """What must be the same before and after a crash. Of descriptors, all but the spool, which comes and goes with what a
+    client has not read yet."""
     process = procfs.Process(pid)
     environment = process.environment()
     environment.pop("CONWARD_STATE", None)
@@ -117,7 +118,7 @@ def appearance(pid):
         "cwd": os.readlink(process.path / "cwd"),
         "cmdline": process.words("cmdline"),
         "environment": environment,
-        "descriptors": sorted(process.descriptors().values()),
+        "descriptors": sorted(path for path in process.descriptors().values() if "/bundle/#" not in path),
         "children": sorted(child for child, _ in procfs.children(pid)),
         "oom_score_adj": process.oom_score_adj(),
         "parent, group, session": process.stat()[1:4],
