@@ -1,6 +1,5 @@
 """Runtimes, disks and descriptors that misbehave: every one ends with a report and a sentence, none with a hang."""
 
-import contextlib
 import json
 import os
 import resource
@@ -278,8 +277,7 @@ def test_bad_bundle(new_container, kind):
     container.options["--bundle"] = str(bundle)
     container.launch(prepare=engine.obey_file_modes)
     # Either before the fork, in words on stderr, or after it, in words for the engine.
-    with contextlib.suppress(BrokenPipeError):
-        os.write(container._start_pipe, container.family.start_message)
+    container.say_go()
     status = engine._wait_process(container._first, "the started process to end")
     if status == 0:
         report = container.report()

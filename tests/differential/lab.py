@@ -2,7 +2,6 @@
 see of it is noted under a name, in words that do not depend on pids, directories and clocks. The same scenario with the
 other monitor then gives notes that can be compared."""
 
-import contextlib
 import hashlib
 import os
 import re
@@ -495,12 +494,6 @@ def accepted(process):
         words[6] in inodes and words[3] == "00000000" and len(words) > 7 and words[7].endswith("attach")
         for words in lines
     )
-
-
-def say_go(thing):
-    """The engine's first word, to a monitor that may have refused its command line before it came."""
-    with contextlib.suppress(BrokenPipeError):
-        os.write(thing._start_pipe, thing.family.start_message)
 
 
 def settle(thing):

@@ -399,12 +399,16 @@ class Watched:
         self._pipes[name] = ours
         return theirs, ours
 
+    def say_go(self):
+        """The engine's first word, to a monitor that may have refused to start, and be gone, before it came."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._start_pipe, self.family.start_message)
+
     def let_go(self, status=0):
         """Writes the start message, as an engine does after it has moved the monitor into its cgroup, and waits for the
         started process to end with `status`. Returns what it wrote to its standard error, which also shows that nobody
         holds that pipe any more."""
-        with contextlib.suppress(BrokenPipeError):  # one that has refused to start may be gone already
-            os.write(self._start_pipe, self.family.start_message)
+        self.say_go()
         if self.options.get("--sync"):
             self._know_monitor(self._first)
             return b""

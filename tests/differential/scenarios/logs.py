@@ -6,7 +6,7 @@ import engine
 import k8slog
 from engine import CRIO, PODMAN
 from fake_journal import FakeJournal
-from lab import say_go, settle
+from lab import settle
 from scenario import scenario
 from waiting import wait_until
 
@@ -215,7 +215,7 @@ def a_label_for_the_journal(lab):
 
 
 def _refused(lab, container):
-    say_go(container)
+    container.say_go()
     status, said = container.end_of_first(), container.said()
     lab.note("started process, status", status)
     lab.note("started process, words", said)

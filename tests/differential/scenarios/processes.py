@@ -4,7 +4,6 @@ import signal
 
 from engine import PODMAN, Family
 from exec_engine import BATS_EXEC
-from lab import say_go
 from scenario import scenario
 from waiting import is_readable
 
@@ -94,7 +93,7 @@ def no_attach_pipe(lab):
     process = lab.exec()
     process.options["--sync"] = True
     process.launch(prepare=lambda: process.environment.pop("_OCI_ATTACHPIPE"))
-    say_go(process)
+    process.say_go()
     status, said = process.end_of_first(), process.said()
     lab.note("status", status)
     lab.note("words", said)

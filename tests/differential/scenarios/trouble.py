@@ -6,7 +6,7 @@ import subprocess
 
 import procfs
 from engine import CRIO, PODMAN, allow_no_process
-from lab import accepted, say_go
+from lab import accepted
 from scenario import scenario
 from waiting import is_readable, wait_until
 
@@ -147,7 +147,7 @@ def _broken_pipe(lab, name, number):
     container = lab.exec() if name == "ATTACH" else lab.container()
     container.options["--sync"] = True
     container.launch(prepare=lambda: container.environment.update({f"_OCI_{name}PIPE": number}))
-    say_go(container)
+    container.say_go()
     status, said = container.end_of_first(), container.said()
     lab.note("status", status)
     lab.note("words", said)
@@ -196,7 +196,7 @@ def a_fork_that_fails(lab):
     for path in (container.top, container.bundle):
         path.chmod(0o777)  # for who is not quite root
     container.launch(prepare=allow_no_process)
-    say_go(container)
+    container.say_go()
     lab.note("status", container.end_of_first())
     lab.note("words", container.said())
 
@@ -206,7 +206,7 @@ def an_unwritable_conmon_pidfile(lab):
     container = lab.container()
     container.options["--conmon-pidfile"] = str(container.top / "missing" / "pidfile")
     container.launch()
-    say_go(container)
+    container.say_go()
     status, said = container.end_of_first(), container.said()
     lab.note("status", status)
     lab.note("words", said)
