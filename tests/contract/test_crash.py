@@ -33,6 +33,7 @@ from crashes import (
     fault_tool,
     image,
     printed,
+    wait_at_rest,
 )
 from engine import CRIO, PODMAN
 from notify import Sender, notifying
@@ -310,7 +311,7 @@ def test_while_the_runtime_runs(new_container, kind):
     container.launch()
     container.let_go()
     runtime = hold.wait()
-    descriptors_at_rest(container.monitor.pid)
+    wait_at_rest(container.monitor.pid)
     before = appearance(container.monitor.pid)
     several(container.monitor.pid, kind)
     check_appearance(container.monitor.pid, before)

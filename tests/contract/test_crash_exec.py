@@ -16,10 +16,10 @@ from crashes import (
     appearance,
     check_appearance,
     crash,
-    descriptors_at_rest,
     end,
     printed,
     reading,
+    wait_at_rest,
 )
 from test_crash import CRASHES, STUCK, growth, several, storm
 from waiting import is_readable, wait_until
@@ -82,7 +82,7 @@ def test_before_the_second_word(new_exec, kind):
     go = process.fifo("go")
     process.begin()
     process.gate()
-    descriptors_at_rest(process.monitor.pid)
+    wait_at_rest(process.monitor.pid)
     before = appearance(process.monitor.pid)
     several(process.monitor.pid, kind)
     check_appearance(process.monitor.pid, before)

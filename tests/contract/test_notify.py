@@ -9,9 +9,9 @@ import stat
 import pytest
 
 import procfs
-from crashes import descriptors_at_rest, is_idle
+from crashes import descriptors_at_rest, is_idle, wait_at_rest
 from notify import Host, Sender, notifying
-from waiting import is_readable, wait_readable, wait_until
+from waiting import is_readable, wait_readable
 
 SEND = "import os, socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.connect(sys.argv[1])"
 
@@ -172,7 +172,7 @@ def test_full_host(new_container):
     sender = Sender(container)
     sent = 0
     while sent < (sent := sender.fill(sent)):
-        wait_until(lambda: is_idle(container.monitor.pid), "the monitor to wait")
+        wait_at_rest(container.monitor.pid)
     assert all(is_idle(container.monitor.pid) for _ in range(200)), "the monitor has something to do"
     assert [host.receive() for _ in range(sent)] == [b"STATUS=%d" % number for number in range(sent)]
     sender.socket.setblocking(True)
@@ -191,7 +191,7 @@ def test_host_that_was_full(new_container):
     sender = Sender(container)
     sent = 0
     while sent < (sent := sender.fill(sent, b"READY=1")):
-        wait_until(lambda: is_idle(container.monitor.pid), "the monitor to wait")
+        wait_at_rest(container.monitor.pid)
     for _ in range(sent):
         assert host.receive() == b"READY=1"
     sender.socket.setblocking(True)

@@ -9,7 +9,7 @@ import pytest
 
 import memory
 import procfs
-from crashes import descriptors_at_rest, is_idle, page
+from crashes import descriptors_at_rest, page, wait_at_rest
 from engine import CRIO, PODMAN
 from memory import HOG, Cgroup
 from waiting import wait_until
@@ -135,7 +135,7 @@ def test_removed_cgroup(new_container, cgroup):
     container.wait_log(b" left\n")
     cgroup.remove()
     wait_until(lambda: len(monitor.descriptors()) == watching - 2, "the monitor to look away")
-    wait_until(lambda: is_idle(monitor.pid), "the monitor to wait")
+    wait_at_rest(monitor.pid)
     os.write(go, b"\n")
     assert container.wait() == 7
     assert files(container) == []

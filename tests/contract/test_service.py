@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from crashes import HeldFault, appearance, check_appearance, crash, is_idle
+from crashes import HeldFault, appearance, check_appearance, crash, wait_at_rest
 from notify import unit
 from waiting import is_readable, wait_readable, wait_until
 
@@ -321,7 +321,7 @@ def test_no_reload_without_a_unit(new_run):
 @pytest.mark.parametrize("kind", ["fault", signal.SIGABRT], ids=str)
 def test_crash(new_unit, kind):
     run, manager = watched(new_unit, waiting("echo one; read word < go; env; echo two"))
-    wait_until(lambda: is_idle(run.pid), "the monitor to have started all there is")
+    wait_at_rest(run.pid)
     before = appearance(run.pid)
     crash(run.pid, kind)
     while is_readable(manager.socket.fileno()):

@@ -11,7 +11,7 @@ import pytest
 
 import engine
 import procfs
-from crashes import is_idle
+from crashes import is_idle, wait_at_rest
 from waiting import wait_until
 
 MEBIBYTE = 1 << 20
@@ -97,7 +97,7 @@ def activity(monitor):
 
 def check_idle(monitor):
     """It has nothing to do, and does nothing: no busy loop, and no looking around."""
-    wait_until(lambda: is_idle(monitor.pid), "the monitor to wait for news")
+    wait_at_rest(monitor.pid)
     before = activity(monitor)
     time.sleep(2)  # not to wait for anything: this is the time that is looked at
     after = activity(monitor)
@@ -439,7 +439,7 @@ def test_room_that_ends(new_container):
     client = container.attach()
     container.start()
     wait_until(lambda: disk_use(container.monitor) > 2_500_000, "most of it in the spool")
-    wait_until(lambda: is_idle(container.monitor.pid), "the monitor to wait for news")
+    wait_at_rest(container.monitor.pid)
     resource.prlimit(container.monitor.pid, resource.RLIMIT_FSIZE, (3_100_000, 3_100_000))
     os.write(go, b"\n")
     wait_held(container)

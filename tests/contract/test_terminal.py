@@ -12,7 +12,7 @@ import pytest
 import engine
 import k8slog
 import procfs
-from crashes import descriptors_at_rest, is_idle
+from crashes import descriptors_at_rest, wait_at_rest
 from engine import BATS, CRIO, PODMAN, Hold
 from interactive import assert_asleep, attach_now, fill, peak_memory, script_of, wait_gone, wait_script
 from waiting import wait_until
@@ -58,7 +58,7 @@ def ask(container, name, text):
             lambda: struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0] == 0,
             f"the monitor to read the fifo {name}",
         )
-        wait_until(lambda: is_idle(container.monitor.pid), "the monitor to have done it")
+        wait_at_rest(container.monitor.pid)
     finally:
         os.close(fd)
 

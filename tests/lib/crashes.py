@@ -149,9 +149,14 @@ def is_idle(pid):
         return False
 
 
-def descriptors_at_rest(pid):
-    """What a monitor has open when it has done all there was to do."""
+def wait_at_rest(pid):
+    """Waits until a monitor has done all there was to do."""
     wait_until(lambda: is_idle(pid), "the monitor to wait for news")
+
+
+def descriptors_at_rest(pid):
+    """What it has open then."""
+    wait_at_rest(pid)
     return procfs.Process(pid).descriptors()
 
 

@@ -3,7 +3,7 @@
 import time
 
 import k8slog
-from crashes import is_idle
+from crashes import is_idle, wait_at_rest
 from waiting import wait_until
 
 MEBIBYTE = 1 << 20
@@ -22,7 +22,7 @@ def wait_script(container, name, text):
 
 def attach_now(container):
     """A client that the monitor has already accepted."""
-    wait_until(lambda: is_idle(container.monitor.pid), "the monitor to wait for news")
+    wait_at_rest(container.monitor.pid)
     before = len(container.monitor.descriptors())
     client = container.attach()
     wait_until(lambda: len(container.monitor.descriptors()) > before, "the client to be accepted")
