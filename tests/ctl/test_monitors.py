@@ -19,6 +19,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "tests/lib"))
 
 import k8slog  # noqa: E402  (found through the path above)
+from crashes import wait_at_rest  # noqa: E402
 from waiting import wait_until  # noqa: E402
 
 OK, FOUND, WRONG, FAILED = 0, 1, 2, 3
@@ -203,7 +204,7 @@ def test_sets_at_the_same_time(run):
     """Each is told what has become of its own: the last one wins."""
     one = run("cat")
     fifo = one.page().with_suffix(".ctl")
-    wait_until(fifo.exists, "the fifo")
+    wait_at_rest(one.pid)
     one.process.send_signal(signal.SIGSTOP)
     asked = []
     for words in (["log-line-max", "300"], ["log-line-max", "400"], ["log-partial-flush", "7"]):
@@ -293,7 +294,7 @@ def test_one_that_does_not_answer_keeps_nobody_waiting(run):
 
 def test_stopped_monitor_does_not_answer(run):
     one = run("cat")
-    wait_until(one.page().with_suffix(".ctl").exists, "the fifo")
+    wait_at_rest(one.pid)
     one.process.send_signal(signal.SIGSTOP)
     assert "has not answered" in ctl("set", one.id, "log-line-max", 300, status=FAILED)[1]
     one.process.send_signal(signal.SIGCONT)
