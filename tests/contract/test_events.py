@@ -287,12 +287,15 @@ def test_what_is_held_back_is_counted(journal, watched):
 
 def test_again_when_a_minute_is_over(journal, watched):
     """One that goes on, and one that does not."""
-    line = f"head -c {2 * LONG} /dev/zero; echo; "
+    line = f"head -c {2 * LONG} /dev/zero; read word < go; echo; "
     command = f"{2 * line} (while sleep 0.1; do printf %0500d 0 >&2; done) & read word < go; kill $!"
     container = watched(command, log_line_max=str(LINE_MAX))
     go = container.fifo("go")
     watched.run(container)
     first = journal.wait_event("long-line")
+    os.write(go, b"\n")
+    wait_until(lambda: page(container.monitor.pid)["events_held"] == 1, "the second line to be held back")
+    os.write(go, b"\n")
     wait_until(lambda: len(journal.events_of("long-line")) > 1, "a minute to pass", limit=MINUTE)
     again = journal.events_of("long-line")[1]
     assert "HELD_BACK" not in first.fields
