@@ -75,7 +75,7 @@ typedef struct Request {
 
 static bool concerns(const Request *request, const Page *page)
 {
-    return page->has_log || (page->has_journal && !request->needs_file);
+    return page->has_file || (page->has_journal && !request->needs_file);
 }
 
 /* Says what has come of it. Returns a CtlStatus. */

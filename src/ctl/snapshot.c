@@ -207,7 +207,7 @@ const char *snapshot_log_driver(const Snapshot *snapshot)
     static const char *const NAMES[2][2] = {{"none", "journald"},
                                             {"k8s-file", "k8s-file+journald"}};
 
-    return NAMES[snapshot->page.has_log != 0][snapshot->page.has_journal != 0];
+    return NAMES[snapshot->page.has_file != 0][snapshot->page.has_journal != 0];
 }
 
 uint64_t snapshot_open_line(const Snapshot *snapshot, StreamId stream)

@@ -219,7 +219,7 @@ static void look_at_losses(GPtrArray *troubles, const Snapshot *now)
     g_autofree char *log = quoted_log(now);
     char amount[TEXT_AMOUNT];
 
-    if (records == 0 || !now->page.has_log)
+    if (records == 0 || !now->page.has_file)
         return;
     add(troubles, TROUBLE_LOST_OUTPUT, now, bytes,
         g_strdup_printf("has lost output: %s in %" PRIu64 " records, because writes of its log %s "

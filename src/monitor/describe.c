@@ -96,7 +96,7 @@ void monitor_describe(Monitor *monitor, const char *engine)
     page->started_at = clock_realtime_ns() / 1000;
     page->process = start_of_process();
     page->kind = config->kind;
-    page->has_log = config->log_path != NULL;
+    page->has_file = config->log_path != NULL;
     page->has_journal = config->journald;
 
     if (config->settings != NULL) {

@@ -376,7 +376,7 @@ typedef struct Page {
 
     /* Who this is; the texts are behind the page. */
     uint32_t kind;        /* Kind of monitor/config.h */
-    uint32_t has_log;     /* 1: there is a k8s-file */
+    uint32_t has_file;    /* 1: there is a k8s-file */
     uint32_t has_journal; /* 1: entries go to the journal */
     uint64_t process;   /* start time of the monitor's process in /proc/PID/stat, in clock ticks */
     int64_t started_at; /* CLOCK_REALTIME microseconds */
@@ -460,7 +460,7 @@ static inline const JournalCursors *page_journal_cursors(const Page *page)
 /* Whether what is known of a stream's lines is known by the journal: if there is no file. */
 static inline bool page_counts_by_journal(const Page *page)
 {
-    return page->has_journal && !page->has_log;
+    return page->has_journal && !page->has_file;
 }
 
 static inline const LogCounters *page_counters(const Page *page, StreamId stream)

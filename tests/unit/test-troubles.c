@@ -23,7 +23,7 @@ static void setup(Fixture *fixture)
     fixture->snapshot.page.phase = PHASE_RUNNING;
     fixture->snapshot.page.settings.log_line_max = 1000;
     strcpy(fixture->snapshot.page.id, "0123456789abcdef");
-    fixture->snapshot.page.has_log = 1;
+    fixture->snapshot.page.has_file = 1;
 }
 
 static LogCounters *counters(Fixture *fixture, StreamId stream)
