@@ -15,41 +15,55 @@ static void fill(FdPage *entry, int fd)
     entry->inode = st.st_ino;
 }
 
-/* The entry of `fd`, or a free one if fd is -1. */
-static FdPage *find(State *state, int fd)
+/* Another entry of `fd` than `but`. */
+static FdPage *find(State *state, int fd, const FdPage *but)
 {
     for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
         FdPage *entry = &state->page->fds[i];
 
-        if (fd < 0 ? entry->role == FD_FREE : entry->role != FD_FREE && entry->fd == fd)
+        if (entry != but && entry->role != FD_FREE && entry->fd == fd)
             return entry;
     }
     return NULL;
 }
 
+static size_t find_room(const State *state)
+{
+    size_t i = 0;
+
+    while (i < PAGE_FDS_MAX && state->page->fds[i].role != FD_FREE)
+        i++;
+    /* The table has room for the most clients there can be and for everything else we open. */
+    assert(i < PAGE_FDS_MAX);
+    return i;
+}
+
+static void remove_all(State *state, int fd, const FdPage *but)
+{
+    FdPage *entry;
+
+    while ((entry = find(state, fd, but)) != NULL)
+        state_commit(&entry->role, FD_FREE);
+}
+
 void fds_add(State *state, FdRole role, int fd)
 {
-    FdPage *entry = find(state, fd); /* there already, if another image left it */
+    FdPage *entry = &state->page->fds[state->fd_room];
 
-    if (entry == NULL)
-        entry = find(state, -1);
-    /* The table has room for the most clients there can be and for everything else we open. */
-    assert(entry != NULL);
     fill(entry, fd);
     state_commit(&entry->role, role);
+    remove_all(state, fd, entry); /* of another image, that left it to us */
+    state->fd_room = find_room(state);
 }
 
 void fds_remove(State *state, int fd)
 {
-    FdPage *entry = find(state, fd);
-
-    if (entry != NULL)
-        state_commit(&entry->role, FD_FREE);
+    remove_all(state, fd, NULL);
 }
 
 void fds_refresh(State *state, int fd)
 {
-    FdPage *entry = find(state, fd);
+    FdPage *entry = find(state, fd, NULL);
 
     if (entry != NULL)
         fill(entry, fd);
@@ -86,5 +100,6 @@ bool fds_adopt(State *state)
             return false;
         fd_set_cloexec(entry->fd, true);
     }
+    state->fd_room = find_room(state);
     return true;
 }

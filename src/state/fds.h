@@ -6,6 +6,9 @@
  * The table of descriptors that another image of this program must find open. Adding commits after
  * the entry is complete; removing commits before the descriptor is closed, so that the table never
  * names a number that has been given to something else.
+ *
+ * What came over a socket cannot be had again: it is added at once. Nothing is done between the
+ * system call and the commit that could fail; where the entry goes is known before.
  */
 void fds_add(State *state, FdRole role, int fd);
 void fds_remove(State *state, int fd);

@@ -60,6 +60,7 @@ typedef struct State {
     uint8_t *output;
     uint8_t *feed;
     uint8_t *notify; /* a datagram on its way: see control/notify-proxy.h */
+    size_t fd_room;  /* the entry of the table of descriptors that is used next */
     size_t touched;  /* the most of a buffer that has been in use since the last state_trim() */
 } State;
 

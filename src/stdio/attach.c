@@ -179,14 +179,16 @@ static void add_client(Attach *attach, int fd)
     size_t slot = 0;
     OutletPage *page;
 
+    /* On the page first: whatever happens now, the connection is not lost. */
+    fds_add(attach->state, FD_ATTACH_CLIENT, fd);
     while (slot < PAGE_CLIENTS_MAX && attach->clients[slot] != NULL)
         slot++;
     if (slot == PAGE_CLIENTS_MAX) {
         attach->refused++;
+        fds_remove(attach->state, fd);
         close(fd);
         return;
     }
-    /* On the page first: whatever happens now, the connection is not lost. */
     page = &attach->state->page->clients[slot];
     *page = (OutletPage){
         .cursor = {streams[STREAM_STDOUT].end, streams[STREAM_STDERR].end},
@@ -194,7 +196,6 @@ static void add_client(Attach *attach, int fd)
         .early = !attach->state->page->first_output,
         .input = attach->calls.has_started(attach->calls.owner) ? 0 : CLIENT_BEFORE_START,
     };
-    fds_add(attach->state, FD_ATTACH_CLIENT, fd);
     state_commit(&page->used, 1);
     watch_client(attach, slot);
 }

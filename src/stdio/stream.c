@@ -11,8 +11,8 @@ void stream_init(Stream *stream, State *state, StreamId id, int fd, StreamReadab
                  void *owner)
 {
     *stream = (Stream){.state = state, .id = id, .fd = fd, .readable = readable, .owner = owner};
+    fds_add(state, id == STREAM_STDOUT ? FD_STDOUT : FD_STDERR, fd); /* first: it may be a terminal */
     fd_set_nonblock(fd, true);
-    fds_add(state, id == STREAM_STDOUT ? FD_STDOUT : FD_STDERR, fd);
 }
 
 void stream_deinit(Stream *stream)

@@ -15,6 +15,7 @@ import k8slog
 import procfs
 from crashes import (
     ON_BOTH,
+    FaultAfter,
     HeldFault,
     Trouble,
     Witness,
@@ -176,6 +177,41 @@ def test_end_of_the_exit_command_unread(new_container):
     assert container.wait() == 5
     assert container.exit_file.read_text() == "7"
     assert container.output() == b"hello\n"
+
+
+# With something in hand that cannot be had again
+
+
+def test_client_just_accepted(new_container):
+    container = new_container(command="seq 1 1000; exit 7")
+    witness = Witness(container)
+    container.create()
+    fault = FaultAfter(container.monitor.pid, "accept4")
+    client = container.attach()
+    fault.wait()
+    container.start()
+    engine.receive_all(client)
+    witness.check(7)
+    assert client.output() == k8slog.numbered(1, 1000)
+
+
+def test_terminal_just_received(new_container):
+    container = new_container(command="read word; echo got $word; exit 7")
+    container.options["--terminal"] = True
+    hold = container.hold_runtime_at("console-ready")
+    container.launch()
+    container.let_go()
+    hold.wait()
+    fault = FaultAfter(container.monitor.pid, "recvmsg")
+    hold.let_go()
+    fault.wait()
+    container.pid = container.report()["data"]
+    client = container.attach()
+    container.start()
+    client.send(b"word\n")
+    engine.receive_all(client)
+    assert container.wait() == 7
+    assert client.output().endswith(b"got word\r\n")
 
 
 # In a write that does not return

@@ -13,7 +13,7 @@ import engine
 import k8slog
 import procfs
 from crashes import descriptors_at_rest, wait_at_rest
-from engine import BATS, CRIO, PODMAN, Hold
+from engine import BATS, CRIO, PODMAN
 from interactive import assert_asleep, attach_now, fill, peak_memory, script_of, wait_gone, wait_script
 from waiting import wait_until
 
@@ -34,12 +34,6 @@ def new_terminal(new_container):
         return container
 
     return new
-
-
-def hold_at(container, name):
-    """The runtime will stop at that place of its dealing with the console socket."""
-    (container.plan / name).mkdir()
-    return container._keep(Hold(container.plan / name))
 
 
 def lines(first, last):
@@ -200,7 +194,7 @@ def test_grandchild_that_outlives_the_container(new_terminal):
 def test_size_before_the_terminal(new_terminal, fifo, prefix):
     """Podman asks for it before it starts the container; here not even the terminal is there."""
     container = new_terminal("stty size; exit 5")
-    hold = hold_at(container, "console")
+    hold = container.hold_runtime_at("console")
     container.launch()
     container.let_go()
     hold.wait()
@@ -417,7 +411,7 @@ def test_odd_handover(new_terminal, plan):
 def test_late_handover(new_terminal):
     """The runtime connects and takes its time; everything else is served."""
     container = new_terminal("stty size; read word; echo got $word; exit 5")
-    hold = hold_at(container, "console-ready")
+    hold = container.hold_runtime_at("console-ready")
     container.launch()
     container.let_go()
     hold.wait()
@@ -439,7 +433,7 @@ def test_late_handover(new_terminal):
 def test_end_of_the_runtime_and_handover_at_once(new_terminal):
     """The monitor finds the runtime's end, its connection and its message together."""
     container = new_terminal("echo hello; exit 5")
-    hold = hold_at(container, "console")
+    hold = container.hold_runtime_at("console")
     container.launch()
     container.let_go()
     hold.wait()
@@ -495,7 +489,7 @@ def test_killed_before_the_handover(new_terminal, place, who):
     """By its engine, or by a signal that the monitor passes on."""
     container = new_terminal("exit 5")
     container.stub("no-session")
-    hold = hold_at(container, place)
+    hold = container.hold_runtime_at(place)
     container.launch()
     container.let_go()
     hold.wait()
@@ -558,7 +552,7 @@ def test_who_leaves_ends_nothing(new_terminal, option, half_close):
 
 def test_input_before_the_terminal(new_terminal):
     container = new_terminal("stty -echo; read one; read two; echo got $one $two; exit 5")
-    hold = hold_at(container, "console")
+    hold = container.hold_runtime_at("console")
     container.launch()
     container.let_go()
     hold.wait()

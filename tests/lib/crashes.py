@@ -177,6 +177,26 @@ class HeldFault:
         wait_image(self._pid, self._before)
 
 
+class FaultAfter:
+    """A monitor faults as soon as it has stored what a system call has brought: its next one of that name, or the one of
+    that number from now, waits not counted. See fault.c."""
+
+    def __init__(self, pid, call):
+        wait_until(lambda: survives_faults(pid), "the monitor to get ready")
+        self._before = image(pid)
+        self._pid = pid
+        self._tool = subprocess.Popen([fault_tool(), str(pid), str(call)], stdout=subprocess.PIPE)
+        assert self._tool.stdout.readline() == b"ready\n"
+
+    def wait(self):
+        """Until the next image runs, or none any more. Returns whether there was a fault."""
+        self._tool.communicate(timeout=LIMIT)
+        assert self._tool.returncode in (0, GONE)
+        if self._tool.returncode == 0:
+            wait_image(self._pid, self._before)
+        return self._tool.returncode == 0
+
+
 class Trouble:
     """Crashes of a container's or a run's monitor in chosen places: see trouble.c."""
 

@@ -301,10 +301,14 @@ class Watched:
         """The runtime will stop until let_go()."""
         return self._keep(Hold(self.plan))
 
+    def hold_runtime_at(self, place):
+        """The same, at a place that has a directory of this name in its plan: see stub-runtime.c."""
+        (self.plan / place).mkdir()
+        return self._keep(Hold(self.plan / place))
+
     def hold_runtime_at_its_end(self):
         """The same, when it has done everything."""
-        (self.plan / "last").mkdir()
-        return self._keep(Hold(self.plan / "last"))
+        return self.hold_runtime_at("last")
 
     def without_spool(self):
         """A client that stalls makes the container wait, as soon as what memory may hold for it is full. To be called

@@ -1,7 +1,7 @@
 /*
  * Makes a process crash by itself, at a moment that nobody has chosen:
  *
- *   fault PID [hold]
+ *   fault PID [hold|accept4|recvmsg|NUMBER]
  *
  * The process is stopped wherever it is and goes on by single steps, for a random number of them
  * and then until so many have passed without a system call that it has also stored what the last
@@ -12,6 +12,10 @@
  *
  * With `hold`, the stopped process waits: a line `stopped` is printed, and it goes on when a line
  * has been read. What happens in between it finds all at once, or does not find before it faults.
+ *
+ * With the name of a system call, it goes on as ever until it has done one of that kind, and faults
+ * as soon as it has stored what that has brought; with a number, until it has done so many that are
+ * no wait. The line `ready` says that it is watched.
  *
  * Prints one line that says what was done. Ends with 0; with 3 if the process is gone; with 1 if it
  * could not be done.
@@ -143,6 +147,47 @@ static void hold(void)
     }
 }
 
+/* The moment of a fault: after so many system calls, of that kind or of any. */
+typedef struct Moment {
+    unsigned long long call; /* 0: any */
+    unsigned long left;      /* 0: there is no such moment */
+} Moment;
+
+static Moment moment_of(const char *text)
+{
+    if (strcmp(text, "accept4") == 0)
+        return (Moment){SYS_accept4, 1};
+    if (strcmp(text, "recvmsg") == 0)
+        return (Moment){SYS_recvmsg, 1};
+    return (Moment){0, strtoul(text, NULL, 10)};
+}
+
+static bool counts(const Moment *moment, const struct user_regs_struct *registers)
+{
+    if (moment->call == 0)
+        return !is_polling(registers->orig_rax);
+    return registers->orig_rax == moment->call && (long long)registers->rax >= 0;
+}
+
+/* Until that moment. Returns the signal to hand on next, or 0. */
+static int go_on_until(pid_t pid, Moment moment, int number)
+{
+    printf("ready\n");
+    fflush(stdout);
+    while (moment.left > 0) {
+        struct user_regs_struct registers;
+
+        if (ptrace(PTRACE_SYSCALL, pid, NULL, (long)number) < 0)
+            fail(pid, "let it go on");
+        number = wait_for_stop(pid);
+        registers = registers_of(pid);
+        /* Where a call begins, its result is -ENOSYS. */
+        if (number == 0 && (long long)registers.rax != -ENOSYS && counts(&moment, &registers))
+            moment.left--;
+    }
+    return number;
+}
+
 static void fault_here(pid_t pid, struct user_regs_struct registers, int number)
 {
     registers.rip = 0;
@@ -156,16 +201,17 @@ static void fault_here(pid_t pid, struct user_regs_struct registers, int number)
 int main(int argc, char **argv)
 {
     bool held = argc == 3 && strcmp(argv[2], "hold") == 0;
-    pid_t pid = argc == 2 || held ? (pid_t)atoi(argv[1]) : 0;
+    Moment moment = argc == 3 && !held ? moment_of(argv[2]) : (Moment){0, 0};
+    pid_t pid = argc == 2 || held || moment.left > 0 ? (pid_t)atoi(argv[1]) : 0;
     struct user_regs_struct registers;
     unsigned long long place;
-    unsigned wanted = random_below(STEPS_MOST);
+    unsigned wanted = moment.left > 0 ? 0 : random_below(STEPS_MOST);
     unsigned quiet = 0;
     unsigned steps = 0;
     int number;
 
     if (pid <= 0) {
-        fprintf(stderr, "Usage: fault PID [hold]\n");
+        fprintf(stderr, "Usage: fault PID [hold|accept4|recvmsg|NUMBER]\n");
         return FAILED;
     }
     alarm(PATIENCE);
@@ -174,6 +220,8 @@ int main(int argc, char **argv)
     number = wait_for_stop(pid);
     if (held)
         hold();
+    if (moment.left > 0)
+        number = go_on_until(pid, moment, number);
     registers = registers_of(pid);
     if (is_waiting_in_poll(&registers)) {
         fault_here(pid, registers, number);
