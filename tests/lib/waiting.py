@@ -75,7 +75,12 @@ class Watch:
             self._directories[wd] = directory
 
     def close(self):
-        os.close(self.fd)
+        """Also done for one that nobody holds any more: a user has few of them (fs.inotify.max_user_instances)."""
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+
+    __del__ = close
 
     def take(self):
         """The events that are there already: a list of (mask bit, path)."""
