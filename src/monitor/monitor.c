@@ -101,7 +101,7 @@ int monitor_loop(Monitor *monitor)
     return monitor_exit_status(monitor);
 }
 
-void monitor_deinit(Monitor *monitor)
+static void tear_down(Monitor *monitor)
 {
     image_deinit(&monitor->image);
     monitor_timers_deinit(monitor);
@@ -110,7 +110,6 @@ void monitor_deinit(Monitor *monitor)
     cgroup_oom_deinit(&monitor->oom);
     attach_deinit(&monitor->attach);
     feed_deinit(&monitor->feed);
-    keyboard_deinit(&monitor->keyboard); /* only now: the last output was for a raw terminal */
     console_socket_deinit(&monitor->console_socket);
     monitor_terminal_hang_up(monitor);
     if (monitor->has_console)
@@ -126,6 +125,15 @@ void monitor_deinit(Monitor *monitor)
     monitor_close_log(monitor);
     state_discard(&monitor->state);
     state_deinit(&monitor->state);
+}
+
+int monitor_finish(Monitor *monitor, int status)
+{
+    /* The last output was for a raw terminal; whose it is, wants it back even after a crash. */
+    keyboard_deinit(&monitor->keyboard);
+    crash_finish(status);
+    tear_down(monitor);
+    return status;
 }
 
 /* What the monitor has of its caller; the children get back what it has changed for itself. */
@@ -215,9 +223,7 @@ static int monitor_live(const Config *config, const Inherited *inherited, Engine
     monitor_tell_foreground(&monitor, started_fd, status);
     if (status == 0)
         status = monitor_loop(&monitor);
-    crash_finish(status);
-    monitor_deinit(&monitor);
-    return status;
+    return monitor_finish(&monitor, status);
 }
 
 static int take_pipes(const Config *config, EnginePipes *pipes, Error *error)

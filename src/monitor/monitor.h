@@ -356,8 +356,11 @@ void monitor_tell_foreground(Monitor *monitor, int started_fd, int status);
 /* Survives crashes from now on, if that is possible. */
 void monitor_prepare_for_crashes(Monitor *monitor, char **argv);
 
-/* Tears everything down. */
-void monitor_deinit(Monitor *monitor);
+/*
+ * Gives the terminal back, and tears everything down; a crash in between ends with `status`, too.
+ * Returns it.
+ */
+int monitor_finish(Monitor *monitor, int status);
 
 /* The container runs: commits the phase, and when --timeout ends it. */
 void monitor_set_running(Monitor *monitor);

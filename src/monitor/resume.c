@@ -169,8 +169,7 @@ static int end_blindly(Monitor *monitor, const char *why)
         monitor_end(monitor);
         status = monitor_loop(monitor);
     }
-    monitor_deinit(monitor);
-    return status;
+    return monitor_finish(monitor, status);
 }
 
 int monitor_resume(const Config *config, char **argv, int page_fd)
@@ -197,7 +196,5 @@ int monitor_resume(const Config *config, char **argv, int page_fd)
                                 monitor_page(&monitor)->failed ? monitor_own_failure(config) : 0);
         status = monitor_loop(&monitor);
     }
-    crash_finish(status);
-    monitor_deinit(&monitor);
-    return status;
+    return monitor_finish(&monitor, status);
 }

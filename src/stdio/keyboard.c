@@ -83,6 +83,7 @@ void keyboard_deinit(Keyboard *keyboard)
     if (keyboard->fd >= 0)
         fds_remove(keyboard->state, keyboard->fd);
     fd_close(&keyboard->fd);
+    FAULT_POINT();
     if (keyboard->state->page->keyboard_raw) {
         memcpy(&settings, keyboard->state->page->keyboard_settings, sizeof(settings));
         tcsetattr(STDIN_FILENO, TCSANOW, &settings);

@@ -707,6 +707,7 @@ def run_with_terminal(play):
     command.options["--terminal"] = True
     command.launch(**terminal.for_child())
     wait_until(lambda: command.ended() or command.log.exists() and b"33 77" in command.log.read_bytes(), "the size")
+    assert terminal.settings() != before or command.ended(), "the terminal is not raw"
     terminal.type(b"key\r")
     wait_until(lambda: command.ended() or command.log.read_bytes().count(b"key") == 2, "the key")
     terminal.type(b"\r")
