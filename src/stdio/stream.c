@@ -2,6 +2,7 @@
 
 #include "state/fds.h"
 #include "state/input.h"
+#include "util/clock.h"
 #include "util/fd.h"
 #include "util/watch.h"
 
@@ -11,7 +12,8 @@ void stream_init(Stream *stream, State *state, StreamId id, int fd, StreamReadab
                  void *owner)
 {
     *stream = (Stream){.state = state, .id = id, .fd = fd, .readable = readable, .owner = owner};
-    fds_add(state, id == STREAM_STDOUT ? FD_STDOUT : FD_STDERR, fd); /* first: it may be a terminal */
+    /* First: it may be a terminal, which cannot be had again. */
+    fds_add(state, id == STREAM_STDOUT ? FD_STDOUT : FD_STDERR, fd);
     fd_set_nonblock(fd, true);
 }
 
@@ -45,8 +47,11 @@ void stream_watch(Stream *stream, bool on)
 
 ssize_t stream_read(Stream *stream, uint64_t keep_from)
 {
-    ssize_t n = input_read(stream->state, stream->id, stream->fd, keep_from);
+    ssize_t n;
 
+    pace_wait(&stream->pace);
+    n = input_read(stream->state, stream->id, stream->fd, keep_from);
+    pace_note(&stream->pace, stream->fd, n, clock_boottime_us());
     if (n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR && n != -ENOBUFS))
         stream_deinit(stream);
     return n;

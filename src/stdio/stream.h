@@ -1,6 +1,7 @@
 #pragma once
 
 #include "state/state.h"
+#include "stdio/pace.h"
 
 #include <glib.h>
 #include <stdbool.h>
@@ -19,6 +20,7 @@ struct Stream {
     StreamId id;
     int fd; /* -1 after its end */
     guint source;
+    Pace pace;
     StreamReadable readable;
     void *owner;
 };
@@ -39,8 +41,9 @@ void stream_deinit(Stream *stream);
 void stream_watch(Stream *stream, bool on);
 
 /*
- * Reads once and commits the bytes; see input_read() for the result. At the end of the stream (0)
- * or a read error, the stream is closed; that its descriptor is no longer in the table says so.
+ * Reads once, after a moment if that pays (see stdio/pace.h), and commits the bytes; see
+ * input_read() for the result. At the end of the stream (0) or a read error, the stream is closed;
+ * that its descriptor is no longer in the table says so.
  */
 ssize_t stream_read(Stream *stream, uint64_t keep_from);
 
