@@ -84,6 +84,10 @@ def test_dead_client_held_the_other_stream(new_container, held, other):
     assert container.output(held) == bytes(flood)
 
 
+def sockets(process):
+    return {target for target in process.descriptors().values() if target.startswith("socket:")}
+
+
 def test_more_clients_than_descriptors(new_container):
     """A connection that cannot be accepted makes no busy loop; it is served when descriptors are free again."""
     container = new_container(command="echo one; read word < go; echo two; exit 5")
@@ -94,15 +98,13 @@ def test_more_clients_than_descriptors(new_container):
     free = 24 - len(container.monitor.descriptors())
     assert 0 < free < 20
     clients = [container.attach() for _ in range(free + 5)]
+    wait_until(lambda: len(container.monitor.descriptors()) == 24, "all descriptors to be used")
     # A monitor in a busy loop never sleeps.
     wait_until(lambda: container.monitor.stat()[0] == "S", "the monitor to sleep")
+    before = sockets(container.monitor)
     for client in clients[:free]:
         client.close()
-    wait_until(
-        lambda: sum(target.startswith("socket:") for target in container.monitor.descriptors().values()) >= 6
-        and container.monitor.stat()[0] == "S",
-        "the waiting clients to be accepted",
-    )
+    wait_until(lambda: len(sockets(container.monitor) - before) == 5, "the waiting clients to be accepted")
     os.write(go, b"\n")
     engine.receive_all(*clients[free:])
     for client in clients[free:]:
