@@ -181,13 +181,31 @@ START_TEST(the_table_knows_what_is_open)
     ck_assert_int_eq(state_create(&state, &error), 0);
     for (int round = 0; round < 3 * PAGE_FDS_MAX; round++) {
         fds_add(&state, FD_LOG, fd);
-        ck_assert_uint_eq(state.page->fds[1].role, FD_LOG);
-        ck_assert_int_eq(state.page->fds[1].fd, fd);
-        ck_assert_uint_ne(state.page->fds[1].inode, 0);
+        ck_assert_int_eq(fds_find(&state, FD_LOG), fd);
+        ck_assert(fds_adopt(&state));
         fds_remove(&state, fd);
-        ck_assert_uint_eq(state.page->fds[1].role, FD_FREE);
+        ck_assert_int_eq(fds_find(&state, FD_LOG), -1);
     }
     state_deinit(&state);
+}
+END_TEST
+
+/* As for one that another image has left, before its new owner has made it its own. */
+START_TEST(the_table_has_each_descriptor_once)
+{
+    State state;
+    Error error;
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    ck_assert_int_eq(state_create(&state, &error), 0);
+    for (int round = 0; round < 3 * PAGE_FDS_MAX; round++)
+        fds_add(&state, round % 2 == 0 ? FD_LOG : FD_ATTACH_CLIENT, fd);
+    ck_assert_int_eq(fds_find(&state, FD_LOG), -1);
+    ck_assert_int_eq(fds_find(&state, FD_ATTACH_CLIENT), fd);
+    fds_remove(&state, fd);
+    ck_assert_int_eq(fds_find(&state, FD_ATTACH_CLIENT), -1);
+    state_deinit(&state);
+    close(fd);
 }
 END_TEST
 
@@ -232,4 +250,5 @@ END_TEST
 SUITE("state", pending_bytes_stay_intact_however_they_are_moved,
       a_full_buffer_is_said_and_nothing_is_lost, trim_gives_memory_back_and_keeps_what_is_pending,
       a_child_does_not_have_the_state, another_image_adopts_what_was_left,
-      the_table_knows_what_is_open, a_batch_may_be_anywhere_in_its_buffer_and_nowhere_else)
+      the_table_knows_what_is_open, the_table_has_each_descriptor_once,
+      a_batch_may_be_anywhere_in_its_buffer_and_nowhere_else)
