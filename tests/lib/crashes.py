@@ -173,41 +173,48 @@ def descriptors_at_rest(pid):
     return procfs.Process(pid).descriptors()
 
 
-class HeldFault:
+class _Fault:
+    """The fault tool at work: see fault.c."""
+
+    def __init__(self, pid, how, ready):
+        self._before = image(pid)
+        self._pid = pid
+        self._tool = subprocess.Popen([fault_tool(), str(pid), how], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._tool.stdout.readline() == ready
+
+    def _finish(self, word=b""):
+        """Returns when the next image runs, or none any more: whether there was a fault."""
+        self._tool.communicate(word, LIMIT)
+        assert self._tool.returncode in (0, GONE)
+        if self._tool.returncode == GONE:
+            return False
+        wait_image(self._pid, self._before)
+        return True
+
+
+class HeldFault(_Fault):
     """A monitor that waits for news is stopped there, and faults when it is let go, before it has looked at any."""
 
     def __init__(self, pid):
         wait_until(lambda: survives_faults(pid) and is_idle(pid), "the monitor to wait for news")
-        self._before = image(pid)
-        self._pid = pid
-        self._tool = subprocess.Popen([fault_tool(), str(pid), "hold"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._tool.stdout.readline() == b"stopped\n"
+        super().__init__(pid, "hold", b"stopped\n")
 
     def let_go(self):
         """Returns when the next image runs, or none any more."""
-        self._tool.communicate(b"\n", LIMIT)
-        assert self._tool.returncode == 0
-        wait_image(self._pid, self._before)
+        assert self._finish(b"\n")
 
 
-class FaultAfter:
+class FaultAfter(_Fault):
     """A monitor faults as soon as it has stored what a system call has brought: its next one of that name, or the one of
-    that number from now, waits not counted. See fault.c."""
+    that number from now, waits not counted."""
 
     def __init__(self, pid, call):
         wait_until(lambda: survives_faults(pid), "the monitor to get ready")
-        self._before = image(pid)
-        self._pid = pid
-        self._tool = subprocess.Popen([fault_tool(), str(pid), str(call)], stdout=subprocess.PIPE)
-        assert self._tool.stdout.readline() == b"ready\n"
+        super().__init__(pid, str(call), b"ready\n")
 
     def wait(self):
         """Until the next image runs, or none any more. Returns whether there was a fault."""
-        self._tool.communicate(timeout=LIMIT)
-        assert self._tool.returncode in (0, GONE)
-        if self._tool.returncode == 0:
-            wait_image(self._pid, self._before)
-        return self._tool.returncode == 0
+        return self._finish()
 
 
 class Trouble:
