@@ -14,6 +14,16 @@ enum {
     RECORD_SIZE = 8192, /* the kernel's own maximum: a smaller buffer gets an error */
 };
 
+/* What comes from the kernel has the facility 0: whoever else writes to /dev/kmsg gets another one
+ * (printk(): the prefix is 8 * facility + priority). */
+static bool is_of_kernel(const char *record)
+{
+    char *end;
+    unsigned long prefix = strtoul(record, &end, 10);
+
+    return end != record && *end == ',' && prefix >> 3 == 0;
+}
+
 /* "6,1234,98765,-;TEXT": texts are printed after the signal has been sent, and, but not more than
  * ten of these in five seconds, before. */
 bool kernel_log_is_kill(const char *record, pid_t pid)
@@ -22,7 +32,7 @@ bool kernel_log_is_kill(const char *record, pid_t pid)
     const char *chosen;
     char killed[64];
 
-    if (text == NULL)
+    if (text == NULL || !is_of_kernel(record))
         return false;
     text++;
     snprintf(killed, sizeof(killed), "ut of memory: Killed process %d ", (int)pid);

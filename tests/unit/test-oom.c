@@ -214,6 +214,11 @@ START_TEST(the_kernel_s_words)
     }
     ck_assert(!kernel_log_is_kill("6,1,2,-;oom-kill:task=,pid=906,uid=0,pid=7,uid=0", 906));
     ck_assert(!kernel_log_is_kill("", 906));
+    /* Of the facility "user", as any process's that may write to /dev/kmsg. */
+    ck_assert(
+        !kernel_log_is_kill("11,1,2,-;Out of memory: Killed process 906 (dd) total-vm:1kB", 906));
+    ck_assert(!kernel_log_is_kill("14,1,2,-;oom-kill:task=dd,pid=906,uid=0", 906));
+    ck_assert(!kernel_log_is_kill("x;Out of memory: Killed process 906 (dd)", 906));
     ck_assert(!kernel_log_is_kill("6,1,2,-;a process wrote: oom-kill:,pid=906,", 906));
 }
 END_TEST
