@@ -17,8 +17,9 @@ static char *failure(const char *doing, const char *name)
     return g_strdup_printf("%s %s: %s", doing, name, g_strerror(errno));
 }
 
-/* Makes a file of that content, owner and mode that is on the disk for good. Returns 0 or -1 and
- * errno, and then nothing is left behind. */
+/* Makes a file of that content, owner and mode that is on the disk for good; a set-user-ID,
+ * set-group-ID or sticky bit means nothing on a file of settings, and is not given to a new one.
+ * Returns 0 or -1 and errno, and then nothing is left behind. */
 static int make(int dir, const char *name, const char *content, size_t length,
                 const struct stat *like)
 {
@@ -30,7 +31,7 @@ static int make(int dir, const char *name, const char *content, size_t length,
     r = fd_write_all(fd, content, length);
     if (r == 0 && fchown(fd, like->st_uid, like->st_gid) < 0)
         r = -errno;
-    if (r == 0 && fchmod(fd, like->st_mode & 07777) < 0)
+    if (r == 0 && fchmod(fd, like->st_mode & 0777) < 0)
         r = -errno;
     if (r == 0 && fsync(fd) < 0)
         r = -errno;

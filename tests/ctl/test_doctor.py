@@ -357,6 +357,14 @@ class TestFix:
         assert sorted(path.name for path in file.parent.iterdir()) == ["config.toml", "config.toml.conward-backup"]
         assert node.examine() == []
 
+    def test_no_set_user_id_bit_is_kept(self, node):
+        file = node.put(CONTAINERD, f"[plugins.cri]\n{LIMIT} = -1\n")
+        file.chmod(0o6755)
+        node.examine("--fix", status=0)
+        assert node.text(CONTAINERD) == f"[plugins.cri]\n{LIMIT} = 16384\n"
+        for path in file.parent.iterdir():
+            assert path.stat().st_mode & 0o7777 == 0o755, path
+
     def test_two_values_of_one_file(self, node):
         text = f"[plugins.cri]\n{LIMIT} = -1\n[plugins.'io.containerd.grpc.v1.cri']\n{LIMIT} = -1000000\n"
         node.put(CONTAINERD, text)
