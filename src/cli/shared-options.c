@@ -242,6 +242,14 @@ bool log_choice_open(const LogChoice *choice, const SharedOptions *shared, const
     if (!is_allowed(choice->file, shared, messages))
         return false;
     opened = k8s_file_open(choice->file);
+    if (opened == -EMLINK) {
+        message(messages, LEVEL_ERROR,
+                "Log file %s is a symbolic link that another user has made in a directory where "
+                "everybody may create files; it is not followed. Remove it, or name a file in a "
+                "directory of your own with --log-path",
+                choice->file);
+        return false;
+    }
     if (opened < 0) {
         message(messages, LEVEL_ERROR,
                 "Failed to open log file %s: %s; --log-path must name a file that can be written, "

@@ -14,20 +14,10 @@
 #include <unistd.h>
 
 enum {
-    LOG_MODE = 0640,
-
     /* Microseconds between attempts to write, from the first to all later ones. */
     RETRY_FIRST = 100000,
     RETRY_MOST = 10000000,
 };
-
-int k8s_file_open(const char *path)
-{
-    int fd =
-        open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, LOG_MODE);
-
-    return fd < 0 ? -errno : fd;
-}
 
 /* Notes when an unfinished line must show: a while after its first byte came. */
 static void set_flush(K8sFile *file, StreamId stream, bool progress)

@@ -51,7 +51,11 @@ typedef struct K8sFile {
 
 /*
  * Opens a log file for appending, creating it with mode 0640. A fifo without a reader is an error
- * and never blocks. Returns a descriptor or -errno.
+ * and never blocks. Returns a descriptor or -errno; -EMLINK if the path ends in a symbolic link
+ * that another user has put into a directory where everybody may (a sticky one): whoever follows it
+ * writes where that user wants. The kernel refuses these by itself only where the sysctl
+ * fs.protected_symlinks is 1. As in the kernel's rule, a link of our own user or of the directory's
+ * owner is followed.
  */
 int k8s_file_open(const char *path);
 

@@ -196,6 +196,46 @@ def check_link(container, target):
     assert stat.S_ISREG(target.lstat().st_mode)
 
 
+STRANGER = 4321  # a user ID
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
+@pytest.mark.parametrize("through", [False, True], ids=["the-log", "where-its-link-leads"])
+def test_link_of_a_stranger_in_a_sticky_directory(new_container, through):
+    """It is not followed, whatever the sysctl says: not even to create a file."""
+    container = new_container(command="echo one")
+    target = link_log(container)
+    target.unlink()
+    shared = container.logs
+    if through:
+        shared = container.top / "shared"
+        shared.mkdir()
+        target.symlink_to(shared / "planted")
+        (shared / "planted").symlink_to(container.top / "victim")
+        os.lchown(shared / "planted", STRANGER, STRANGER)
+    else:
+        os.lchown(container.log, STRANGER, STRANGER)
+    shared.chmod(0o1777)
+    container.launch()
+    text = container.wait_first(status=1)
+    assert b"is a symbolic link that another user has made" in text
+    assert not target.exists() and not (container.top / "victim").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
+@pytest.mark.parametrize("owner", ["ours", "the-directory's"])
+def test_link_in_a_sticky_directory_that_is_followed(new_container, owner):
+    container = new_container(command="echo one; exit 5")
+    target = link_log(container)
+    container.logs.chmod(0o1777)
+    if owner != "ours":
+        os.lchown(container.log, STRANGER, STRANGER)
+        os.chown(container.logs, STRANGER, STRANGER)
+    assert container.run() == 5
+    check_link(container, target)
+    assert container.output() == b"one\n"
+
+
 def test_size_limit_of_a_linked_log(new_container):
     container = new_container(command="seq 1 5000")
     container.options["--log-size-max"] = "500"
