@@ -4,6 +4,7 @@
 #include "cli/run-options.h"
 #include "cli/shared-options.h"
 #include "util/fd.h"
+#include "util/shown.h"
 
 #include <errno.h>
 #include <glib.h>
@@ -40,7 +41,9 @@ static int parse(char **argv, EngineOptions *options)
     engine_options_add(context, options);
 
     if (!g_option_context_parse_strv(context, &words, &error)) {
-        fprintf(stderr, "conmon: option parsing failed: %s\n", error->message);
+        g_autofree char *shown = shown_line_new(error->message);
+
+        fprintf(stderr, "conmon: option parsing failed: %s\n", shown);
         return REFUSED;
     }
     if (options->help) {
@@ -95,7 +98,7 @@ static void set_messages(const EngineOptions *options, const char *argv0, Messag
                                       options->log_tag, NULL);
 
     messages_init(messages, true, options->shared.syslog, argv0);
-    g_strlcpy(messages->id, id, sizeof(messages->id));
+    shown_line(messages->id, sizeof(messages->id), id);
 }
 
 static bool refuse(const Messages *messages, const char *sentence)

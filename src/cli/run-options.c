@@ -3,6 +3,7 @@
 #include "cli/shared-options.h"
 #include "process/cgroup-place.h"
 #include "util/fd.h"
+#include "util/shown.h"
 
 #include <errno.h>
 #include <glib.h>
@@ -151,7 +152,7 @@ static bool check_id(RunOptions *options, Messages *messages)
     }
     if (shared->name == NULL)
         shared->name = g_strdup(shared->cid);
-    g_strlcpy(messages->id, shared->cid, sizeof(messages->id));
+    shown_line(messages->id, sizeof(messages->id), shared->cid);
     return true;
 }
 

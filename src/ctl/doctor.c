@@ -58,18 +58,20 @@ static int compare_fixes(gconstpointer a, gconstpointer b)
 static void mend(const Root *root, Finding *finding, Outcome *outcome, bool json)
 {
     g_autoptr(GString) report = g_string_new(NULL);
-    g_autofree char *shown = root_shown(root, finding->fix->path);
+    g_autofree char *path = root_shown(root, finding->fix->path);
+    g_autofree char *heading = g_strdup_printf("Mended %s:", path);
     g_autofree char *trouble = mend_apply(root, finding->fix, report);
 
     if (trouble != NULL) {
-        ctl_say("%s is not mended: %s", shown, trouble);
+        ctl_say("%s is not mended: %s", path, trouble);
         outcome->failed = true;
         return;
     }
     g_hash_table_add(outcome->mended, finding);
     if (json)
         return;
-    printf("\nMended %s:\n", shown);
+    putchar('\n');
+    doctor_print_lines(heading, "");
     doctor_print_lines(report->str, "");
     printf("Restart: %s\n", finding->restart);
 }

@@ -1,69 +1,13 @@
 #include "ctl/text.h"
 
 #include "ctl/command.h"
+#include "util/shown.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The length of the character at `text`, 0 if it is not valid UTF-8. */
-static size_t character(const char *text, size_t length)
-{
-    gunichar value = g_utf8_get_char_validated(text, (gssize)length);
-
-    if (value == (gunichar)-1 || value == (gunichar)-2)
-        return 0;
-    return (size_t)(g_utf8_next_char(text) - text);
-}
-
-/* C0, DEL and C1: a terminal may act on them. */
-static bool is_control(const char *text, size_t size)
-{
-    unsigned char first = (unsigned char)text[0];
-
-    if (size == 2)
-        return first == 0xc2 && (unsigned char)text[1] < 0xa0;
-    return size == 1 && (first < 0x20 || first == 0x7f);
-}
-
-/* Of letters and marks: what shows nothing all the same. */
-static bool is_filler(gunichar value)
-{
-    static const struct {
-        gunichar first, last;
-    } FILLERS[] = {
-        {0x34f, 0x34f},   {0x115f, 0x1160}, {0x17b4, 0x17b5}, {0x180b, 0x180f},   {0x2800, 0x2800},
-        {0x3164, 0x3164}, {0xfe00, 0xfe0f}, {0xffa0, 0xffa0}, {0xe0100, 0xe01ef},
-    };
-
-    for (size_t i = 0; i < G_N_ELEMENTS(FILLERS); i++)
-        if (value >= FILLERS[i].first && value <= FILLERS[i].last)
-            return true;
-    return false;
-}
-
-/* With it, a word could look like another one, or change what stands beside it. */
-static bool is_hidden(const char *text)
-{
-    gunichar value = g_utf8_get_char(text);
-
-    if (value < 0x80)
-        return value < 0x20 || value == 0x7f;
-    switch (g_unichar_type(value)) {
-    case G_UNICODE_CONTROL:
-    case G_UNICODE_FORMAT: /* directions, joiners, zero-width spaces, the byte order mark */
-    case G_UNICODE_UNASSIGNED:
-    case G_UNICODE_PRIVATE_USE:
-    case G_UNICODE_SURROGATE:
-    case G_UNICODE_LINE_SEPARATOR:
-    case G_UNICODE_PARAGRAPH_SEPARATOR:
-        return true;
-    default:
-        return is_filler(value);
-    }
-}
 
 static void append_u(GString *to, gunichar value)
 {
@@ -78,9 +22,9 @@ static void append_u(GString *to, gunichar value)
 void text_append_shown(GString *to, const char *text, size_t length)
 {
     for (size_t at = 0; at < length;) {
-        size_t size = character(text + at, length - at);
+        size_t size = shown_character(text + at, length - at);
 
-        if (size == 0 || is_hidden(text + at)) {
+        if (size == 0 || !shown_as_is(text + at)) {
             g_string_append_printf(to, "\\x%02x", (unsigned char)text[at]);
             at++;
             /* The next bytes of an escaped character are invalid by themselves, and escaped, too.
@@ -111,12 +55,12 @@ void text_append_json(GString *to, const char *text, size_t length)
 {
     g_string_append_c(to, '"');
     for (size_t at = 0; at < length;) {
-        size_t size = character(text + at, length - at);
+        size_t size = shown_character(text + at, length - at);
 
         if (size == 0) {
             g_string_append(to, "\xef\xbf\xbd");
             at++;
-        } else if (is_hidden(text + at)) {
+        } else if (!shown_as_is(text + at)) {
             append_u(to, g_utf8_get_char(text + at));
             at += size;
         } else {
@@ -132,11 +76,11 @@ void text_append_json(GString *to, const char *text, size_t length)
 void text_append_label(GString *to, const char *text, size_t length)
 {
     for (size_t at = 0; at < length;) {
-        size_t size = character(text + at, length - at);
+        size_t size = shown_character(text + at, length - at);
 
         if (text[at] == '\n')
             g_string_append(to, "\\n");
-        else if (size == 0 || is_control(text + at, size))
+        else if (size == 0 || !shown_as_is(text + at))
             g_string_append(to, "\xef\xbf\xbd");
         else if (text[at] == '"' || text[at] == '\\')
             g_string_append_printf(to, "\\%c", text[at]);

@@ -23,8 +23,8 @@ void text_append_name(GString *to, const char *name, size_t most);
 void text_append_json(GString *to, const char *text, size_t length);
 
 /* Appends the value of a label in the Prometheus text format, without its quotation marks. Newline,
- * quotation mark and backslash are escaped as the format asks; other control characters and bytes
- * that are not valid UTF-8 become U+FFFD. */
+ * quotation mark and backslash are escaped as the format asks; what else would not be shown, and
+ * bytes that are not valid UTF-8, become U+FFFD. */
 void text_append_label(GString *to, const char *text, size_t length);
 
 /* An amount of bytes for people, such as "812 B", "1.5 KiB" or "23 MiB", into a buffer of

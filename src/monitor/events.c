@@ -3,6 +3,7 @@
 #include "log/journal-field.h"
 #include "log/journal-socket.h"
 #include "util/clock.h"
+#include "util/shown.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -103,9 +104,9 @@ static void add_message(Event *event, const char *text)
     bool named = config->name != NULL && strcmp(config->name, config->cid) != 0;
     g_autofree char *whole = named ? g_strconcat(config->name, " (", id, "): ", text, NULL)
                                    : g_strconcat(id, ": ", text, NULL);
+    g_autofree char *shown = shown_line_new(whole);
 
-    message_flatten(whole);
-    add_text(event, "MESSAGE", whole);
+    add_text(event, "MESSAGE", shown);
 }
 
 static int priority_of(Level level)

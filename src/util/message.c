@@ -1,5 +1,7 @@
 #include "util/message.h"
 
+#include "util/shown.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
@@ -17,31 +19,28 @@ enum {
     PREFIX_MAX = 128, /* what stands before the text, on stderr and in the datagram */
 };
 
-static const char ellipsis[] = "\xe2\x80\xa6";
+static const char ELLIPSIS[] = "\xe2\x80\xa6";
 
-/* Ends an overlong text with an ellipsis, without leaving half of a UTF-8 sequence before it. */
-static void cut(char text[TEXT_MAX])
+/*
+ * The formatted text as one line that may be shown; an overlong one ends with an ellipsis. Texts
+ * quote ids, paths and a runtime's words, which could forge a second message or drive a terminal.
+ */
+static void format_line(char line[TEXT_MAX], const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void format_line(char line[TEXT_MAX], const char *format, va_list args)
 {
-    size_t end = TEXT_MAX - sizeof(ellipsis);
-
-    while (end > 0 && ((unsigned char)text[end] & 0xc0) == 0x80)
-        end--;
-    memcpy(text + end, ellipsis, sizeof(ellipsis));
-}
-
-void message_flatten(char *text)
-{
+    char text[TEXT_MAX] = "";
+    bool whole = vsnprintf(text, sizeof(text), format, args) < TEXT_MAX;
     size_t end = strlen(text);
 
-    while (end > 0 && (text[end - 1] == '\n' || text[end - 1] == ' '))
+    /* Where it was cut, a character may have lost its last bytes. */
+    while (!whole && end > 0 && ((unsigned char)text[end - 1] & 0xc0) == 0x80)
         end--;
-    text[end] = '\0';
-    for (char *at = text; *at != '\0'; at++) {
-        if (*at == '\n' || *at == '\t')
-            *at = ' ';
-        else if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            *at = '?';
-    }
+    if (!whole && end > 0)
+        text[end - 1] = '\0';
+    if (!shown_line(line, TEXT_MAX - strlen(ELLIPSIS), text) || !whole)
+        strcat(line, ELLIPSIS);
 }
 
 /* conmon's forms: engines and their tests look for them. */
@@ -141,10 +140,7 @@ void message_v(const Messages *messages, Level level, const char *format, va_lis
 
     if (level > messages->level)
         return;
-    text[0] = '\0';
-    if (vsnprintf(text, sizeof(text), format, args) >= TEXT_MAX)
-        cut(text);
-    message_flatten(text);
+    format_line(text, format, args);
     say(messages->engine_style ? engine_prefix(level) : run_prefix(level), text);
     if (messages->syslog)
         tell_syslog(messages, level, text);

@@ -26,19 +26,13 @@ typedef struct Messages {
     }
 
 /*
- * Says one line on stderr and, if asked for, to syslog. Never blocks on syslog: a journal that is
- * full or stopped loses the line there.
+ * Says one line on stderr and, if asked for, to syslog, as util/shown.h has it shown. Never blocks
+ * on syslog: a journal that is full or stopped loses the line there.
  */
 void message(const Messages *messages, Level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void message_v(const Messages *messages, Level level, const char *format, va_list args)
     __attribute__((format(printf, 3, 0)));
-
-/*
- * Makes one line of it, in place. Texts quote ids, paths and a runtime's stderr, all of which can
- * hold newlines and escape codes that would forge a second message or drive a terminal.
- */
-void message_flatten(char *text);
 
 /* Translates a --log-level word, without regard to case. Returns false for an unknown word. */
 bool level_parse(const char *word, Level *level);

@@ -650,7 +650,25 @@ def test_valid_line_is_a_success_whatever_follows(directory):
 
 
 def test_message_is_one_line():
-    create("--log-level", "a\nb\tc\x1b[31m\x7f\r").said("[conmon:e]: No such log level a b c?[31m??")
+    create("--log-level", "a\nb\tc\x1b[31m\x7f\r").said("[conmon:e]: No such log level a b c\\x1b[31m\\x7f\\x0d")
+
+
+HIDDEN = [b"\xc2\x9b", b"\x9b", "\u202e".encode(), "\u2066".encode(), "\u200f".encode(), "\u061c".encode(),
+          "\u2028".encode(), "\u2029".encode(), b"\xff", b"\xe2\x80", b"\xed\xa0\x80", b"\xc0\x8a"]
+
+
+@pytest.mark.parametrize("hidden", HIDDEN, ids=repr)
+def test_message_shows_what_is_hidden(hidden):
+    """Control characters of eight bits, what turns the direction of writing, other ends of lines, invalid UTF-8: a
+    terminal may act on them. Letters of any script stay."""
+    word = b"a" + hidden + "\u00e9\u05d0\u4e2d".encode()
+    shown = "a" + "".join(f"\\x{byte:02x}" for byte in hidden) + "\u00e9\u05d0\u4e2d"
+    create("--log-level", word).said(f"[conmon:e]: No such log level {shown}")
+
+
+def test_message_about_an_option_is_escaped():
+    answer = create("--no\x1b[2J\u202esuch")
+    assert "--no\\x1b[2J\\xe2\\x80\\xaesuch" in answer.err and "\x1b" not in answer.err
 
 
 def test_message_is_bounded():

@@ -136,11 +136,13 @@ def test_run(journal, new_run):
 def test_one_line_each(journal, new_run):
     """Whatever is quoted: neither a second message nor escape codes for a terminal."""
     command = new_run("exit 7")
-    command.options["--name"] = "one\nkernel: forged\x1b[2J\t\xff"
+    command.options["--name"] = "one\nkernel: forged\x1b[2J\t\xff\x9b\u202e"
     command.launch(preexec_fn=journal.enter)
     assert command.wait() == 7
     event = journal.wait_event("exited")
-    assert event["MESSAGE"] == "one kernel: forged?[2J \xff (command): Exited with status 7".encode()
+    assert event["MESSAGE"] == (
+        "one kernel: forged\\x1b[2J \xff\\xc2\\x9b\\xe2\\x80\\xae (command): Exited with status 7".encode()
+    )
     assert event["CONWARD_CONTAINER_NAME"] == command.options["--name"].encode()
 
 

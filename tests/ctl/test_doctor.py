@@ -357,6 +357,15 @@ class TestFix:
         assert sorted(path.name for path in file.parent.iterdir()) == ["config.toml", "config.toml.conward-backup"]
         assert node.examine() == []
 
+    def test_names_are_escaped(self, node):
+        node.put(CONTAINERD, 'imports = ["/etc/containerd/conf.d/*"]\n')
+        node.put("etc/containerd/conf.d/a\033[2J\x9b\u202eb", f"[plugins.cri]\n{LIMIT} = -1\n")
+        before = node.run().stdout
+        done = node.run("--fix")
+        for text in (before, done.stdout, done.stderr):
+            assert not {"\033", "\x9b", "\u202e"} & set(text)
+        assert "Mended " in done.stdout and "a\\x1b[2J\\xc2\\x9b\\xe2\\x80\\xaeb:\n" in done.stdout
+
     def test_no_set_user_id_bit_is_kept(self, node):
         file = node.put(CONTAINERD, f"[plugins.cri]\n{LIMIT} = -1\n")
         file.chmod(0o6755)

@@ -1,5 +1,6 @@
 #include "util/clock.h"
 #include "util/fd.h"
+#include "util/shown.h"
 
 #include "suite.h"
 
@@ -80,7 +81,25 @@ START_TEST(a_sleep_is_never_cut_short_nor_overflows)
 }
 END_TEST
 
+START_TEST(what_may_not_be_shown_is_escaped)
+{
+    char small[8];
+    g_autofree char *all = shown_line_new("a\xc3\xa9\xc2\x9b\x9b\x1b\x7f\n\xe2\x80\xae\xc3 \n\n");
+
+    ck_assert_str_eq(all, "a\xc3\xa9\\xc2\\x9b\\x9b\\x1b\\x7f \\xe2\\x80\\xae\\xc3");
+    ck_assert(shown_line(small, sizeof(small), "ab\x1bx"));
+    ck_assert_str_eq(small, "ab\\x1bx");
+    ck_assert(!shown_line(small, sizeof(small), "abcd\x1b"));
+    ck_assert_str_eq(small, "abcd");
+    ck_assert(!shown_line(small, sizeof(small), "abcdef\xc3\xa9"));
+    ck_assert_str_eq(small, "abcdef");
+    ck_assert(shown_line(small, sizeof(small), ""));
+    ck_assert_str_eq(small, "");
+}
+END_TEST
+
 SUITE("util", a_sleep_is_never_cut_short_nor_overflows,
       file_replace_sets_content_and_mode_and_leaves_nothing_else,
       file_replace_reports_why_it_failed, only_inherited_descriptors_are_closed,
-      stdio_that_was_closed_is_filled_and_the_rest_becomes_dev_null)
+      stdio_that_was_closed_is_filled_and_the_rest_becomes_dev_null,
+      what_may_not_be_shown_is_escaped)
