@@ -36,11 +36,6 @@ static void begin(const K8sFile *file, LogCursors *next)
     next->log_before = batch_file_size(&file->to);
 }
 
-static int64_t now_ns(const Builder *builder)
-{
-    return (int64_t)builder->now.tv_sec * 1000000000 + builder->now.tv_nsec;
-}
-
 /* Whether the batch has room for a further record; it always has for one of the container's, so
  * that every batch is progress. */
 static bool fits(const LogCursors *next, uint64_t record)
@@ -72,6 +67,13 @@ static bool is_capped(const Builder *builder, uint64_t record)
     return next->capped != 0;
 }
 
+static void write_header(Builder *builder)
+{
+    const struct timespec time = {builder->stamp / 1000000000, builder->stamp % 1000000000};
+
+    record_header(&builder->file->clock, time, (int)builder->stream, builder->header);
+}
+
 static void append(Builder *builder, char tag, const uint8_t *content, size_t length)
 {
     LogCursors *next = builder->next;
@@ -81,6 +83,9 @@ static void append(Builder *builder, char tag, const uint8_t *content, size_t le
     next->batch_length += size;
     next->total += size;
     next->rate_tokens -= (int64_t)size;
+    next->stamp = builder->stamp++;
+    if (!record_header_advance(builder->header))
+        write_header(builder);
 }
 
 /*
@@ -122,7 +127,7 @@ static bool must_say_loss(const Builder *builder)
     bool is_over = !loss->damaged && !builder->next->rate_drops;
 
     return loss->records > 0 && builder->file->limits.says_losses &&
-           (is_over || builder->mode == SPLIT_END || loss_is_late(loss, now_ns(builder)));
+           (is_over || builder->mode == SPLIT_END || loss_is_late(loss, builder->now));
 }
 
 /* Microseconds on the clock of the bucket until output that waits may go on. */
@@ -174,7 +179,7 @@ static void drop(Builder *builder, uint64_t content, bool full)
         counters->limited_bytes += content;
         counters->limited_records++;
     }
-    loss_add(loss, content, !full, reason, now_ns(builder));
+    loss_add(loss, content, !full, reason, builder->now);
 }
 
 /* Adds one record to the batch, if it can be there. */
@@ -206,7 +211,7 @@ static Built add_record(Builder *builder, Split split, const uint8_t *bytes)
         counters->records++;
         counters->partials += !full;
     }
-    line_count(counters, split.length, full, file->limits.line_max, now_ns(builder));
+    line_count(counters, split.length, full, file->limits.line_max, builder->now);
     next->start[builder->stream] += content;
     return BUILT_ALL;
 }
@@ -243,9 +248,14 @@ static Built add_records(Builder *builder)
 
 void builder_init(Builder *builder, K8sFile *file, StreamId stream, SplitMode mode)
 {
-    *builder = (Builder){.file = file, .stream = stream, .mode = mode};
-    clock_gettime(CLOCK_REALTIME, &builder->now);
-    record_header(&file->clock, builder->now, (int)stream, builder->header);
+    *builder = (Builder){
+        .file = file,
+        .stream = stream,
+        .mode = mode,
+        .now = clock_realtime_ns(),
+    };
+    builder->stamp = record_stamp(state_cursors(file->to.state)->stamp, builder->now);
+    write_header(builder);
 }
 
 Built builder_build(Builder *builder)

@@ -7,7 +7,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
 
 /*
  * Builds a batch of a k8s-file: records of what a stream holds, in the output buffer, and the
@@ -21,7 +20,8 @@ typedef struct Builder {
     StreamId stream;
     SplitMode mode;
     bool unlimited; /* the size limit does not count: the file could not be replaced just now */
-    struct timespec now; /* the time of all its records */
+    int64_t now;    /* CLOCK_REALTIME in nanoseconds, for what is counted */
+    int64_t stamp;  /* of the next record */
     char header[RECORD_HEADER_LENGTH];
 } Builder;
 
@@ -32,7 +32,8 @@ typedef enum Built {
     BUILT_TOO_FAST, /* the container has to wait for its rate limit */
 } Built;
 
-/* For the batches of one stream, whose records get the time that it is now. */
+/* For the batches of one stream, whose records get the time that it is now, each a nanosecond later
+ * than the one before: see record_stamp(). */
 void builder_init(Builder *builder, K8sFile *file, StreamId stream, SplitMode mode);
 
 /*

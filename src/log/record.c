@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+/* A clock that falls behind the last stamp by more than so many nanoseconds has been set. */
+#define SET_BACK INT64_C(1000000000)
+
 static void format_second(RecordClock *clock, time_t second)
 {
     struct tm tm;
@@ -12,6 +15,13 @@ static void format_second(RecordClock *clock, time_t second)
     memmove(clock->text + RECORD_TIME_LENGTH - 2, clock->text + RECORD_TIME_LENGTH - 3, 2);
     clock->text[RECORD_TIME_LENGTH - 3] = ':';
     clock->second = second;
+}
+
+int64_t record_stamp(int64_t last, int64_t now)
+{
+    bool is_set_back = last - now > SET_BACK;
+
+    return now > last || is_set_back ? now : last + 1;
 }
 
 void record_header(RecordClock *clock, struct timespec now, int stream, char *header)

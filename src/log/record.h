@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -13,7 +14,8 @@ enum {
     RECORD_TIME_LENGTH = 35,
     RECORD_STREAM_AT = RECORD_TIME_LENGTH + 1,
     RECORD_TAG_AT = RECORD_STREAM_AT + 7,
-    RECORD_LAST_DIGIT_AT = 28,
+    RECORD_POINT_AT = 19,
+    RECORD_LAST_DIGIT_AT = RECORD_POINT_AT + 9,
     RECORD_HEADER_LENGTH = RECORD_TAG_AT + 2,
 };
 
@@ -28,8 +30,29 @@ typedef struct RecordClock {
         .second = (time_t)-1 \
     }
 
+/*
+ * The time stamp of a record that is made `now`, behind one with the stamp `last` (0 = there is
+ * none), both in nanoseconds of CLOCK_REALTIME: later than that, for readers take two equal records
+ * with one stamp for the same (Loki drops the second). A clock that was set back by more than a
+ * second is followed; by less, stamps go on by a nanosecond each until the clock has come up with
+ * them.
+ */
+int64_t record_stamp(int64_t last, int64_t now);
+
 /* Writes the 45 bytes of a header with tag P for the given time and stream (0 stdout, 1 stderr). */
 void record_header(RecordClock *clock, struct timespec now, int stream, char *header);
+
+/* Makes a header one for a nanosecond later. Returns false if that is in the next second: then the
+ * header is not one any more. */
+static inline bool record_header_advance(char *header)
+{
+    char *digit = header + RECORD_LAST_DIGIT_AT;
+
+    while (*digit == '9')
+        *digit-- = '0';
+    ++*digit;
+    return digit > header + RECORD_POINT_AT;
+}
 
 /*
  * Appends a record to `to`, which must have room for RECORD_HEADER_LENGTH + length + 1 bytes.

@@ -13,7 +13,7 @@
  * marked "commit" is such a store and is written through state_commit().
  */
 enum {
-    PAGE_VERSION = 5,
+    PAGE_VERSION = 6,
     PAGE_SIZE_BYTES = 12288,
     PAGE_CLIENTS_MAX = 64,
     PAGE_FDS_MAX = 96,
@@ -134,6 +134,7 @@ typedef struct LogCursors {
     uint64_t torn_is_loss; /* 1: it is a loss record, and has no content */
     uint64_t cutting;      /* 1: the file is to be cut back from torn_end to cut_to */
     uint64_t cut_to;
+    int64_t stamp;        /* of the last record, CLOCK_REALTIME nanoseconds, 0 = there is none */
     uint64_t total;       /* bytes ever in the log, for --log-global-size-max */
     uint64_t capped;      /* 1 once that limit has been reached */
     uint64_t said_length; /* of the loss record behind the rest in the batch, 0 = none */

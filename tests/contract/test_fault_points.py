@@ -176,6 +176,7 @@ def whole_life(play):
     assert sorted(os.listdir(container.logs)) == ["before", "ctr.log"]
     assert (container.bundle / "beginnings").read_text() == "began\n"
     records = k8slog.records(before.read_bytes()) + container.records()
+    k8slog.check_rising(records)
     assert max(len(record.content) for record in records) <= 256
     for stream, wanted in (("stdout", b"one\n" + k8slog.numbered(1, 3000)), ("stderr", b"two" + b"0" * 300)):
         assert k8slog.output(records, stream) == wanted
@@ -253,6 +254,7 @@ def rotated(play):
     assert len(names) == before["rotations"] + 1
     paths = [container.logs / f"ctr.log.{number}" for number in range(len(names), 0, -1)] + [container.log]
     records = [record for path in paths for record in k8slog.records(path.read_bytes())]
+    k8slog.check_rising(records)
     assert k8slog.output(records) == k8slog.numbered(1, 220)
 
 

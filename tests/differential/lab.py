@@ -364,7 +364,7 @@ class Life:
         """The bytes that can be put together from the log: where it is cut is each monitor's own business."""
         data = path.read_bytes()
         try:
-            records = k8slog.records(data)
+            records = k8slog.records(data, rising=False)
         except AssertionError:
             self.note(f"log {name}, broken", data)
             return

@@ -1,6 +1,7 @@
 """The k8s-file log format, read strictly: whatever is not a whole record is an error."""
 
 import collections
+import datetime
 import re
 
 HEADER = 45
@@ -14,8 +15,24 @@ _LINE = re.compile(
 _LOSS = re.compile(rb"\[conward\] lost (\d+) bytes in (\d+) records on (\w+), from \S+ to \S+: [^\n]+")
 
 
-def records(data):
-    """The records in the bytes of a log."""
+def _nanoseconds(stamp):
+    """A time stamp as a number."""
+    second = datetime.datetime.fromisoformat(stamp[:19] + stamp[29:])
+    return int(second.timestamp()) * 10**9 + int(stamp[20:29])
+
+
+def check_rising(found):
+    """Checks that every record is later than the one before it, in whichever stream that is."""
+    for before, record in zip(found, found[1:]):
+        if before.time[29:] == record.time[29:]:
+            rises = before.time < record.time
+        else:
+            rises = _nanoseconds(before.time) < _nanoseconds(record.time)
+        assert rises, f"{record} is not later than {before}"
+
+
+def records(data, rising=True):
+    """The records in the bytes of a log. rising=False: of one that another monitor has written, too."""
     found = []
     at = 0
     while at < len(data):
@@ -24,6 +41,8 @@ def records(data):
         time, stream, tag, content = match.groups()
         found.append(Record(time.decode(), stream.decode(), tag.decode(), content))
         at = match.end()
+    if rising:
+        check_rising(found)
     return found
 
 

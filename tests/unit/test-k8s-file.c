@@ -839,6 +839,121 @@ START_TEST(a_rate_that_is_lifted_before_its_loss_is_said)
 }
 END_TEST
 
+/* Checks that the stamps of all files rise, which are given in the order in which they were
+ * written, and returns the number of their records. */
+static unsigned check_rising(char *const *paths, unsigned count)
+{
+    char last[RECORD_TIME_LENGTH + 1] = "";
+    unsigned records = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        GString *content = file_content(paths[i]);
+
+        for (size_t at = 0; at < content->len; records++) {
+            const char *record = content->str + at;
+            const char *newline = memchr(record, '\n', content->len - at);
+
+            ck_assert_ptr_nonnull(newline);
+            ck_assert_msg(strncmp(last, record, RECORD_TIME_LENGTH) < 0, "%.60s behind %s", record,
+                          last);
+            memcpy(last, record, RECORD_TIME_LENGTH);
+            at += (size_t)(newline - record) + 1;
+        }
+        g_string_free(content, TRUE);
+    }
+    return records;
+}
+
+/* Over batches, streams, resumes and rotations; however the output is cut into reads. */
+START_TEST(stamps_rise_strictly)
+{
+    enum { ROUNDS = 2000, MOST = 400 };
+    static const K8sLimits limits = {
+        .line_max = 256, .partial_flush = -1, .size_max = 64 << 10, .backups = 100};
+    GRand *random = g_rand_new_with_seed(1);
+    LogFixture fixture;
+    char *paths[101] = {NULL};
+    unsigned count = 0;
+    uint64_t records = 0;
+    K8sFile next;
+
+    g_setenv("TZ", "UTC0", TRUE);
+    tzset();
+    log_setup(&fixture, limits);
+    for (int i = 0; i < ROUNDS; i++) {
+        StreamId stream = (StreamId)g_rand_int_range(random, 0, STREAMS);
+        size_t size = (size_t)g_rand_int_range(random, 1, MOST);
+        char bytes[MOST];
+
+        for (size_t j = 0; j < size; j++)
+            bytes[j] = g_rand_int_range(random, 0, 4) == 0 ? '\n' : 'x';
+        log_feed(&fixture, stream, bytes, size, (SplitMode)g_rand_int_range(random, 0, 2));
+        if (g_rand_int_range(random, 0, 20) == 0) {
+            k8s_file_init(&next, &fixture.state, fixture.log.to.fd, fixture.path, limits);
+            fixture.log = next;
+        }
+        if (g_rand_int_range(random, 0, 100) == 0)
+            ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0);
+    }
+    for (uint64_t i = state_cursors(&fixture.state)->backups; i > 0; i--)
+        paths[count++] = g_strdup_printf("%s.%u", fixture.path, (unsigned)i);
+    paths[count++] = g_strdup(fixture.path);
+    for (int i = 0; i < STREAMS; i++)
+        records += state_cursors(&fixture.state)->counters[i].records;
+    ck_assert_uint_gt(count, 10);
+    ck_assert_uint_eq(check_rising(paths, count), records);
+    for (unsigned i = 0; i < count; i++)
+        g_free(paths[i]);
+    g_rand_free(random);
+    log_teardown(&fixture);
+}
+END_TEST
+
+/* As if the clock had been set back after the last record: by so many nanoseconds. Returns how much
+ * later than that record the next one is. */
+static int64_t step_after(int64_t back)
+{
+    LogFixture fixture;
+    int64_t last = clock_realtime_ns() + back;
+    int64_t step;
+
+    log_setup(&fixture, plain);
+    state_cursors_next(&fixture.state)->stamp = last;
+    state_cursors_commit(&fixture.state);
+    log_feed(&fixture, STREAM_STDERR, "a line\n", 7, SPLIT_WAIT);
+    step = state_cursors(&fixture.state)->stamp - last;
+    log_teardown(&fixture);
+    return step;
+}
+
+START_TEST(stamps_follow_a_clock_that_is_set_back_by_more_than_a_second)
+{
+    const int64_t second = 1000000000;
+
+    ck_assert_int_eq(step_after(second / 2), 1);
+    ck_assert_int_lt(step_after(60 * second), -30 * second);
+}
+END_TEST
+
+/* What tells of a loss has a stamp between those of its neighbours. */
+START_TEST(the_stamp_of_a_loss_record_rises_too)
+{
+    K8sLimits limits = {
+        .line_max = 256, .partial_flush = -1, .rate = {1, 200}, .says_losses = true};
+    LogFixture fixture;
+
+    log_setup(&fixture, limits);
+    for (int i = 0; i < 10; i++)
+        log_feed(&fixture, STREAM_STDOUT, "a line\n", 7, SPLIT_WAIT);
+    limits.rate.bytes = 0;
+    k8s_file_limit(&fixture.log, limits);
+    log_feed(&fixture, STREAM_STDOUT, "two\nlines\n", 10, SPLIT_WAIT);
+    ck_assert_uint_eq(check_rising(&fixture.path, 1),
+                      state_cursors(&fixture.state)->counters[STREAM_STDOUT].records + 1);
+    log_teardown(&fixture);
+}
+END_TEST
+
 SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mode_is_0640,
       an_unfinished_line_gets_a_deadline_and_loses_it, a_zero_deadline_writes_at_every_read,
       a_flood_of_newlines_takes_several_batches, a_size_limit_keeps_the_newest_whole_records,
@@ -858,4 +973,6 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       a_loss_is_said_on_the_stream_that_lost_and_by_the_next_attempt,
       a_size_limit_that_has_no_room_for_the_loss_record_ends, a_rate_that_waits_loses_nothing,
       the_end_lifts_a_rate_that_nobody_has_waited_for, a_rate_that_drops_counts_and_says,
-      a_rate_that_is_lifted_before_its_loss_is_said)
+      a_rate_that_is_lifted_before_its_loss_is_said, stamps_rise_strictly,
+      stamps_follow_a_clock_that_is_set_back_by_more_than_a_second,
+      the_stamp_of_a_loss_record_rises_too)

@@ -42,6 +42,47 @@ START_TEST(a_clock_follows_the_second)
 }
 END_TEST
 
+/* What readers would see after so many records more, made at once. */
+static void check_advanced(long nanosecond, int count, const char *time)
+{
+    RecordClock clock = RECORD_CLOCK_NULL;
+    char header[RECORD_HEADER_LENGTH];
+    bool is_one = true;
+
+    record_header(&clock, (struct timespec){59, nanosecond}, 0, header);
+    while (count-- > 0 && is_one)
+        is_one = record_header_advance(header);
+    ck_assert_int_eq(is_one, time != NULL);
+    if (is_one)
+        ck_assert_int_eq(memcmp(header, time, RECORD_TIME_LENGTH), 0);
+}
+
+START_TEST(a_header_advances_within_its_second)
+{
+    setenv("TZ", "UTC0", 1);
+    tzset();
+    check_advanced(0, 1, "1970-01-01T00:00:59.000000001+00:00");
+    check_advanced(8, 2, "1970-01-01T00:00:59.000000010+00:00");
+    check_advanced(123456, 100000, "1970-01-01T00:00:59.000223456+00:00");
+    check_advanced(999999998, 1, "1970-01-01T00:00:59.999999999+00:00");
+    check_advanced(999999999, 1, NULL);
+}
+END_TEST
+
+START_TEST(stamps_rise_unless_the_clock_is_set)
+{
+    const int64_t second = 1000000000;
+    const int64_t now = 1787295907 * second;
+
+    ck_assert_int_eq(record_stamp(0, now), now);
+    ck_assert_int_eq(record_stamp(now - 1, now), now);
+    ck_assert_int_eq(record_stamp(now, now), now + 1);
+    ck_assert_int_eq(record_stamp(now + second, now), now + second + 1);
+    ck_assert_int_eq(record_stamp(now + second + 1, now), now);
+    ck_assert_int_eq(record_stamp(now - 3600 * second, now), now);
+}
+END_TEST
+
 START_TEST(a_record_is_header_tag_content_newline)
 {
     uint8_t bytes[64];
@@ -54,4 +95,5 @@ START_TEST(a_record_is_header_tag_content_newline)
 END_TEST
 
 SUITE("record", a_header_has_nine_digits_and_a_numeric_offset, a_clock_follows_the_second,
+      a_header_advances_within_its_second, stamps_rise_unless_the_clock_is_set,
       a_record_is_header_tag_content_newline)

@@ -154,7 +154,7 @@ def a_new_log_that_cannot_be_made(lab):
     os.write(go, b"\n")
     lab.note("status", container.wait())
     lab.note("exit file", container.exit_file.read_text() if container.exit_file.exists() else None)
-    lab.note("the moved log", k8slog.output(k8slog.records((away / "ctr.log").read_bytes())))
+    lab.note("the moved log", k8slog.output(k8slog.records((away / "ctr.log").read_bytes(), rising=False)))
 
 
 # Of the entries: conmon's library adds where in its source they were made, conward a number.
