@@ -1,6 +1,5 @@
 #include "control/crash.h"
 
-#include "util/clock.h"
 #include "util/fd.h"
 #include "util/watch.h"
 
@@ -20,7 +19,6 @@ enum {
     GUARD_SIZE = 4096,
     CALLERS_FRAMES = 1024, /* bytes: who called crash_init() has the monitor on its stack */
     HUNG_AFTER = 5,        /* seconds until a loop that has been asked is interrupted */
-    IN_A_ROW = 60000000,   /* microseconds; crashes further apart do not count as one row */
 };
 
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
@@ -121,33 +119,54 @@ static void walk_stack(CrashPage *report, const Registers *registers)
 }
 
 /*
- * Counts a crash that comes again and again at the same place. One that somebody sends does not,
- * nor do those of an idle container that are far apart.
+ * Counts faults that would come again and again. Those that a loop has found nothing to do between
+ * are not counted: see crash_quiet().
  */
 static void count_stuck(Page *page)
 {
     uint64_t mark = progress(page);
-    int64_t now = clock_boottime_us();
-    bool again = mark == page->crash_mark && now - page->crash_at < IN_A_ROW;
 
-    page->crashes_stuck = again ? page->crashes_stuck + 1 : 1;
+    page->crashes_stuck = mark == page->crash_mark ? page->crashes_stuck + 1 : 1;
     page->crash_mark = mark;
-    page->crash_at = now;
+}
+
+/* Where in our program it was, or from where a library had been called; 0 if that is not known. */
+static uint64_t place_of(const CrashPage *report)
+{
+    return report->instruction != 0 ? report->instruction : report->frames[0];
+}
+
+static uint32_t count_alike(const CrashPage *before, const CrashPage *now)
+{
+    if (!now->is_our_own || place_of(now) == 0)
+        return 0;
+    return before->is_our_own && before->signal == now->signal && place_of(before) == place_of(now)
+               ? before->alike + 1
+               : 1;
+}
+
+/* abort() sends too, but to itself, and does not go on. */
+static bool is_our_own(const siginfo_t *info)
+{
+    return info->si_code > 0 || info->si_pid == crash.pid;
 }
 
 static void note(Page *page, const siginfo_t *info, const ucontext_t *context)
 {
     CrashPage *report = &page->crash;
+    const CrashPage before = *report;
     const Registers registers = registers_of(context);
 
     *report = (CrashPage){
         .signal = info->si_signo,
         .code = info->si_code,
+        .is_our_own = is_our_own(info),
         .address = (uint64_t)(uintptr_t)info->si_addr,
         .instruction = relative(registers.instruction),
     };
     page->crashes++;
     walk_stack(report, &registers);
+    report->alike = count_alike(&before, report);
 }
 
 /*
@@ -196,8 +215,7 @@ static void on_fatal(int number, siginfo_t *info, void *context)
     note(crash.image->state->page, info, context);
     if (crash.core)
         dump_core(number);
-    /* abort() sends too, but to itself, and does not go on. */
-    if (info->si_code <= 0 && info->si_pid != crash.pid) {
+    if (!is_our_own(info)) {
         crash.asked = 1;
         wake_loop();
         alarm(HUNG_AFTER);
@@ -310,6 +328,11 @@ void crash_finish(int status)
 bool crash_asked(void)
 {
     return crash.asked;
+}
+
+void crash_quiet(Page *page)
+{
+    state_commit(&page->crashes_stuck, 0);
 }
 
 void crash_take_over(void)

@@ -33,5 +33,12 @@ void crash_finish(int status);
 
 bool crash_asked(void);
 
+/*
+ * After a crash, the loop has found nothing to do: whatever faults now does so because of something
+ * new. A fault that comes before counts as one that would come again and again, in
+ * Page.crashes_stuck, unless more was done than before the last one.
+ */
+void crash_quiet(Page *page);
+
 /* Makes another image go on. Returns only if that cannot be done. */
 void crash_take_over(void);

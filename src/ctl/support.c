@@ -62,6 +62,7 @@ static void print_monitor(const Snapshot *monitor, guint number)
         json_signed(line, "crash_signal", crash->signal);
         json_signed(line, "crash_code", crash->code);
         json_number(line, "crash_instruction", crash->instruction);
+        json_number(line, "crashes_alike", crash->alike);
         for (size_t i = 0; i < PAGE_FRAMES_MAX && crash->frames[i] != 0; i++) {
             g_autofree char *name = g_strdup_printf("crash_frame_%zu", i);
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -343,16 +344,19 @@ static void look_at_size(GPtrArray *troubles, const Snapshot *now, const Trouble
 static void look_at_crashes(GPtrArray *troubles, const Snapshot *now)
 {
     const CrashPage *crash = &now->page.crash;
+    char alike[64] = "";
 
     if (now->page.crashes == 0)
         return;
+    if (crash->alike > 1)
+        snprintf(alike, sizeof(alike), ", at the same instruction %u times in a row", crash->alike);
     add(troubles, TROUBLE_CRASHES, now, now->page.crashes,
         g_strdup_printf("is not affected, but its monitor %d has crashed and gone on, %u times so "
-                        "far; the last time by signal %d, %s",
+                        "far; the last time by signal %d, %s%s",
                         now->page.monitor_pid, now->page.crashes, crash->signal,
-                        crash->code <= 0 ? "sent by a process" : "a fault of its own"),
-        g_strdup(crash->code <= 0 ? "find who sends it: the journal names the sender"
-                                  : "please report the line of the journal that tells of it"));
+                        crash->is_our_own ? "a fault of its own" : "sent by a process", alike),
+        g_strdup(crash->is_our_own ? "please report the line of the journal that tells of it"
+                                   : "find who sends it: the journal names the sender"));
 }
 
 void troubles_add(GPtrArray *troubles, const Snapshot *before, const Snapshot *now, int64_t elapsed,

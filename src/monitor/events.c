@@ -330,18 +330,24 @@ void event_resumed(Monitor *monitor, const char *places)
 {
     const Page *page = monitor_page(monitor);
     const CrashPage *crash = &page->crash;
+    char alike[64] = "";
     Event event;
+
+    if (crash->alike > 1)
+        snprintf(alike, sizeof(alike), ", the same instruction %" PRIu32 " times in a row",
+                 crash->alike);
 
     begin(&event, monitor, EVENT_RESUMED, LEVEL_ERROR);
     add_number(&event, "CONWARD_CRASHES", page->crashes);
     add_number(&event, "CONWARD_SIGNAL", crash->signal);
     add_number(&event, "CONWARD_SIGNAL_CODE", crash->code);
+    add_number(&event, "CONWARD_CRASHES_ALIKE", crash->alike);
     add_text(&event, "CONWARD_BUILD_ID", page->build_id);
     say(&event,
         "Resumed after a crash, number %u of this monitor: signal %d (%s), code %d, address "
-        "%#" PRIx64 "%s, build id %s. The container is not affected; please report this line",
-        page->crashes, crash->signal, crash->code <= 0 ? "sent by a process" : "our own fault",
-        crash->code, crash->address, places, page->build_id);
+        "%#" PRIx64 "%s%s, build id %s. The container is not affected; please report this line",
+        page->crashes, crash->signal, crash->is_our_own ? "our own fault" : "sent by a process",
+        crash->code, crash->address, places, alike, page->build_id);
 }
 
 /* --- What was held back --- */

@@ -86,15 +86,25 @@ static int start_command(Monitor *monitor, Error *error)
     return monitor_start_command(monitor, error);
 }
 
+/*
+ * One turn of the loop. After a fault it does not wait before it has once found nothing to do, and
+ * noted that; so nobody pays for it in a life without any.
+ */
+static void take_turn(Monitor *monitor)
+{
+    bool is_stuck = monitor_page(monitor)->crashes_stuck > 0;
+
+    if (!g_main_context_iteration(g_main_context_default(), !is_stuck) && is_stuck)
+        crash_quiet(monitor_page(monitor));
+}
+
 int monitor_loop(Monitor *monitor)
 {
-    GMainContext *context = g_main_context_default();
-
     while (monitor_page(monitor)->phase != PHASE_GONE) {
         if (crash_asked())
             crash_take_over();
         monitor_show(monitor);
-        g_main_context_iteration(context, TRUE);
+        take_turn(monitor);
     }
     /* Who has the page open can read what the last entries and records were, when it is removed. */
     monitor_show(monitor);

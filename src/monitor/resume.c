@@ -17,7 +17,8 @@
  * rebuilt from the page; what the page says was begun is finished first.
  */
 
-/* So many crashes without anything done between them: the next attempt would only crash again. */
+/* So many faults, each before anything was done or found to do: the next attempt would only crash
+ * again. */
 enum { STUCK_MOST = 5 };
 
 static void speak_of_crash(Monitor *monitor)
@@ -114,9 +115,10 @@ static void end_orderly(Monitor *monitor)
     Page *page = monitor_page(monitor);
 
     message(&monitor->config->messages, LEVEL_ERROR,
-            "This monitor has crashed %u times without getting any further; it takes what the "
+            "This monitor has crashed %u times without getting any further%s; it takes what the "
             "container has written, reports its end with a status that is unknown, and leaves",
-            page->crashes_stuck);
+            page->crashes_stuck,
+            page->crash.alike >= page->crashes_stuck ? ", each time at the same instruction" : "");
     if (page->phase == PHASE_STARTING) {
         state_commit(&page->failed, 1);
         monitor_report(monitor, -1, no_start, strlen(no_start));

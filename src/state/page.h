@@ -363,7 +363,9 @@ typedef struct FdPage {
  * they are not of the program. */
 typedef struct CrashPage {
     int32_t signal;
-    int32_t code; /* si_code: > 0 a fault of our own, else somebody sent it */
+    int32_t code;        /* si_code */
+    uint32_t is_our_own; /* 1: a fault of our own, else a process has sent the signal */
+    uint32_t alike;      /* so many of our own in a row at the same place, 0 = it is not known */
     uint64_t address;
     uint64_t instruction;
     uint64_t frames[PAGE_FRAMES_MAX]; /* return addresses, 0 = no more */
@@ -399,9 +401,8 @@ typedef struct Page {
     int32_t old_oom_score_adj;
 
     uint32_t crashes;       /* survived, and the one that is being survived */
-    uint32_t crashes_stuck; /* of these, in a row and without any progress in between */
+    uint32_t crashes_stuck; /* commit: faults since the loop last got any further, or was quiet */
     uint64_t crash_mark;    /* how far things were */
-    int64_t crash_at;       /* and when, CLOCK_BOOTTIME microseconds */
     CrashPage crash;        /* the last one */
     char comm[PAGE_COMM_MAX];
     char build_id[PAGE_BUILD_ID_MAX]; /* of the program, in hexadecimal */

@@ -24,6 +24,7 @@ from crashes import (
     FATAL,
     LINES,
     ON_BOTH,
+    HeldFault,
     Witness,
     appearance,
     check_appearance,
@@ -32,6 +33,7 @@ from crashes import (
     end,
     fault_tool,
     image,
+    page,
     printed,
     wait_at_rest,
 )
@@ -42,7 +44,7 @@ from waiting import wait_until
 pytestmark = pytest.mark.survival
 
 CRASHES = int(os.environ.get("CRASHES", "30"))
-STUCK = 5  # so many faults without any progress in between are the end
+STUCK = 5  # so many faults are the end if the monitor has got no further in between, and never found nothing to do
 PAUSE = 0.01  # seconds; the longest pause between two crashes of a storm
 
 KINDS = pytest.mark.parametrize("kind", ["signal", "fault"])
@@ -566,37 +568,24 @@ def test_around_the_end(new_container, kind, turn):
 # Crashes that come again and again
 
 
-def test_stuck_while_running(new_container):
-    """Nothing else can be done: what the container has written is logged, its end is reported, with a status that
-    nobody knows."""
-    container = new_container(command="echo one; read word < go")
-    container.fifo("go")
+def test_idle_between_faults(new_container):
+    """An idle container makes no progress, and need not: a monitor that has found nothing to do is not stuck."""
+    container = new_container(command="echo one; read word < go; echo two; exit 7")
+    go = container.fifo("go")
     witness = Witness(container)
     container.create()
     container.start()
     container.wait_log(b"one")
-    for _ in range(2 * STUCK):
-        crash(container.monitor.pid, "fault")
-    witness.check(255, reported=-1)
-    assert container.output() == b"one\n"
-
-
-def test_stuck_while_the_runtime_runs(new_container):
-    """The engine waits for a pid or a reason why there is none."""
-    container = new_container()
-    hold = container.hold_runtime()
-    container.launch()
-    container.let_go()
-    runtime = procfs.Process(hold.wait())
-    for _ in range(2 * STUCK):
-        crash(container.monitor.pid, "fault")
-    report = container.report()
-    assert report["data"] == -1
-    assert report["message"]
-    assert container.line() == b""
-    assert container.wait() == 1
-    assert not container.exit_file.exists(), "there was no container"
-    wait_until(lambda: not runtime.alive(), "the runtime to be gone, too")
+    before = appearance(container.monitor.pid)
+    for _ in range(4 * STUCK):
+        HeldFault(container.monitor.pid).let_go()
+        assert container.monitor.alive()
+    wait_until(lambda: page(container.monitor.pid)["crashes_stuck"] == 0, "the monitor to have found nothing to do")
+    assert page(container.monitor.pid)["crashes"] == 4 * STUCK
+    check_appearance(container.monitor.pid, before)
+    os.write(go, b"\n")
+    witness.check(7)
+    assert container.output() == b"one\ntwo\n"
 
 
 def test_stuck_while_the_exit_command_runs(new_container):

@@ -262,6 +262,51 @@ def test_while_the_log_hangs(new_troubled, place, sig):
         assert client.output(stream) == printed(container)
 
 
+# Before it has found nothing to do: there is no point in going on like that
+
+STUCK = 5
+
+
+def crash_in_each_poll(container):
+    """Each image of the monitor, from now on."""
+    container.trouble.ask_for("poll")
+    container.signal_monitor(signal.SIGUSR1)  # which only wakes it up
+
+
+def test_stuck_while_running(new_troubled):
+    """Nothing else can be done: what the container has written is logged, its end is reported, with a status that
+    nobody knows."""
+    container = new_troubled(command="echo one; read word < go")
+    container.fifo("go")
+    witness = Witness(container)
+    container.create()
+    container.start()
+    container.wait_log(b"one")
+    crash_in_each_poll(container)
+    wait_until(container.exit_file.exists, "the exit file")
+    assert len(container.trouble.images()) > STUCK
+    (container.trouble.directory / "poll").unlink()
+    witness.check(255, reported=-1)
+    assert container.output() == b"one\n"
+
+
+def test_stuck_while_the_runtime_runs(new_troubled):
+    """The engine waits for a pid or a reason why there is none."""
+    container = new_troubled()
+    hold = container.hold_runtime()
+    container.launch()
+    container.let_go()
+    runtime = procfs.Process(hold.wait())
+    crash_in_each_poll(container)
+    report = container.report()
+    assert report["data"] == -1
+    assert report["message"]
+    assert container.line() == b""
+    assert container.wait() == 1
+    assert not container.exit_file.exists(), "there was no container"
+    wait_until(lambda: not runtime.alive(), "the runtime to be gone, too")
+
+
 # In a child of the monitor
 
 

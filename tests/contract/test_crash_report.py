@@ -20,7 +20,8 @@ pytestmark = pytest.mark.survival
 
 LINE = re.compile(
     rb"^conward: Resumed after a crash, number (?P<number>\d+) of this monitor: signal (?P<signal>\d+) \((?P<who>[^)]*)\), "
-    rb"code (?P<code>-?\d+), address (?P<address>\w+)(, at \+(?P<at>\w+))?(, called from (?P<callers>[+ \w]+))?, "
+    rb"code (?P<code>-?\d+), address (?P<address>\w+)(, at \+(?P<at>\w+))?(, called from (?P<callers>[+ \w]+))?"
+    rb"(, the same instruction (?P<alike>\d+) times in a row)?, "
     rb"build id (?P<build>[0-9a-f]+)\. The container is not affected; please report this line$",
     re.MULTILINE,
 )
@@ -34,14 +35,14 @@ def faulty(monkeypatch):
     return program
 
 
-def crash_once(run, point):
-    """The command's monitor will crash at its first passing of a fault point of that function."""
+def crash_at(run, point, times=1):
+    """The command's monitor will crash at its first passings of a fault point of that function."""
     faults = run.top / "faults"
     faults.mkdir()
     listed = subprocess.run([run.program], env={"FAULT_POINTS": "list"}, stdout=subprocess.PIPE, check=True)
     for name in listed.stdout.decode().split():
         if name.split(":")[1] == point:
-            (faults / name).write_text("1\n")
+            (faults / name).write_text(f"-{times}\n")
             run.environment["FAULT_POINTS"] = str(faults)
             return
     raise AssertionError(f"no fault point in {point}")
@@ -59,7 +60,7 @@ def function_at(program, address):
 
 def test_report_of_a_fault(new_run, faulty):
     run = new_run("echo hello; exit 7")
-    crash_once(run, "spawn")
+    crash_at(run, "spawn")
     run.launch()
     assert run.wait() == 7
     assert run.output() == b"hello\n"
@@ -71,6 +72,17 @@ def test_report_of_a_fault(new_run, faulty):
     assert "spawn" in [function_at(faulty, int(address, 16) - 1) for address in found["callers"].split()]
     notes = subprocess.run(["readelf", "--notes", faulty], stdout=subprocess.PIPE, check=True).stdout
     assert b"Build ID: " + found["build"] in notes
+
+
+def test_report_of_the_same_fault_again(new_run, faulty):
+    """Each image of the monitor crashes before it has waited for anything, but for the last one."""
+    run = new_run("echo hello; exit 7")
+    crash_at(run, "state_show", times=3)
+    run.launch()
+    assert run.wait() == 7
+    found = list(LINE.finditer((run.top / "stderr").read_bytes()))
+    assert [line["number"] for line in found] == [b"1", b"2", b"3"]
+    assert [line["alike"] for line in found] == [None, b"2", b"3"]
 
 
 def test_report_of_a_signal(new_run):
@@ -106,7 +118,7 @@ def test_core_of_a_fault(new_run, faulty, core_files, wanted):
     run = new_run("echo hello; exit 7")
     if wanted:
         run.options["--crash-core"] = True
-    crash_once(run, "spawn")
+    crash_at(run, "spawn")
     run.launch(preexec_fn=without_cores)
     assert run.wait() == 7
     assert run.output() == b"hello\n"

@@ -64,6 +64,7 @@ int main(int argc, char **argv)
     printf("crashes_stuck=%u\n", page.crashes_stuck);
     printf("signal=%d\n", page.crash.signal);
     printf("code=%d\n", page.crash.code);
+    printf("alike=%u\n", page.crash.alike);
     printf("oom_kills=%lu\n", (unsigned long)page.oom.kills);
     printf("oom_told=%lu\n", (unsigned long)page.oom.told);
     printf("oom_looks_again=%d\n", page.oom.look_at != 0);

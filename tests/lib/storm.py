@@ -24,7 +24,7 @@ PAUSE = 0.05  # seconds; the longest pause between two crashes that wait for not
 
 
 def crashes_of_a_printer(pid, log):
-    """Only what is written after a crash is progress: faults without any are the end of a monitor, by design."""
+    """Faults that come before the monitor has got any further or has found nothing to do are its end, by design."""
     monitor = procfs.Process(pid)
     kinds = 10 * ["fault"] + FATAL + random.choices(FATAL, k=10 - len(FATAL))
     random.shuffle(kinds)

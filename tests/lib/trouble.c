@@ -16,6 +16,8 @@
  *   failing-write   writing to a log fails with EIO; this one lasts until its file is removed
  *   empty-write     writing to a log writes nothing, and does not fail; the same
  *   held-rename     renaming a file to a log takes for ever after it has been renamed
+ *   poll            the monitor crashes when it asks for news, before it has any; so does each next
+ *                   image of it, until the file is removed
  *
  * What takes for ever waits to read from a fifo in DIRECTORY, `gate`.
  *
@@ -28,6 +30,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -206,6 +209,15 @@ int dup2(int from, int to)
     if (in_child && take("child-later"))
         segfault();
     return (int)syscall(SYS_dup2, from, to);
+}
+
+int poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+    bool is_loop = count > 1; /* others ask of one descriptor */
+
+    if (directory != NULL && is_loop && !in_child && has_handlers() && is_asked_for("poll"))
+        segfault();
+    return (int)syscall(SYS_poll, fds, count, timeout);
 }
 
 static bool is_log(int fd)

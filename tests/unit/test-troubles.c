@@ -118,6 +118,23 @@ START_TEST(losses_readers_and_crashes)
 }
 END_TEST
 
+START_TEST(faults_at_the_same_instruction)
+{
+    const TroubleLimits limits = TROUBLE_LIMITS;
+    GPtrArray *found = troubles_new();
+    Fixture fixture;
+
+    setup(&fixture);
+    fixture.snapshot.page.crashes = 4;
+    fixture.snapshot.page.crash = (CrashPage){.signal = 11, .is_our_own = 1, .alike = 3};
+    troubles_add(found, NULL, &fixture.snapshot, 0, &limits);
+    ck_assert_uint_eq(found->len, 1);
+    ck_assert_ptr_nonnull(strstr(((Trouble *)g_ptr_array_index(found, 0))->text,
+                                 "signal 11, a fault of its own, at the same instruction 3 times"));
+    g_ptr_array_unref(found);
+}
+END_TEST
+
 START_TEST(kills_for_want_of_memory)
 {
     const TroubleLimits limits = TROUBLE_LIMITS;
@@ -229,4 +246,5 @@ END_TEST
 
 SUITE("troubles", a_container_without_trouble, a_disk_that_does_not_answer,
       a_flood_is_told_by_two_looks, an_open_line_counts_what_waits, kills_for_want_of_memory,
-      losses_readers_and_crashes, a_rate_limit_that_has_changed_since, the_worst_comes_first)
+      losses_readers_and_crashes, faults_at_the_same_instruction,
+      a_rate_limit_that_has_changed_since, the_worst_comes_first)
