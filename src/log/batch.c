@@ -12,13 +12,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-uint64_t batch_file_size(const BatchFile *file)
+/* Returns 0 or -errno: of a file whose file system has died, the size cannot be known. */
+static int look(const BatchFile *file, uint64_t *size)
 {
     struct stat st;
 
-    if (file->regular && fstat(file->fd, &st) == 0)
-        return (uint64_t)st.st_size;
+    if (fstat(file->fd, &st) < 0)
+        return -errno;
+    *size = (uint64_t)st.st_size;
     return 0;
+}
+
+uint64_t batch_file_size(const BatchFile *file)
+{
+    uint64_t size = 0;
+
+    if (file->regular)
+        look(file, &size);
+    return size;
 }
 
 /*
@@ -196,8 +207,7 @@ void batch_look(const BatchFile *file)
 
     if (!file->regular || live->rest_length == 0 || live->torn_end == NEVER_CUT)
         return;
-    size = batch_file_size(file);
-    if (size >= live->torn_end)
+    if (look(file, &size) < 0 || size >= live->torn_end)
         return;
     next = state_cursors_next(file->state);
     rest_join(next);
@@ -293,8 +303,28 @@ static void begin_again(BatchFile *file)
     state_cursors_commit(file->state);
 }
 
+/* A failure to look at the file counts as one to write it. Returns it. */
+static int count_failure(BatchFile *file, int r)
+{
+    LogPage *page = &file->state->page->log;
+
+    page->write_errors++;
+    page->last_error = -r;
+    batch_stop(file, 0, file->keeps, -r);
+    return r;
+}
+
 int batch_write_again(BatchFile *file)
 {
+    uint64_t size;
+    int r = file->unchecked ? look(file, &size) : 0;
+
+    if (r < 0)
+        return count_failure(file, r);
+    if (file->unchecked)
+        batch_resume(file);
+    if (state_cursors(file->state)->batch_length == 0)
+        return 1;
     begin_again(file);
     return batch_write(file);
 }
@@ -303,7 +333,11 @@ void batch_resume(BatchFile *file)
 {
     uint64_t length = state_cursors(file->state)->batch_length;
     uint64_t done = 0;
+    uint64_t size;
 
+    file->unchecked = file->regular && length > 0 && look(file, &size) < 0;
+    if (file->unchecked)
+        return;
     if (state_cursors(file->state)->cutting)
         cut_back(file);
     if (length > 0 && file->regular)

@@ -15,7 +15,8 @@
 typedef struct BatchFile {
     State *state;
     int fd;
-    bool regular; /* a regular file has a size that tells how far a write got */
+    bool regular;   /* a regular file has a size that tells how far a write got */
+    bool unchecked; /* how much of the live batch is in the file could not be seen after a crash */
     bool
         keeps; /* after a failure all that is not written stays in the batch, and nothing is lost */
 } BatchFile;
@@ -38,8 +39,11 @@ void batch_look(const BatchFile *file);
 /* The same as batch_write() for a batch that has waited, to whatever the end of the file is now. */
 int batch_write_again(BatchFile *file);
 
-/* Goes on where another image of this program stopped: finds out how far it had come. Nothing is
- * written, and nothing is lost: all that is not in the file stays. */
+/*
+ * Goes on where another image of this program stopped: finds out how far it had come. Nothing is
+ * written, and nothing is lost: all that is not in the file stays. A file that cannot be looked at
+ * is one that cannot be written, until batch_write_again() has found out.
+ */
 void batch_resume(BatchFile *file);
 
 /*

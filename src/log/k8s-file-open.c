@@ -125,3 +125,10 @@ int k8s_file_open(const char *path)
     free(next);
     return r;
 }
+
+int k8s_file_stand_in(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    return fd < 0 ? -errno : fd;
+}

@@ -108,8 +108,13 @@ static int pump_batch(Builder *builder, Built *built)
 /* Puts a new file at the path. The rest of a torn record belongs to the old one. */
 static int rotate(K8sFile *file)
 {
+    int r;
+
     batch_leave(&file->to);
-    return rotation_run(&file->rotation, file->to.fd);
+    r = rotation_run(&file->rotation, file->to.fd);
+    if (r == 0)
+        file->to.unchecked = false; /* nothing is in the new one */
+    return r;
 }
 
 int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
@@ -205,15 +210,24 @@ int64_t k8s_file_reopen_at(const K8sFile *file)
     return asked ? file->rotation.retry_at : 0;
 }
 
+/* What it is, as noted when it was opened: after a crash, it may not be possible to look again. */
+static bool is_regular(const State *state, int fd)
+{
+    LogPage *page = &state->page->log;
+    struct stat st;
+
+    if (page->kind == LOG_UNSEEN && fstat(fd, &st) == 0)
+        page->kind = S_ISREG(st.st_mode) ? LOG_REGULAR : LOG_OTHER;
+    return page->kind == LOG_REGULAR;
+}
+
 void k8s_file_init(K8sFile *file, State *state, int fd, const char *path, K8sLimits limits)
 {
-    struct stat st = {0};
-
     *file = (K8sFile)K8S_FILE_NULL;
     file->to = (BatchFile){.state = state, .fd = fd};
     file->path = path;
     k8s_file_limit(file, limits);
-    file->to.regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    file->to.regular = is_regular(state, fd);
     fds_add(state, FD_LOG, fd);
     rotation_init(&file->rotation, state, path, limits.backups, limits.allowed);
     batch_resume(&file->to);

@@ -60,6 +60,12 @@ typedef struct K8sFile {
 int k8s_file_open(const char *path);
 
 /*
+ * A descriptor in the place of that of a log that cannot be opened: every write to it fails, until
+ * k8s_file_reopen() has put a file there. Returns it, or -errno.
+ */
+int k8s_file_stand_in(void);
+
+/*
  * Takes over `fd` (from k8s_file_open), `path` is kept by reference. Finishes a batch that the
  * page says was on its way, so that this is also how another image of this program goes on.
  */

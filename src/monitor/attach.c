@@ -85,8 +85,9 @@ void monitor_attach_adopt(Monitor *monitor)
 
     if (monitor_page(monitor)->feed.state != FEED_NONE)
         feed_adopt(&monitor->feed, &monitor->state, input, terminal, on_room, monitor);
-    if (terminal && input < 0 && monitor_page(monitor)->phase > PHASE_STARTING)
-        feed_stop(&monitor->feed); /* it has ended before */
+    if ((input < 0 && monitor_page(monitor)->phase > PHASE_STARTING) ||
+        fds_refused(&monitor->state, FD_STDIN))
+        feed_stop(&monitor->feed); /* it has ended before, or was lost */
     if (is_attachable(monitor->config))
         attach_adopt(&monitor->attach, &monitor->state, &setup);
 }

@@ -35,6 +35,63 @@ static void speak_of_crash(Monitor *monitor)
     event_resumed(monitor, places);
 }
 
+/* What is lost with each descriptor that is not what it was. */
+static const char *const ROLES[FD_ROLES] = {
+    [FD_STDOUT] = "the container's standard output: nothing of it can be read any more",
+    [FD_STDERR] = "the container's standard error: nothing of it can be read any more",
+    [FD_LOG] = "the log: it is opened anew",
+    [FD_SYNC_PIPE] = "the engine's pipe: the engine hears nothing more there",
+    [FD_ATTACH_LISTENER] = "the attach socket: nobody can attach any more",
+    [FD_ATTACH_CLIENT] = "an attach client: it is no longer served",
+    [FD_CTL] = "the control fifo: requests are no longer heard there",
+    [FD_WINSZ] = "the fifo for window sizes: requests are no longer heard there",
+    [FD_CONSOLE] = "the copy of its output: it ends",
+    [FD_STDIN] = "the container's standard input: nothing more is passed on to it",
+    [FD_KEYBOARD] = "our own standard input: nothing more is passed on from it",
+    [FD_TERMINAL_PEER] = "the container's side of its terminal: it is opened anew",
+    [FD_CONSOLE_LISTENER] = "the socket for the container's terminal: it cannot be received",
+    [FD_CONSOLE_PEER] = "the connection for the container's terminal: it cannot be received",
+    [FD_PAGE_FILE] = "the page that others see: conwardctl sees it as it is now until the end",
+    [FD_STARTED] = "the pipe to the foreground process: it hears nothing of the start",
+    [FD_SPOOL_STDOUT] = "the spool of stdout: clients that need it see an end",
+    [FD_SPOOL_STDERR] = "the spool of stderr: clients that need it see an end",
+    [FD_NOTIFY_INSIDE] = "the container's notify socket: nothing more is passed on from there",
+    [FD_NOTIFY_HOST] = "the socket to the service manager: nothing more is passed on to it",
+    [FD_OOM_COUNT] = "the count of kills for want of memory: they are no longer seen",
+    [FD_OOM_COUNT_INSIDE] = "the inner count of kills for want of memory: they are no longer seen",
+    [FD_OOM_EVENT] = "the event of a lack of memory: it is seen only at the end",
+    [FD_CGROUP_PARENT] = "the command's cgroup: remove it with rmdir when the command has ended",
+};
+
+static void speak_of_refused(const Monitor *monitor)
+{
+    for (FdRole role = 0; role < FD_ROLES; role++) {
+        if (fds_refused(&monitor->state, role))
+            message(&monitor->config->messages, LEVEL_ERROR,
+                    "After the crash, a descriptor is not what it was, and is not used: that of %s",
+                    ROLES[role]);
+    }
+}
+
+/* Opens the log anew. Returns a descriptor, or one in its place: the log is then one that cannot be
+ * written. */
+static int open_log_again(const Config *config)
+{
+    Error error = ERROR_NULL;
+    int fd = -1;
+
+    if (rotation_check_allowed(config->log_path, config->log_allowed, &error) == 0)
+        fd = k8s_file_open(config->log_path);
+    return fd >= 0 ? fd : k8s_file_stand_in();
+}
+
+static int adopt_log_fd(const Monitor *monitor)
+{
+    int fd = fds_find(&monitor->state, FD_LOG);
+
+    return fd < 0 && monitor->config->log_path != NULL ? open_log_again(monitor->config) : fd;
+}
+
 /* Rebuilds everything that does not depend on the phase. */
 static int adopt(Monitor *monitor, Error *error)
 {
@@ -45,7 +102,7 @@ static int adopt(Monitor *monitor, Error *error)
     monitor_timers_init(monitor);
     monitor_oom_init(monitor);
     /* A reopen that was asked for comes before anything is logged. */
-    monitor_open_log(monitor, fds_find(&monitor->state, FD_LOG));
+    monitor_open_log(monitor, adopt_log_fd(monitor));
     if (config->sdnotify_socket != NULL)
         notify_proxy_adopt(&monitor->notify, &monitor->state, config->sdnotify_socket,
                            &config->messages);
@@ -186,10 +243,9 @@ int monitor_resume(const Config *config, char **argv, int page_fd)
         fd_null_stdio(); /* the container's, if there is one; otherwise there will be none */
     if (state_adopt(&monitor.state, page_fd, &error) < 0)
         return end_blindly(&monitor, error.text);
-    if (!fds_adopt(&monitor.state))
-        return end_blindly(&monitor, "A descriptor is not what it was");
     prctl(PR_SET_NAME, monitor_page(&monitor)->comm);
     speak_of_crash(&monitor);
+    speak_of_refused(&monitor);
     monitor_prepare_for_crashes(&monitor, argv);
     status = adopt(&monitor, &error) < 0 ? monitor_own_failure(config) : 0;
     if (status == 0) {

@@ -3,17 +3,9 @@
 #include "util/fd.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <sys/stat.h>
-
-static void fill(FdPage *entry, int fd)
-{
-    struct stat st = {0};
-
-    fstat(fd, &st);
-    entry->fd = fd;
-    entry->device = st.st_dev;
-    entry->inode = st.st_ino;
-}
+#include <unistd.h>
 
 /* Another entry of `fd` than `but`. */
 static FdPage *find(State *state, int fd, const FdPage *but)
@@ -25,6 +17,29 @@ static FdPage *find(State *state, int fd, const FdPage *but)
             return entry;
     }
     return NULL;
+}
+
+/* Returns false of a file that cannot be looked at; no file has inode 0. */
+static bool fill(FdPage *entry, int fd)
+{
+    struct stat st = {0};
+    bool is_seen = fstat(fd, &st) == 0;
+
+    entry->fd = fd;
+    entry->device = st.st_dev;
+    entry->inode = st.st_ino;
+    return is_seen;
+}
+
+/* What another image has noted of the descriptor is still true, if anything is known of it. */
+static void fill_from_before(State *state, FdPage *entry)
+{
+    const FdPage *before = find(state, entry->fd, entry);
+
+    if (before != NULL) {
+        entry->device = before->device;
+        entry->inode = before->inode;
+    }
 }
 
 static size_t find_room(const State *state)
@@ -50,7 +65,8 @@ void fds_add(State *state, FdRole role, int fd)
 {
     FdPage *entry = &state->page->fds[state->fd_room];
 
-    fill(entry, fd);
+    if (!fill(entry, fd))
+        fill_from_before(state, entry);
     state_commit(&entry->role, role);
     remove_all(state, fd, entry); /* of another image, that left it to us */
     state->fd_room = find_room(state);
@@ -82,23 +98,56 @@ static bool is_as_noted(const State *state, const FdPage *entry)
 {
     struct stat st;
 
-    if (fstat(entry->fd, &st) < 0)
+    if (fcntl(entry->fd, F_GETFD) < 0)
         return false;
+    /* While the log is being replaced, its entry may name the old file. */
     if (entry->role == FD_LOG && state_cursors(state)->rotation != ROTATION_NONE)
+        return true;
+    if (entry->inode == 0 || fstat(entry->fd, &st) < 0)
         return true;
     return st.st_dev == entry->device && st.st_ino == entry->inode;
 }
 
-bool fds_adopt(State *state)
+/* Of a page that something else has been written to, no number is used. */
+static bool is_ours(const State *state)
 {
+    bool has_state = false;
+
     for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
         const FdPage *entry = &state->page->fds[i];
 
+        if (entry->role >= FD_ROLES || (entry->role == FD_STATE && !is_as_noted(state, entry)))
+            return false;
+        has_state = has_state || entry->role == FD_STATE;
+    }
+    return has_state;
+}
+
+/* Whatever it is, only the table has brought it into this image: nobody else knows of it. */
+static void refuse(State *state, FdPage *entry)
+{
+    int fd = entry->fd;
+
+    fd_set_cloexec(fd, true); /* if we crash before it is closed, execve does that */
+    state->refused |= UINT64_C(1) << entry->role;
+    state_commit(&entry->role, FD_FREE);
+    if (fd > STDERR_FILENO && find(state, fd, NULL) == NULL)
+        close(fd);
+}
+
+bool fds_adopt(State *state)
+{
+    if (!is_ours(state))
+        return false;
+    for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
+        FdPage *entry = &state->page->fds[i];
+
         if (entry->role == FD_FREE)
             continue;
-        if (!is_as_noted(state, entry))
-            return false;
-        fd_set_cloexec(entry->fd, true);
+        if (is_as_noted(state, entry))
+            fd_set_cloexec(entry->fd, true);
+        else
+            refuse(state, entry);
     }
     state->fd_room = find_room(state);
     return true;

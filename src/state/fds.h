@@ -17,10 +17,20 @@ void fds_remove(State *state, int fd);
 int fds_find(const State *state, FdRole role);
 
 /*
- * Whether every descriptor of the table is open and refers to the file it must. Makes them
- * close-on-exec again. While the log is being replaced, its own entry may name the old file.
+ * Takes over the table of another image. Makes its descriptors close-on-exec again. One that is not
+ * open any more, or refers to another file than it must, is closed and taken out of the table, and
+ * its role is in State.refused from then on: each owner can do without. One that is open and cannot
+ * be looked at, as its file system has died, stays: whatever is done with it fails as it may.
+ *
+ * Returns false if it is no table of ours: nothing in it can be believed.
  */
 bool fds_adopt(State *state);
+
+/* Whether another image has left a descriptor with that role that was refused. */
+static inline bool fds_refused(const State *state, FdRole role)
+{
+    return state->refused & UINT64_C(1) << role;
+}
 
 /*
  * Notes that the descriptor now refers to another file (dup2 onto the same number). Not atomic:

@@ -154,10 +154,17 @@ typedef struct LogCursors {
     LogCounters counters[STREAMS];
 } LogCursors;
 
+typedef enum LogKind {
+    LOG_UNSEEN,
+    LOG_REGULAR, /* a file whose size tells how far a write got, and that can be replaced */
+    LOG_OTHER,   /* a device, a fifo */
+} LogKind;
+
 typedef struct LogPage {
     LogCursors set[2];
     uint64_t live;      /* commit: how often sets were flipped; the lowest bit is the live one */
     uint64_t place;     /* checksum of where the log is, all symbolic links followed; 0 = unknown */
+    uint32_t kind;      /* LogKind, as it was when it was opened: it may not be seen any more */
     int64_t retry_at;   /* commit: after a failed write, when to try again; 0 = no need */
     int64_t rate_until; /* commit: until when --log-rate-limit lets the container wait; 0 = not */
     int64_t settle_at;  /* commit: after the end, when to give up what cannot be written */
@@ -349,6 +356,7 @@ typedef enum FdRole {
     FD_OOM_COUNT_INSIDE,
     FD_OOM_EVENT,
     FD_CGROUP_PARENT,
+    FD_ROLES,
 } FdRole;
 
 /* An open descriptor and the file it must refer to: a number alone could have been reused. */

@@ -262,13 +262,16 @@ int state_adopt(State *state, int page_fd, Error *error)
                       state->page->version, (unsigned)PAGE_VERSION);
         goto fail;
     }
+    state->shown_fd = fds_find(state, FD_PAGE_FILE); /* whatever it is, only a page is removed */
+    if (!is_plausible(state->page) || !fds_adopt(state)) {
+        r = error_set(error, 0, "The monitor's state makes no sense");
+        goto fail;
+    }
     state->shown_fd = fds_find(state, FD_PAGE_FILE);
     if (state->shown_fd >= 0 && map(state->shown_fd, 0, PAGE_SIZE_BYTES, &shown, error) == 0)
         state->shown = shown;
     state->shown_clients = PAGE_CLIENTS_MAX; /* the other image may have had as many */
     r = map_buffers(state, error);
-    if (r == 0 && (fds_find(state, FD_STATE) < 0 || !is_plausible(state->page)))
-        r = error_set(error, 0, "The monitor's state makes no sense");
     if (r == 0)
         return 0;
 fail:

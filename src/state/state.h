@@ -59,9 +59,10 @@ typedef struct State {
     uint8_t *input[STREAMS];
     uint8_t *output;
     uint8_t *feed;
-    uint8_t *notify; /* a datagram on its way: see control/notify-proxy.h */
-    size_t fd_room;  /* the entry of the table of descriptors that is used next */
-    size_t touched;  /* the most of a buffer that has been in use since the last state_trim() */
+    uint8_t *notify;  /* a datagram on its way: see control/notify-proxy.h */
+    size_t fd_room;   /* the entry of the table of descriptors that is used next */
+    uint64_t refused; /* descriptors of another image, bit N = FdRole N: see fds_adopt() */
+    size_t touched;   /* the most of a buffer that has been in use since the last state_trim() */
 } State;
 
 #define STATE_NULL                    \
@@ -78,9 +79,9 @@ typedef struct State {
 int state_create(State *state, Error *error);
 
 /*
- * Maps the page that another image of this program left in a descriptor, and the buffers whose
- * descriptor the page names; the state owns both from then on. Returns 0, or a negative value with
- * *error filled if they are not a page of ours that can be true.
+ * Maps the page that another image of this program left in a descriptor, with the buffers, and
+ * takes over its table of descriptors, as fds_adopt() says; the state owns it from then on. Returns
+ * 0, or a negative value with *error filled if they are not a page of ours that can be true.
  */
 int state_adopt(State *state, int page_fd, Error *error);
 

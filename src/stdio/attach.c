@@ -327,6 +327,24 @@ static bool has_descriptor(const Page *page, const OutletPage *client)
     return false;
 }
 
+/* Whether what it has not read can still be had: a spool that was lost has taken it along. */
+static bool can_go_on(const Attach *attach, const OutletPage *client)
+{
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        if (attach->spool.fds[i] < 0 && spool_has(attach->state, i, client->cursor[i]))
+            return false;
+    }
+    return true;
+}
+
+static void drop_behind_spool(Attach *attach)
+{
+    for (size_t i = 0; i < PAGE_CLIENTS_MAX; i++) {
+        if (attach->clients[i] != NULL && !can_go_on(attach, attach->clients[i]->outlet.page))
+            client_free(attach->clients[i]);
+    }
+}
+
 /* Nothing has been read since it was accepted: it misses nothing. */
 static void adopt_half_made(Attach *attach)
 {
@@ -354,6 +372,7 @@ void attach_adopt(Attach *attach, State *state, const AttachSetup *setup)
         else
             state_commit(&client->used, 0);
     }
+    drop_behind_spool(attach);
     adopt_half_made(attach);
 }
 

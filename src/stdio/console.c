@@ -45,14 +45,27 @@ bool console_init(Console *console, State *state, OutletMoved moved, void *owner
     return complete;
 }
 
+static bool has_descriptor(const State *state, int fd)
+{
+    for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
+        if (state->page->fds[i].role == FD_CONSOLE && state->page->fds[i].fd == fd)
+            return true;
+    }
+    return false;
+}
+
 void console_adopt(Console *console, State *state, OutletMoved moved, void *owner)
 {
     OutletPage *page = &state->page->console;
 
     outlet_init(&console->outlet, state, page, NULL, moved, owner);
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
-        console->fds[i] = page->fd[i] > STDERR_FILENO ? page->fd[i] : -1;
-        console->outlet.blocking[i] = console->fds[i] < 0;
+        bool is_own = page->fd[i] > STDERR_FILENO;
+
+        console->fds[i] = is_own && has_descriptor(state, page->fd[i]) ? page->fd[i] : -1;
+        console->outlet.blocking[i] = !is_own;
+        if (is_own && console->fds[i] < 0)
+            page->dead |= 1U << i;
     }
 }
 

@@ -29,6 +29,7 @@ from crashes import (
     appearance,
     check_appearance,
     crash,
+    damage_page,
     descriptors_at_rest,
     end,
     fault_tool,
@@ -726,19 +727,6 @@ DAMAGES = {
     "second-half-ones": (PAGE // 2, b"\xff" * (PAGE // 2)),
     "second-half-random": (PAGE // 2, random.Random(3).randbytes(PAGE // 2)),
 }
-
-
-def damage_page(pid, at, data):
-    for fd, target in procfs.Process(pid).descriptors().items():
-        if "memfd:conward-page" in target:
-            page = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
-            try:
-                assert os.fstat(page).st_size >= PAGE
-                os.pwrite(page, data, at)
-            finally:
-                os.close(page)
-            return
-    raise AssertionError("no page among the descriptors")
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())

@@ -26,7 +26,7 @@ import engine
 import k8slog
 import memory
 import procfs
-from crashes import Witness, page
+from crashes import HeldFault, Witness, page, spoil
 from engine import CRIO, PODMAN
 from exec_engine import Exec, ExecSync
 from fake_journal import FakeJournal
@@ -1016,6 +1016,23 @@ def crash_when_taking_over(play, container):
     wait_until(lambda: (play.faults / point).read_text().strip() == "0", "the last crash")
 
 
+def refused_descriptor(play):
+    """The next image finds another file where the control fifo must be, and does without."""
+    container = play.container(command="echo one; read word < go; echo two; exit 7")
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    container.wait_log(b"one")
+    fault = HeldFault(container.monitor.pid)
+    descriptors = container.monitor.descriptors().items()
+    spoil(container.monitor.pid, next(number for number, name in descriptors if name.endswith("/ctl")))
+    fault.let_go()
+    os.write(go, b"\n")
+    witness.check(7)
+    assert container.output() == b"one\ntwo\n"
+
+
 def stuck_at_the_start(play):
     container = play.container()
     hold = container.hold_runtime()
@@ -1097,6 +1114,7 @@ SCENARIOS = [
     with_terminal,
     without_terminal,
     with_something_that_is_no_terminal,
+    refused_descriptor,
     stuck_at_the_start,
     stuck_at_the_log,
     stuck_at_the_end,

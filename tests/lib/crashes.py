@@ -250,6 +250,37 @@ def page(pid):
     return {name: int(number) for name, _, number in (line.partition("=") for line in said.splitlines())}
 
 
+def damage_page(pid, at, data):
+    """Writes to the page itself, which the next image of the monitor is to believe."""
+    for fd, target in procfs.Process(pid).descriptors().items():
+        if "memfd:conward-page" in target:
+            memory = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                os.pwrite(memory, data, at)
+            finally:
+                os.close(memory)
+            return
+    raise AssertionError("no page among the descriptors")
+
+
+def table_of(pid):
+    """The page's table of descriptors: {number: offset in the page}."""
+    now = page(pid)
+    found = {}
+    with open(f"/proc/{pid}/fd/{now['page_fd']}", "rb") as memory:
+        for entry in range(now["fds_most"]):
+            at = now["fds_at"] + entry * now["fd_size"]
+            number, role = struct.unpack("=iI", os.pread(memory.fileno(), 8, at))
+            if role != 0:
+                found[number] = at
+    return found
+
+
+def spoil(pid, number):
+    """The table says another inode of that descriptor, so that the next image of the monitor finds another file there."""
+    damage_page(pid, table_of(pid)[number] + 16, b"\xff" * 8)
+
+
 # Containers whose monitors crash
 
 

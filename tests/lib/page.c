@@ -1,5 +1,6 @@
 /*
- * Shows what a monitor's page says of its crashes, and of the settings that can be changed:
+ * Shows what a monitor's page says of its crashes, of the settings that can be changed, and of its
+ * descriptors:
  *
  *   page PID
  *
@@ -50,6 +51,24 @@ static unsigned long events_held(const Page *page)
     return (unsigned long)held;
 }
 
+static unsigned clients(const Page *page)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < PAGE_CLIENTS_MAX; i++)
+        count += page->clients[i].used;
+    return count;
+}
+
+static int fd_of(const Page *page, FdRole role)
+{
+    for (size_t i = 0; i < PAGE_FDS_MAX; i++) {
+        if (page->fds[i].role == role)
+            return page->fds[i].fd;
+    }
+    return -1;
+}
+
 int main(int argc, char **argv)
 {
     int fd = argc == 2 ? open_page(argv[1]) : -1;
@@ -83,6 +102,12 @@ int main(int argc, char **argv)
     printf("journal_waits=%d\n", page.journal.waits_since != 0);
     printf("journal_fails=%d\n", page.journal.retry_at != 0);
     printf("events_held=%lu\n", events_held(&page));
+    printf("clients=%u\n", clients(&page));
+    printf("page_fd=%d\n", fd_of(&page, FD_STATE));
+    printf("fds_at=%zu\n", offsetof(Page, fds));
+    printf("fd_size=%zu\n", sizeof(FdPage));
+    printf("fds_most=%d\n", PAGE_FDS_MAX);
+    printf("stdout_fd=%d\n", fd_of(&page, FD_STDOUT));
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
         const LogCounters *journal = &page_journal_cursors(&page)->counters[i];
         const LogCounters *counters = &page.log.set[page.log.live & 1].counters[i];

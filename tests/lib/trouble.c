@@ -15,6 +15,7 @@
  *   torn-write      the same, after one half has been written
  *   failing-write   writing to a log fails with EIO; this one lasts until its file is removed
  *   empty-write     writing to a log writes nothing, and does not fail; the same
+ *   failing-look    fstat and writes of a log fail with EIO; the same
  *   held-rename     renaming a file to a log takes for ever after it has been renamed
  *   poll            the monitor crashes when it asks for news, before it has any; so does each next
  *                   image of it, until the file is removed
@@ -38,6 +39,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -257,13 +259,22 @@ ssize_t write(int fd, const void *bytes, size_t length)
     }
     if (take("blocked-write"))
         wait_at_gate();
-    if (is_asked_for("failing-write")) {
+    if (is_asked_for("failing-write") || is_asked_for("failing-look")) {
         errno = EIO;
         return -1;
     }
     if (is_asked_for("empty-write"))
         return 0;
     return syscall(SYS_write, fd, bytes, length);
+}
+
+int fstat(int fd, struct stat *st)
+{
+    if (directory != NULL && !in_child && is_log(fd) && is_asked_for("failing-look")) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fstat, fd, st);
 }
 
 int renameat(int from_directory, const char *from, int to_directory, const char *to)

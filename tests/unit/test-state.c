@@ -190,6 +190,46 @@ START_TEST(the_table_knows_what_is_open)
 }
 END_TEST
 
+START_TEST(what_is_another_file_is_refused)
+{
+    State state;
+    Error error;
+    int log = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int fifo = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int other = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+
+    ck_assert_int_eq(state_create(&state, &error), 0);
+    fds_add(&state, FD_LOG, log);
+    fds_add(&state, FD_CTL, fifo);
+    fds_add(&state, FD_ATTACH_CLIENT, other);
+    ck_assert_int_eq(dup2(other, fifo), fifo);
+    ck_assert_int_eq(close(other), 0);
+    ck_assert(fds_adopt(&state));
+    ck_assert_int_eq(fds_find(&state, FD_LOG), log);
+    ck_assert(!fds_refused(&state, FD_LOG));
+    ck_assert_int_eq(fds_find(&state, FD_CTL), -1);
+    ck_assert(fds_refused(&state, FD_CTL) && fds_refused(&state, FD_ATTACH_CLIENT));
+    ck_assert_int_lt(fcntl(fifo, F_GETFD), 0);
+    state_deinit(&state);
+}
+END_TEST
+
+START_TEST(a_table_that_is_none_of_ours_is_refused)
+{
+    State state;
+    Error error;
+
+    ck_assert_int_eq(state_create(&state, &error), 0);
+    state.page->fds[PAGE_FDS_MAX - 1].role = FD_ROLES;
+    ck_assert(!fds_adopt(&state));
+    state.page->fds[PAGE_FDS_MAX - 1].role = FD_FREE;
+    ck_assert(fds_adopt(&state));
+    state.page->fds[0].inode++; /* of the page itself */
+    ck_assert(!fds_adopt(&state));
+    state_deinit(&state);
+}
+END_TEST
+
 /* As for one that another image has left, before its new owner has made it its own. */
 START_TEST(the_table_has_each_descriptor_once)
 {
@@ -216,7 +256,6 @@ static bool is_adopted(uint64_t offset, uint64_t length, uint64_t rest)
     State other;
     Error error;
     LogCursors *next;
-    int page_fd;
     bool adopted;
 
     ck_assert_int_eq(state_create(&state, &error), 0);
@@ -225,10 +264,8 @@ static bool is_adopted(uint64_t offset, uint64_t length, uint64_t rest)
     next->batch_length = length;
     next->rest_length = rest;
     state_cursors_commit(&state);
-    page_fd = dup(state.page_fd);
     munmap(state.page, PAGE_SIZE_BYTES);
-    close(state.page_fd);
-    adopted = state_adopt(&other, page_fd, &error) == 0;
+    adopted = state_adopt(&other, state.page_fd, &error) == 0;
     if (adopted)
         state_deinit(&other);
     return adopted;
@@ -250,5 +287,6 @@ END_TEST
 SUITE("state", pending_bytes_stay_intact_however_they_are_moved,
       a_full_buffer_is_said_and_nothing_is_lost, trim_gives_memory_back_and_keeps_what_is_pending,
       a_child_does_not_have_the_state, another_image_adopts_what_was_left,
-      the_table_knows_what_is_open, the_table_has_each_descriptor_once,
+      the_table_knows_what_is_open, what_is_another_file_is_refused,
+      a_table_that_is_none_of_ours_is_refused, the_table_has_each_descriptor_once,
       a_batch_may_be_anywhere_in_its_buffer_and_nowhere_else)
