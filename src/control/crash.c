@@ -63,7 +63,7 @@ static uint64_t progress(const Page *page)
     return taken + page->feed.start + page->feed.end + page->streams[STREAM_STDOUT].end +
            page->streams[STREAM_STDERR].end + cursors->start[STREAM_STDOUT] +
            cursors->start[STREAM_STDERR] + page->journal.live + page->reported + page->ended +
-           ((uint64_t)page->phase << 56);
+           page->finished + ((uint64_t)page->phase << 56);
 }
 
 /* A code address, independent of where the program was loaded; 0 if it is not of the program. */

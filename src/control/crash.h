@@ -26,8 +26,8 @@ int crash_init(const Image *image, bool core, Error *error);
 void crash_unblock(sigset_t *mask);
 
 /*
- * All is done and reported: from now on a crash only ends the process a little earlier, with the
- * same exit status.
+ * All is done and reported, and what others could find is removed: from now on a crash only ends
+ * the process a little earlier, with the same exit status.
  */
 void crash_finish(int status);
 

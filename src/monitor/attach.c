@@ -92,6 +92,14 @@ void monitor_attach_adopt(Monitor *monitor)
         attach_adopt(&monitor->attach, &monitor->state, &setup);
 }
 
+void monitor_attach_remove(Monitor *monitor)
+{
+    const AttachSetup setup = setup_of(monitor);
+
+    if (is_attachable(monitor->config))
+        attach_remove_files(&monitor->state, &setup);
+}
+
 void monitor_tell_attachable(Monitor *monitor)
 {
     char line[SYNC_LINE_MAX];

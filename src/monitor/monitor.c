@@ -111,41 +111,6 @@ int monitor_loop(Monitor *monitor)
     return monitor_exit_status(monitor);
 }
 
-static void tear_down(Monitor *monitor)
-{
-    image_deinit(&monitor->image);
-    monitor_timers_deinit(monitor);
-    monitor_requests_deinit(monitor);
-    notify_proxy_deinit(&monitor->notify);
-    cgroup_oom_deinit(&monitor->oom);
-    attach_deinit(&monitor->attach);
-    feed_deinit(&monitor->feed);
-    console_socket_deinit(&monitor->console_socket);
-    monitor_terminal_hang_up(monitor);
-    if (monitor->has_console)
-        console_deinit(&monitor->console);
-    for (int i = 0; i < STREAMS; i++)
-        stream_deinit(&monitor->streams[i]);
-    if (monitor->foreign_source != 0)
-        g_source_remove(monitor->foreign_source);
-    fd_close(&monitor->foreign_fd);
-    fd_close(&monitor->pipes.sync_fd);
-    fd_close(&monitor->pipes.start_fd);
-    fd_close(&monitor->pipes.attach_fd);
-    monitor_close_log(monitor);
-    state_discard(&monitor->state);
-    state_deinit(&monitor->state);
-}
-
-int monitor_finish(Monitor *monitor, int status)
-{
-    /* The last output was for a raw terminal; whose it is, wants it back even after a crash. */
-    keyboard_deinit(&monitor->keyboard);
-    crash_finish(status);
-    tear_down(monitor);
-    return status;
-}
-
 /* What the monitor has of its caller; the children get back what it has changed for itself. */
 typedef struct Inherited {
     int oom_score_adj;

@@ -106,6 +106,9 @@ int monitor_resume(const Config *config, char **argv, int page_fd);
 int monitor_attach_init(Monitor *monitor, Error *error);
 void monitor_attach_adopt(Monitor *monitor);
 
+/* Removes the socket's files, if they are still there. */
+void monitor_attach_remove(Monitor *monitor);
+
 /* Tells the engine that it can attach now, if it waits for that. */
 void monitor_tell_attachable(Monitor *monitor);
 
@@ -228,6 +231,14 @@ void monitor_hurry(Monitor *monitor);
 
 /* The status to exit with, as engines expect it of the monitor. */
 int monitor_exit_status(const Monitor *monitor);
+
+/* --- finish.c --- */
+
+/*
+ * Gives the terminal back, removes what others could find of this monitor, and tears everything
+ * down; what a crash leaves of that is done by the next image. Returns `status`.
+ */
+int monitor_finish(Monitor *monitor, int status);
 
 /* --- oom.c --- */
 
@@ -355,12 +366,6 @@ void monitor_tell_foreground(Monitor *monitor, int started_fd, int status);
 
 /* Survives crashes from now on, if that is possible. */
 void monitor_prepare_for_crashes(Monitor *monitor, char **argv);
-
-/*
- * Gives the terminal back, and tears everything down; a crash in between ends with `status`, too.
- * Returns it.
- */
-int monitor_finish(Monitor *monitor, int status);
 
 /* The container runs: commits the phase, and when --timeout ends it. */
 void monitor_set_running(Monitor *monitor);

@@ -231,6 +231,15 @@ static int end_blindly(Monitor *monitor, const char *why)
     return monitor_finish(monitor, status);
 }
 
+/* The other image had only to leave. If that cannot be done, it is not. */
+static int finish_again(Monitor *monitor)
+{
+    const Page *page = monitor_page(monitor);
+    int status = (int)page->finished - 1;
+
+    return page->crashes_stuck >= STUCK_MOST ? status : monitor_finish(monitor, status);
+}
+
 int monitor_resume(const Config *config, char **argv, int page_fd)
 {
     Monitor monitor = MONITOR_NULL;
@@ -247,6 +256,8 @@ int monitor_resume(const Config *config, char **argv, int page_fd)
     speak_of_crash(&monitor);
     speak_of_refused(&monitor);
     monitor_prepare_for_crashes(&monitor, argv);
+    if (monitor_page(&monitor)->finished)
+        return finish_again(&monitor);
     status = adopt(&monitor, &error) < 0 ? monitor_own_failure(config) : 0;
     if (status == 0) {
         go_on(&monitor);

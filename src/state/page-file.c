@@ -1,5 +1,6 @@
 #include "state/page-file.h"
 
+#include "util/fault-point.h"
 #include "util/fd.h"
 
 #include <errno.h>
@@ -140,6 +141,7 @@ void page_file_remove(int fd)
 
     if (page_file_beside(fd, PAGE_FILE_CTL, path))
         unlink(path);
+    FAULT_POINT();
     if (is_there(fd, path))
         unlink(path);
 }

@@ -406,6 +406,7 @@ typedef struct Page {
     uint32_t failed;       /* commit: 1 if no container came to be */
     uint32_t timed_out;    /* commit: 1 once --timeout has killed it */
     uint32_t first_output; /* commit: 1 once the container has written anything */
+    uint32_t finished;     /* commit: 1 + the program's exit status: only its traces are left */
     int32_t old_oom_score_adj;
 
     uint32_t crashes;       /* survived, and the one that is being survived */
@@ -432,7 +433,7 @@ typedef struct Page {
     uint32_t keyboard_raw; /* commit: 1 while our terminal's settings are ours, and these its own */
     uint8_t keyboard_settings[64]; /* struct termios */
     uint64_t attach_device;        /* of the attach socket's file: only our own is removed */
-    uint64_t attach_inode;
+    uint64_t attach_inode;         /* commit: 0 = it is not there any more */
 
     SettingsPage settings;
     StreamPage streams[STREAMS];

@@ -293,6 +293,12 @@ static void set_up(Attach *attach, State *state, const AttachSetup *setup)
         attach->symlink = symlink_path(setup->socket_dir, setup->cuuid);
 }
 
+static void forget_names(Attach *attach)
+{
+    g_clear_pointer(&attach->bundle, g_free);
+    g_clear_pointer(&attach->symlink, g_free);
+}
+
 int attach_init(Attach *attach, State *state, const AttachSetup *setup, Error *error)
 {
     int r;
@@ -376,27 +382,44 @@ void attach_adopt(Attach *attach, State *state, const AttachSetup *setup)
     adopt_half_made(attach);
 }
 
+/* Once: another monitor of the same container may make its own as soon as this one has reported. */
 static void remove_files(Attach *attach)
 {
-    char *path = g_strdup_printf("%s/attach", attach->bundle);
-    char *target = attach->symlink != NULL ? g_file_read_link(attach->symlink, NULL) : NULL;
-    const Page *page = attach->state->page;
+    Page *page = attach->state->page;
+    g_autofree char *path = NULL;
+    g_autofree char *target = NULL;
     struct stat st;
 
+    if (page->attach_inode == 0)
+        return;
+    path = g_strdup_printf("%s/attach", attach->bundle);
+    target = attach->symlink != NULL ? g_file_read_link(attach->symlink, NULL) : NULL;
     if (lstat(path, &st) == 0 && st.st_dev == page->attach_device &&
         st.st_ino == page->attach_inode)
         unlink(path);
+    FAULT_POINT();
     if (target != NULL && strcmp(target, attach->bundle) == 0)
         unlink(attach->symlink);
-    g_free(target);
-    g_free(path);
+    FAULT_POINT();
+    state_commit(&page->attach_inode, 0);
+}
+
+void attach_remove_files(State *state, const AttachSetup *setup)
+{
+    Attach attach;
+
+    set_up(&attach, state, setup);
+    remove_files(&attach);
+    forget_names(&attach);
 }
 
 void attach_stop_listening(Attach *attach)
 {
-    if (attach->listener < 0)
+    if (attach->bundle == NULL)
         return;
     remove_files(attach);
+    if (attach->listener < 0)
+        return;
     /* Whoever has connected shall see an orderly end, and not a reset. */
     attach_accept_waiting(attach);
     if (attach->source != 0)
@@ -550,6 +573,5 @@ void attach_deinit(Attach *attach)
     attach_stop_listening(attach);
     attach_close_clients(attach, true);
     spool_end(&attach->spool);
-    g_clear_pointer(&attach->bundle, g_free);
-    g_clear_pointer(&attach->symlink, g_free);
+    forget_names(attach);
 }

@@ -90,6 +90,10 @@ void attach_read_again(Attach *attach);
 /* Removes the socket and the link, if they are still ours, and takes no further clients. */
 void attach_stop_listening(Attach *attach);
 
+/* Removes the socket and the link to the bundle, if they are still there and ours. Safe to repeat,
+ * also by who has no Attach. */
+void attach_remove_files(State *state, const AttachSetup *setup);
+
 /*
  * Takes the clients that have connected but not been seen yet. To be called before the first
  * output is read, so that who came before it is known as early.

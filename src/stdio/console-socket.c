@@ -14,14 +14,17 @@
 
 static const char socket_name[] = "/console";
 
-static void remove_directory(ConsoleSocket *console)
+void console_socket_remove(State *state)
 {
-    char *directory = console->state->page->console_directory;
+    char *directory = state->page->console_directory;
+    g_autofree char *path = g_strconcat(directory, socket_name, NULL);
 
     if (directory[0] == '\0')
         return;
-    unlink(console->path);
+    unlink(path);
+    FAULT_POINT();
     rmdir(directory);
+    FAULT_POINT();
     directory[0] = '\0';
 }
 
@@ -40,7 +43,7 @@ void console_socket_deinit(ConsoleSocket *console)
         g_source_remove(console->source);
     forget(console, &console->listener);
     forget(console, &console->peer);
-    remove_directory(console);
+    console_socket_remove(console->state);
     *console = (ConsoleSocket)CONSOLE_SOCKET_NULL;
 }
 
@@ -200,5 +203,5 @@ void console_socket_adopt(ConsoleSocket *console, State *state, ConsoleArrived a
     if (console->peer >= 0 || console->listener >= 0)
         watch(console, console->peer >= 0 ? console->peer : console->listener);
     else
-        remove_directory(console);
+        console_socket_remove(state);
 }

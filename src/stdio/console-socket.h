@@ -41,5 +41,8 @@ void console_socket_adopt(ConsoleSocket *console, State *state, ConsoleArrived a
 /* Takes what has come without having been noticed: the runtime may have ended at once. */
 void console_socket_take(ConsoleSocket *console);
 
-/* Removes the socket and its directory. Safe to repeat. */
+/* Removes the socket's file and its directory. Safe to repeat, also by who has no ConsoleSocket. */
+void console_socket_remove(State *state);
+
+/* Stops listening, and removes them. Safe to repeat. */
 void console_socket_deinit(ConsoleSocket *console);

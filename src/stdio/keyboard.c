@@ -72,10 +72,20 @@ void keyboard_adopt(Keyboard *keyboard, State *state, Feed *feed)
     keyboard_read_again(keyboard);
 }
 
-void keyboard_deinit(Keyboard *keyboard)
+void keyboard_give_back(State *state)
 {
     struct termios settings;
 
+    if (!state->page->keyboard_raw)
+        return;
+    memcpy(&settings, state->page->keyboard_settings, sizeof(settings));
+    tcsetattr(STDIN_FILENO, TCSANOW, &settings);
+    FAULT_POINT();
+    state_commit(&state->page->keyboard_raw, 0);
+}
+
+void keyboard_deinit(Keyboard *keyboard)
+{
     if (keyboard->state == NULL)
         return;
     if (keyboard->source != 0)
@@ -83,12 +93,6 @@ void keyboard_deinit(Keyboard *keyboard)
     if (keyboard->fd >= 0)
         fds_remove(keyboard->state, keyboard->fd);
     fd_close(&keyboard->fd);
-    FAULT_POINT();
-    if (keyboard->state->page->keyboard_raw) {
-        memcpy(&settings, keyboard->state->page->keyboard_settings, sizeof(settings));
-        tcsetattr(STDIN_FILENO, TCSANOW, &settings);
-        state_commit(&keyboard->state->page->keyboard_raw, 0);
-    }
     *keyboard = (Keyboard)KEYBOARD_NULL;
 }
 

@@ -28,7 +28,10 @@ void keyboard_adopt(Keyboard *keyboard, State *state, Feed *feed);
 /* The feed has room again. */
 void keyboard_read_again(Keyboard *keyboard);
 
-/* Stops reading, and sets the terminal as it was. Safe to repeat. */
+/* Sets the terminal as it was, if it is not. Safe to repeat, also by who has no Keyboard. */
+void keyboard_give_back(State *state);
+
+/* Stops reading. Safe to repeat. */
 void keyboard_deinit(Keyboard *keyboard);
 
 /* The window size of our terminal: rows << 16 | columns, 0 if there is none. */

@@ -67,6 +67,12 @@ OF_MEMORY_CGROUPS += ("make_directory", "add_undo", "remove_undo", "limit_memory
 OF_CGROUP_V2 = ("hand_memory_down", "step_aside", "step_back")
 
 
+def page_files(pid):
+    """What a monitor shows of itself to others, and what lies beside it."""
+    directories = [pathlib.Path("/run/conward"), pathlib.Path(os.environ.get("XDG_RUNTIME_DIR", "/nowhere"), "conward")]
+    return [path for directory in directories for path in directory.glob(f"{pid}-*")]
+
+
 class NotStarted(Exception):
     """The crash came before anything had been begun, and the engine has been told so."""
 
@@ -136,9 +142,19 @@ class Play:
         assert not (container.top / "commands").exists()
         raise NotStarted
 
+    def trace(self):
+        """The points that were passed, in order."""
+        return (self.faults / "trace").read_text().split()
+
     def passed(self):
         """How often each point was passed."""
-        return collections.Counter((self.faults / "trace").read_text().split())
+        return collections.Counter(self.trace())
+
+    def left(self):
+        """The files of monitors that have ended."""
+        pids = [thing.monitor.pid for thing in self._made if getattr(thing, "monitor", None)]
+        pids += [thing.pid for thing in self._made if isinstance(thing, engine.Run) and thing.ended()]
+        return [path for pid in pids for path in page_files(pid)]
 
     def has_crashed_at(self, point):
         return (self.faults / point).read_text().split() == ["0"]
@@ -306,6 +322,7 @@ def full_log(play):
     container.let_go()
     report = container.report()
     if report["data"] < 0:
+        assert container.wait() == 1
         raise NotStarted
     container.pid = report["data"]
     container.start()
@@ -578,6 +595,7 @@ def failing_runtime(play, prepare=None):
     report = container.report()
     assert report["data"] == -1
     if "crashed" in report["message"]:
+        assert container.wait() == 1
         raise NotStarted
     assert report["message"].startswith("[...] ")
     assert report["message"].endswith("a long story\nno such thing\n")
@@ -591,6 +609,20 @@ def failing_runtime_and_the_journal(play):
     failing_runtime(play, journal.enter)
     journal.settle()
     assert journal.entries == []
+
+
+def failing_start(play):
+    """A monitor that cannot make all that an engine uses; what it has made is gone."""
+    container = play.container(family=CRIO)
+    (container.bundle / "winsz" / "in-the-way").mkdir(parents=True)
+    container.launch()
+    container.let_go()
+    report = container.report()
+    assert report["data"] == -1
+    assert container.wait() == 1
+    assert not os.path.lexists(container.bundle / "attach")
+    assert os.listdir(container.sockets) == []
+    assert not container.pidfile.exists()
 
 
 def child_of_another(play):
@@ -685,6 +717,12 @@ def run(play):
     assert command.output("stderr") == k8slog.numbered(1, 3000)
     said = (command.top / "stderr").read_bytes()  # a message may stand between two parts of a line
     assert re.sub(rb"conward: [^\n]*\n", b"", said) == k8slog.numbered(1, 3000)
+
+
+def run_of_nothing(play):
+    command = play.command(["/nowhere"])
+    command.launch()
+    assert command.wait() in (125, 127)
 
 
 def detached_run(play):
@@ -1093,6 +1131,7 @@ SCENARIOS = [
     large_entries,
     losing_journal,
     failing_runtime,
+    failing_start,
     failing_runtime_and_the_journal,
     child_of_another,
     notify,
@@ -1100,6 +1139,7 @@ SCENARIOS = [
     timeout,
     hurried,
     run,
+    run_of_nothing,
     detached_run,
     run_with_terminal,
     run_as_unit,
@@ -1139,6 +1179,7 @@ def plays(module_directory):
             pass
         finally:
             one.close()
+        assert one.left() == []
         play.crashed.update(point for point in armed if one.has_crashed_at(point))
         return one
 
@@ -1205,6 +1246,27 @@ def test_each_point(plays, passed, scenario):
         if point not in others:
             for passing in {1, count}:
                 crash_at(plays, scenario, {point: passing})
+
+
+def of_the_end(trace):
+    """The points that are passed when nothing is left to do but to leave, and each passing of them, as {point: passing}."""
+    last = max((i for i, point in enumerate(trace) if function(point) == "set_phase"), default=-1)
+    before = collections.Counter(trace[: last + 1])
+    for point in trace[last + 1 :]:
+        before[point] += 1
+        yield {point: before[point]}
+
+
+OF_ALL_ENDS = [whole_life, failing_start, run, run_of_nothing, run_with_terminal]
+
+
+@pytest.mark.parametrize("scenario", OF_ALL_ENDS, ids=lambda scenario: scenario.__name__)
+def test_leaves_nothing_behind(plays, scenario):
+    """The monitor's last steps are repeated like all others, until nothing of it is left."""
+    ways = list(of_the_end(plays(scenario, {}).trace()))
+    assert ways
+    for armed in ways:
+        crash_at(plays, scenario, armed)
 
 
 @pytest.mark.parametrize("turn", range(PAIRS))
