@@ -6,25 +6,14 @@ enters it. Nothing of the machine changes: the places are covered in a mount nam
     container.launch(prepare=node.enter)
 """
 
-import ctypes
 import os
 import pathlib
 import shutil
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_CLONE_NEWNS = 0x20000
-_CLONE_NEWUSER = 0x10000000
-_MS_BIND = 0x1000
-_MS_REC = 0x4000
-_MS_PRIVATE = 0x40000
+from namespaces import NEW_MOUNTS, NEW_USER, cover, keep_mounts_private, unshare
 
 ETC = pathlib.Path("/etc")
 LIB = pathlib.Path("/usr/local/lib")
-
-
-def _call(name, *args):
-    if getattr(_libc, name)(*args) != 0:
-        raise OSError(ctypes.get_errno(), name)
 
 
 def unshare_mounts(rootless=False):
@@ -32,17 +21,12 @@ def unshare_mounts(rootless=False):
     namespace, which others than root are in any case."""
     user, group = os.geteuid(), os.getegid()
     if rootless or user != 0:
-        _call("unshare", _CLONE_NEWUSER | _CLONE_NEWNS)
+        unshare(NEW_USER | NEW_MOUNTS)
         for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
             pathlib.Path("/proc/self", name).write_text(text)
     else:
-        _call("unshare", _CLONE_NEWNS)
-    _call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
-
-
-def cover(place, directory):
-    """There, the directory is seen."""
-    _call("mount", os.fsencode(directory), os.fsencode(place), None, _MS_BIND | _MS_REC, None)
+        unshare(NEW_MOUNTS)
+    keep_mounts_private()
 
 
 class Node:

@@ -67,6 +67,8 @@ setup_file() {
 		lock_type = "file"
 		runtime = "runc"
 		tmp_dir = "$home/tmp"
+		[network]
+		network_config_dir = "$home/networks"
 	CONF
 }
 
