@@ -3,7 +3,6 @@
 import errno
 import os
 import pathlib
-import secrets
 
 from namespaces import NEW_CGROUP, cover, unshare
 from waiting import wait_until
@@ -51,7 +50,7 @@ class Cgroups:
     def __init__(self):
         """Where one cannot be made, what runs here can make none either."""
         self._made = {}  # where the hierarchy is mounted: the directory
-        self.name = f"conward-tests-{secrets.token_hex(8)}"
+        self.name = f"conward-tests-{os.urandom(8).hex()}"
         for place, own, is_version_2 in _hierarchies():
             # In version 2, a cgroup with processes, as ours is, has no controllers for those below it.
             directory = (place if is_version_2 else own) / self.name

@@ -66,7 +66,7 @@ class Watch:
     def __init__(self, *directories, mask=MOVED_TO | CREATE | DELETE | CLOSE_WRITE):
         self.fd = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self.fd < 0:
-            raise OSError(ctypes.get_errno(), "inotify_init1")
+            raise OSError(ctypes.get_errno(), "inotify_init1: all of the user has fs.inotify.max_user_instances together")
         self._directories = {}
         for directory in directories:
             wd = _libc.inotify_add_watch(self.fd, os.fsencode(directory), mask)
