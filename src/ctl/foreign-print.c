@@ -1,6 +1,7 @@
 #include "ctl/foreign-print.h"
 
 #include "ctl/text.h"
+#include "util/whole.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,7 +43,7 @@ static void append_rate(GString *to, uint64_t bytes, const Judgement *judgement)
     char amount[TEXT_AMOUNT];
 
     g_string_append_printf(to, "%s/s",
-                           text_amount((uint64_t)((double)bytes / judgement->seconds), amount));
+                           text_amount(whole((double)bytes / judgement->seconds), amount));
 }
 
 static void say_what(GString *to, const Suspect *suspect, const Judgement *judgement)

@@ -61,7 +61,8 @@ static void add_line(Table *table, const Snapshot *monitor)
     table_add(table, snapshot_text(monitor, "engine"));
     table_add(table, pid);
     table_add(table, snapshot_phase(monitor));
-    table_add(table, text_duration(snapshot_wall_now() - monitor->page.started_at, text));
+    table_add(table,
+              text_duration(snapshot_age(monitor->page.started_at, snapshot_wall_now()), text));
     add_amount(table, sum(monitor, written));
     add_amount(table, sum(monitor, lost));
     add_amount(table, MAX(snapshot_open_line(monitor, STREAM_STDOUT),
@@ -201,7 +202,7 @@ static void print_figure(const Field *field, const char *name, uint64_t value)
         printf(value < 1024 ? "\n" : " (%" PRIu64 " bytes)\n", value);
         break;
     case UNIT_MICROSECONDS:
-        printf("%-22s %s\n", name, text_duration((int64_t)value, amount));
+        printf("%-22s %s\n", name, text_duration((int64_t)MIN(value, INT64_MAX), amount));
         break;
     case UNIT_TIME:
         if (value == 0)

@@ -1,6 +1,6 @@
 #include "ctl/rates.h"
 
-static uint64_t growth(uint64_t before, uint64_t now)
+uint64_t rates_growth(uint64_t before, uint64_t now)
 {
     return now > before ? now - before : 0;
 }
@@ -33,15 +33,16 @@ Rates rates_between(const Snapshot *before, const Snapshot *now)
     for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++) {
         const LogCounters *old = snapshot_counters(before, stream);
         const LogCounters *new = snapshot_counters(now, stream);
-        uint64_t written = growth(before->page.streams[stream].end, now->page.streams[stream].end);
-        uint64_t held = growth(snapshot_held(before, stream), snapshot_held(now, stream));
+        uint64_t written =
+            rates_growth(before->page.streams[stream].end, now->page.streams[stream].end);
+        uint64_t held = rates_growth(snapshot_held(before, stream), snapshot_held(now, stream));
 
         rates.written += (double)written / time;
-        rates.logged += (double)growth(old->bytes, new->bytes) / time;
-        rates.records += (double)growth(old->records, new->records) / time;
+        rates.logged += (double)rates_growth(old->bytes, new->bytes) / time;
+        rates.records += (double)rates_growth(old->records, new->records) / time;
         rates.held = CLAMP((double)held / G_USEC_PER_SEC / time, rates.held, 1);
     }
-    rates.cpu = (double)growth(before->process.cpu, now->process.cpu) / G_USEC_PER_SEC / time;
+    rates.cpu = (double)rates_growth(before->process.cpu, now->process.cpu) / G_USEC_PER_SEC / time;
     return rates;
 }
 

@@ -12,6 +12,9 @@ typedef struct Rates {
     double cpu;              /* the part of one processor that the monitor took */
 } Rates;
 
+/* How much a count has grown; one that has become less, 0. */
+uint64_t rates_growth(uint64_t before, uint64_t now);
+
 /*
  * Compares two looks at the same monitor. Without an earlier one (NULL), and if that was of another
  * process, it is the average since the monitor began. What has become less counts as nothing.

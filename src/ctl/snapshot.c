@@ -289,6 +289,15 @@ const char *snapshot_phase(const Snapshot *snapshot)
     return NAMES[snapshot->page.phase];
 }
 
+int64_t snapshot_age(int64_t moment, int64_t now)
+{
+    int64_t age;
+
+    if (moment >= now)
+        return 0;
+    return __builtin_sub_overflow(now, moment, &age) ? INT64_MAX : age;
+}
+
 int64_t snapshot_now(void)
 {
     return clock_boottime_us();

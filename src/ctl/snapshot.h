@@ -81,6 +81,10 @@ const char *snapshot_kind_name(SnapshotKind kind);
 const char *snapshot_kind(const Snapshot *snapshot);
 const char *snapshot_phase(const Snapshot *snapshot);
 
+/* How long ago a moment of the page was, in microseconds, 0 if it is still to come; any moment that
+ * a page may say will do. */
+int64_t snapshot_age(int64_t moment, int64_t now);
+
 /* Now, on the clocks that pages have times of, in microseconds. */
 int64_t snapshot_now(void);      /* since the boot: deadlines, and since when something lasts */
 int64_t snapshot_wall_now(void); /* since 1970: start times and those of records */

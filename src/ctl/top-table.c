@@ -3,6 +3,7 @@
 #include "ctl/json.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
+#include "util/whole.h"
 
 #include <string.h>
 
@@ -124,7 +125,7 @@ static void add_word(Table *table, const TopColumn *column, const Rates *rates)
         table_add(table, column->text(rates));
         return;
     case SHOW_AMOUNT:
-        text_amount((uint64_t)column->number(rates), text);
+        text_amount(whole(column->number(rates)), text);
         break;
     case SHOW_NUMBER:
         g_snprintf(text, sizeof(text), "%.0f", column->number(rates));
@@ -157,7 +158,7 @@ static void add_member(GString *line, const TopColumn *column, const Rates *rate
     if (column->text != NULL)
         json_text(line, column->member, column->text(rates));
     else
-        json_number(line, column->member, (uint64_t)(column->number(rates) * unit));
+        json_number(line, column->member, whole(column->number(rates) * unit));
 }
 
 void top_print_json(const GArray *rates, int64_t time)

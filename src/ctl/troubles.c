@@ -1,7 +1,9 @@
 #include "ctl/troubles.h"
 
 #include "ctl/fields.h"
+#include "ctl/rates.h"
 #include "ctl/text.h"
+#include "util/whole.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -100,7 +102,7 @@ static void add(GPtrArray *troubles, TroubleKind kind, const Snapshot *monitor, 
 
 static int64_t lasts(int64_t since)
 {
-    return since > 0 ? MAX(snapshot_now() - since, 0) : 0;
+    return since > 0 ? snapshot_age(since, snapshot_now()) : 0;
 }
 
 static void look_at_disk(GPtrArray *troubles, const Snapshot *now, const TroubleLimits *limits)
@@ -263,7 +265,7 @@ static void look_at_memory(GPtrArray *troubles, const Snapshot *now)
         g_strdup_printf(
             "runs out of memory: the kernel has killed %" PRIu64 " of its processes for "
             "it, the last one %s ago; its limit is %s",
-            oom->kills, text_duration(MAX(snapshot_wall_now() - oom->last_at, 0), duration),
+            oom->kills, text_duration(snapshot_age(oom->last_at, snapshot_wall_now()), duration),
             oom->limit > 0 ? text_amount(oom->limit, limit) : "unknown"),
         g_strdup_printf("to give it more: %s; to see who was killed: dmesg", command));
 }
@@ -284,7 +286,7 @@ static void look_at_line(GPtrArray *troubles, const Snapshot *now, StreamId stre
         g_strdup_printf(
             "writes a line without an end: %s on %s so far, for %s", text_amount(length, amount),
             stream_name(stream),
-            text_duration(since > 0 ? MAX(snapshot_wall_now() - since, 0) : 0, duration)),
+            text_duration(since > 0 ? snapshot_age(since, snapshot_wall_now()) : 0, duration)),
         g_strdup_printf(
             "nothing is in danger, it is logged in records of at most %u bytes; to read "
             "it: conwardctl logs %s | tail -c 1000; to end it: %s",
@@ -301,8 +303,8 @@ static void look_at_rate(GPtrArray *troubles, const Snapshot *before, const Snap
     if (before == NULL || elapsed <= 0)
         return;
     for (size_t i = 0; i < STREAMS; i++)
-        rate += now->page.streams[i].end - before->page.streams[i].end;
-    rate = (uint64_t)((double)rate * G_USEC_PER_SEC / (double)elapsed);
+        rate += rates_growth(before->page.streams[i].end, now->page.streams[i].end);
+    rate = whole((double)rate * G_USEC_PER_SEC / (double)elapsed);
     if (rate < limits->flood)
         return;
     end = end_command(now);

@@ -1,6 +1,7 @@
 #include "foreign/judgement.h"
 
 #include "foreign/readers.h"
+#include "util/whole.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -247,7 +248,7 @@ void judgement_init(Judgement *judgement, const Look *before, const Look *after,
         .accounts = g_hash_table_new_full(NULL, NULL, NULL, g_free),
         .suspects = g_ptr_array_new_with_free_func(g_free),
     };
-    much = MAX((uint64_t)((double)least * judgement->seconds), 1);
+    much = MAX(whole((double)least * judgement->seconds), 1);
     add_written(judgement, before, after, readers);
     limit_to_taken(judgement, before);
     add_logged(judgement, before, after, node);

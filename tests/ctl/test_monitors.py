@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import threading
 
 import pytest
 
@@ -38,6 +40,7 @@ def ctl(*args, status=OK):
         [program("CONWARDCTL", "conwardctl"), *map(str, args)], capture_output=True, timeout=LIMIT, check=False
     )
     assert done.returncode in (status if isinstance(status, tuple) else (status,)), (done.stdout, done.stderr)
+    assert b"runtime error" not in done.stderr and b"Sanitizer" not in done.stderr, done.stderr
     return done.stdout.decode(), done.stderr.decode()
 
 
@@ -474,6 +477,92 @@ def test_page_full_of_nonsense(run, tmp_path):
         for command in (["ps", "-a"], ["ps", "-a", "--json"], ["culprit", "--interval", "0"], ["stats", one.id]):
             said = ctl(*command, "--state-dir", tmp_path, status=(OK, FOUND, FAILED))
             assert "\x1b" not in said[0] + said[1], turn
+
+
+PHASE = 56  # where in the page
+WORDS = [b"\xff" * 8, b"\xff" * 7 + b"\x7f", bytes(7) + b"\x80", bytes(6) + b"\xff\x7f", b"\1" + bytes(7), bytes(8)]
+
+
+def hostile_pages(page):
+    """Pages that check out, and say the largest, the smallest and any other number everywhere else."""
+    generator = random.Random(11)
+    texts = b"name=\x9b31m\xe2\x80\xae\0log=/dev/null\0engine=podman\0bundle=" + b"x" * 9000 + b"\0"
+    bodies = [word * (PAGE // 8) for word in WORDS]
+    bodies += [b"".join(generator.choice(WORDS) for _ in range(PAGE // 8)) for _ in range(10)]
+    bodies += [generator.randbytes(PAGE) for _ in range(5)]
+    for turn, body in enumerate(bodies):
+        hostile = bytearray(page[: KIND + 4] + body[KIND + 4 : PAGE] + texts)
+        hostile[KIND] = turn % 4
+        hostile[PHASE : PHASE + 4] = struct.pack("I", turn % 5)
+        where = page.index(b"test-")
+        hostile[where : where + 32] = page[where : where + 32]
+        hostile[where + 32] = 0
+        yield bytes(hostile)
+
+
+@contextlib.contextmanager
+def changing(path, pages):
+    """While it lasts, that file says what one page says, and then what the next one does."""
+    end = threading.Event()
+
+    def change():
+        fd = os.open(path, os.O_WRONLY)
+        for page in itertools.cycle(pages):
+            os.pwrite(fd, page, 0)
+            if end.wait(0.003):
+                break
+        os.close(fd)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+def test_pages_of_extreme_numbers(run, tmp_path):
+    """No number that a page says is too large, too small or of the wrong sign for any command. (With sanitizers, a
+    number that does not fit ends the command.)"""
+    one = run("cat")
+    page = one.page().read_bytes()
+    path = tmp_path / "1-00000001.state"
+    pages = list(hostile_pages(page))
+    name = page[page.index(b"test-") :][:32].split(b"\0")[0].decode()
+    looks = [["ps", "-a"], ["ps", "-a", "--json"], ["stats", name], ["stats", "--json", name], ["metrics"],
+             ["culprit", "--interval", "0"], ["culprit", "--interval", "0", "--json"],
+             ["top", "-bn1", "--delay", "0.1", "--json"]]
+    for hostile in pages:
+        put_page(path, hostile)
+        for command in looks:
+            said = ctl(*command, "--state-dir", tmp_path, status=(OK, FOUND, FAILED))
+            assert not {"\x1b", "\x9b", "\u202e"} & set(said[0] + said[1])
+            if "--json" in command:
+                for line in said[0].splitlines():
+                    json.loads(line)
+    with changing(path, pages):
+        for sort in ("logged", "held", "lost", "cpu"):
+            for options in (["--json"], []):
+                ctl("top", "-bn4", "--delay", "0.1", "--sort", sort, *options, "--state-dir", tmp_path)
+        for _ in range(10):
+            ctl("culprit", "--interval", "0.01", "--state-dir", tmp_path, status=(OK, FOUND, FAILED))
+
+
+def test_logs_of_a_page_of_extreme_numbers(run, tmp_path):
+    """conwardctl logs looks where the page of a monitor says that the log is."""
+    one = run("echo one; cat")
+    page = one.page().read_bytes()
+    place = one.page().parent / "1-00000001.state"
+    try:
+        for turn, hostile in enumerate(hostile_pages(page)):
+            there = f"hostile-{os.getpid()}-{turn}".encode()
+            where = page.index(b"test-")
+            hostile = hostile[:where] + there + b"\0" + hostile[where + len(there) + 1 :]
+            put_page(place, hostile)
+            ctl("logs", "--tail", "1", there.decode(), status=(OK, FAILED))
+    finally:
+        place.unlink(missing_ok=True)
 
 
 def test_page_of_a_monitor_that_cannot_be_seen(run):
