@@ -11,8 +11,10 @@
 #include "util/clock.h"
 #include "util/fd.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -148,6 +150,23 @@ static int make_state(Monitor *monitor, const Inherited *inherited, Error *error
     return 0;
 }
 
+/* GLib would end the process by a signal if it could not make the loop's only descriptor, so there
+ * must be one when it does. */
+static int make_loop(Error *error)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+
+    if (fd >= 0) {
+        close(fd);
+        g_main_context_default();
+        return 0;
+    }
+    return error_set(error, 0,
+                     "Cannot make the event loop of the monitor: %s; raise the limit on open files "
+                     "(ulimit -n; LimitNOFILE= of a unit)",
+                     strerror(errno));
+}
+
 static int start(Monitor *monitor, const Inherited *inherited, int started_fd, char **argv,
                  Error *error)
 {
@@ -155,6 +174,8 @@ static int start(Monitor *monitor, const Inherited *inherited, int started_fd, c
         fds_add(&monitor->state, FD_SYNC_PIPE, monitor->pipes.sync_fd);
     if (started_fd >= 0)
         fds_add(&monitor->state, FD_STARTED, started_fd);
+    if (make_loop(error) < 0)
+        return monitor_own_failure(monitor->config);
     monitor_prepare_for_crashes(monitor, argv);
     monitor_service_init(monitor, &inherited->service); /* the next image still has the variables */
     monitor_open_log(monitor, monitor->config->log_fd);

@@ -11,8 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char variable[] = "CONWARD_STATE";
-
 /* Our environment and the variable. */
 static char **make_environment(int page_fd)
 {
@@ -22,7 +20,8 @@ static char **make_environment(int page_fd)
     while (environ[count] != NULL)
         count++;
     copy = calloc(count + 2, sizeof(*copy));
-    if (copy == NULL || asprintf(&copy[count], "%s=%d:%d", variable, page_fd, (int)getpid()) < 0) {
+    if (copy == NULL ||
+        asprintf(&copy[count], IMAGE_VARIABLE "=%d:%d", page_fd, (int)getpid()) < 0) {
         free(copy);
         return NULL;
     }
@@ -101,7 +100,7 @@ int image_execute(const Image *image)
 
 bool image_is_resumed(Resumed *resumed)
 {
-    const char *value = getenv(variable);
+    const char *value = getenv(IMAGE_VARIABLE);
     int fd = -1;
     int pid = 0;
     Page page;
@@ -110,7 +109,7 @@ bool image_is_resumed(Resumed *resumed)
      * whatever has become of the page: to begin again would be to run the container twice. */
     if (value != NULL && sscanf(value, "%d:%d", &fd, &pid) != 2)
         pid = 0;
-    unsetenv(variable);
+    unsetenv(IMAGE_VARIABLE);
     if (pid != getpid() || fd <= STDERR_FILENO || fcntl(fd, F_GETFD) < 0)
         return false;
     fd_set_cloexec(fd, true);

@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* Of the environment that the next image begins with, and no child ever sees. */
+#define IMAGE_VARIABLE "CONWARD_STATE"
+
 /*
  * The program that takes over when this image of it can not go on: itself, executed once more in
  * the same process, with the original arguments, the descriptors of the table, and one more

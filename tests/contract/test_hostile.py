@@ -463,6 +463,86 @@ def test_no_memory_under_run(new_run):
         assert run.log.read_bytes() == b""
 
 
+# Small limits on resources
+
+LOADER = b"error while loading shared libraries"
+
+
+def is_sanitized():
+    """Whether a sanitizer takes the memory before the program has begun."""
+    return b"__asan_init" in pathlib.Path(engine.conward()).read_bytes()
+
+
+def run_limited(limit, value, directory):
+    """Runs a command under a limit. Returns the exit status, what was said, and whether the command was started."""
+    started = directory / "started"
+    started.unlink(missing_ok=True)
+    words = [engine.conward(), "run", "--log-path", directory / "limited.log", "--", "/bin/sh", "-c"]
+    done = subprocess.run(
+        [*words, f"echo >{started}; exit 7"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: resource.setrlimit(limit, (value, value)),
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr, started.exists()
+
+
+@pytest.mark.parametrize("limit", range(4, 25))
+def test_few_descriptors_under_run(limit, directory):
+    """The command runs, or is not started, and a sentence says why: it is never a signal that ends the monitor."""
+    status, said, started = run_limited(resource.RLIMIT_NOFILE, limit, directory)
+    if LOADER in said:
+        pytest.skip("the libraries cannot be loaded")
+    assert b"GLib" not in said
+    if started:
+        assert status == 7
+    else:
+        assert status in (2, 125)
+        assert said.splitlines()[-1].startswith(b"conward: ") and b"Too many open files" in said
+
+
+def test_little_data_under_run(directory):
+    if is_sanitized():
+        pytest.skip("the program is built with a sanitizer, which needs more than that")
+    seen = set()
+    for limit in range(100_000, 600_000, 10_000):
+        status, said, started = run_limited(resource.RLIMIT_DATA, limit, directory)
+        if LOADER in said or (status == -signal.SIGSEGV and not said):
+            continue  # the loader itself had no memory
+        assert (status, started) == (7, True) or (status, started) == (125, False), (limit, status, said)
+        if not started:
+            assert said.startswith(b"conward: There is not enough memory to start the monitor;")
+        seen.add(status)
+    assert seen == {7, 125}
+
+
+@pytest.mark.parametrize("limit", range(5, 15))
+def test_few_descriptors_under_an_engine(new_container, limit):
+    container = new_container()
+    container.launch(prepare=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+    try:
+        container.let_go()
+    except AssertionError as failure:  # what was started has failed itself
+        said = str(failure).encode()
+        assert b"GLib" not in said and (b"exit status 1 " in said or LOADER in said)
+        return
+    report = container.report()
+    assert report["data"] == -1 and "Too many open files" in report["message"], report
+    assert container.wait() == 1
+    assert b"GLib" not in container.said()
+
+
+def test_little_data_under_an_engine(new_container):
+    if is_sanitized():
+        pytest.skip("the program is built with a sanitizer, which needs more than that")
+    container = new_container()
+    container.launch(prepare=lambda: resource.setrlimit(resource.RLIMIT_DATA, (250_000, 250_000)))
+    assert container.wait_first(status=1).startswith(b"[conmon:e]: There is not enough memory to start the monitor;")
+
+
 # Whose child the container is
 
 
