@@ -275,6 +275,7 @@ static int write_to(BatchFile *file, uint64_t length, uint64_t *done)
         FAULT_POINT();
     }
     state_show_blocked(file->state, 0);
+    file->written += *done;
     if (r < 0) {
         page->write_errors++;
         page->last_error = -r;

@@ -19,6 +19,7 @@ typedef struct BatchFile {
     bool unchecked; /* how much of the live batch is in the file could not be seen after a crash */
     bool
         keeps; /* after a failure all that is not written stays in the batch, and nothing is lost */
+    uint64_t written; /* bytes, by this image of the program */
 } BatchFile;
 
 /* The file's size in bytes, 0 if it is no regular file. */

@@ -13,7 +13,6 @@ enum {
 
     /* Microseconds. A journal that only does not keep up says itself when it can go on; others are
      * asked again, after a pause that grows. To ask costs a system call or two. */
-    PATIENCE = 2000000,
     RETRY_FIRST = 50000,
     RETRY_MOST = 1000000,
 };
@@ -51,8 +50,8 @@ static void note_failure(JournalSender *sender, int number)
     page->last_error = number;
     page->send_errors += number != EAGAIN;
     sender->retry_pause = MIN(MAX(2 * sender->retry_pause, RETRY_FIRST), RETRY_MOST);
-    if (page->give_up_at == 0)
-        state_commit(&page->give_up_at, now + PATIENCE);
+    if (page->stalled_since == 0)
+        state_commit(&page->stalled_since, now);
     state_commit(&page->retry_at, now + sender->retry_pause);
 }
 
@@ -87,15 +86,26 @@ void journal_sender_worked(JournalSender *sender)
     JournalPage *page = sender->page;
 
     sender->retry_pause = 0;
-    if (page->give_up_at != 0)
-        state_commit(&page->give_up_at, 0);
+    if (page->stalled_since != 0)
+        state_commit(&page->stalled_since, 0);
     if (page->retry_at != 0)
         state_commit(&page->retry_at, 0);
 }
 
-bool journal_sender_hopes(const JournalSender *sender)
+bool journal_sender_is_stalled(const JournalSender *sender)
 {
-    return sender->page->give_up_at > clock_boottime_us();
+    return sender->page->stalled_since != 0;
+}
+
+bool journal_sender_is_slow(const JournalSender *sender)
+{
+    return journal_sender_is_stalled(sender) &&
+           sender->page->stalled_since + JOURNAL_SLOW_FOR > clock_boottime_us();
+}
+
+int64_t journal_sender_dead_at(const JournalSender *sender)
+{
+    return journal_sender_is_stalled(sender) ? sender->page->stalled_since + JOURNAL_DEAD_AFTER : 0;
 }
 
 int journal_sender_blocked_fd(const JournalSender *sender)

@@ -10,9 +10,13 @@
 
 /*
  * Sends a container's entries to systemd's journal, and knows how it is: a journal that is stopped,
- * restarting, flooded or absent is asked again after a pause that grows, and is hoped for only for
- * a short time. When, is on the page: it outlives a crash.
+ * restarting, flooded or absent is asked again after a pause that grows. Since when it has taken
+ * nothing is on the page: it outlives a crash.
  */
+enum {                                /* microseconds without any entry that it has taken */
+       JOURNAL_SLOW_FOR = 2000000,    /* it only does not keep up: a report waits so long */
+       JOURNAL_DEAD_AFTER = 10000000, /* it will not go on: output is not kept for it any longer */
+};
 
 /* What all entries of a container say. NULL: not given. */
 typedef struct JournalIdentity {
@@ -50,8 +54,14 @@ int journal_sender_send(JournalSender *sender, const char *fields, const void *m
 /* To be called when the entry that has been sent is committed: the journal takes entries. */
 void journal_sender_worked(JournalSender *sender);
 
-/* Whether something has failed, and not long ago: what waits is worth waiting for. */
-bool journal_sender_hopes(const JournalSender *sender);
+/* Whether the latest entry could not be sent. */
+bool journal_sender_is_stalled(const JournalSender *sender);
+
+/* Whether that is so, and has been for less than JOURNAL_SLOW_FOR. */
+bool journal_sender_is_slow(const JournalSender *sender);
+
+/* When it will have been so for JOURNAL_DEAD_AFTER, CLOCK_BOOTTIME microseconds; 0 = it is not. */
+int64_t journal_sender_dead_at(const JournalSender *sender);
 
 /* The descriptor with which a journal that does not keep up says when it has, -1 = none. */
 int journal_sender_blocked_fd(const JournalSender *sender);

@@ -19,7 +19,8 @@ static const uint32_t PRIORITIES[STREAMS] = {6, 3};
 static bool has_patience(const Journald *journald)
 {
     return !journald->has_given_up &&
-           (journald->limits.waits || journal_sender_hopes(&journald->sender));
+           (journald->limits.waits ||
+            journal_sender_dead_at(&journald->sender) > clock_boottime_us());
 }
 
 /* What entries of a line with that priority, or of a loss, say before anything else. Where it does
@@ -186,6 +187,13 @@ static int32_t reason_of(int r)
     return r == -EAGAIN ? LOSS_STALLED : -r;
 }
 
+/* Whether a failure has cost output, or makes the container wait until it is over. */
+static bool must_say_failure(const Journald *journald, StreamId stream)
+{
+    return !journald->is_behind[stream] ||
+           (journald->limits.waits && !journal_sender_is_slow(&journald->sender));
+}
+
 int journald_pump(Journald *journald, StreamId stream, SplitMode mode)
 {
     uint64_t before = state_journal_cursors(journald->state)->entries;
@@ -207,7 +215,7 @@ int journald_pump(Journald *journald, StreamId stream, SplitMode mode)
             journald->is_behind[stream] = true;
         else if (r < 0)
             lose_line(journald, stream, &line, reason_of(r));
-        if (r < 0 && (!journald->is_behind[stream] || !journal_sender_hopes(&journald->sender)))
+        if (r < 0 && must_say_failure(journald, stream))
             failure = r;
     }
     return failure < 0 ? failure : state_journal_cursors(journald->state)->entries != before;
@@ -220,7 +228,7 @@ bool journald_waits(const Journald *journald)
 
 bool journald_goes_on(const Journald *journald)
 {
-    return journald_waits(journald) && journal_sender_hopes(&journald->sender);
+    return journald_waits(journald) && journal_sender_is_slow(&journald->sender);
 }
 
 bool journald_holds(const Journald *journald)
@@ -249,7 +257,7 @@ static bool has_unsaid_loss(const Journald *journald)
 
 bool journald_tells(const Journald *journald)
 {
-    return has_unsaid_loss(journald) && journal_sender_hopes(&journald->sender);
+    return has_unsaid_loss(journald) && journal_sender_is_slow(&journald->sender);
 }
 
 /* Whether there is anything to send that no further output of the container will bring. */
@@ -260,14 +268,14 @@ static bool has_arrears(const Journald *journald)
 
 int64_t journald_due_at(const Journald *journald)
 {
-    const JournalPage *page = journald->sender.page;
+    const JournalSender *sender = &journald->sender;
     int64_t at;
 
     if (journald->state == NULL)
         return 0;
-    at = has_arrears(journald) ? MAX(page->retry_at, 1) : 0;
-    if (journald_waits(journald) && !journald->limits.waits && page->give_up_at < at)
-        at = page->give_up_at;
+    at = has_arrears(journald) ? MAX(sender->page->retry_at, 1) : 0;
+    if (journald_waits(journald) && !journald->limits.waits && journal_sender_is_stalled(sender))
+        at = MIN(at, journal_sender_dead_at(sender));
     return at;
 }
 

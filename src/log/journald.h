@@ -21,7 +21,8 @@
  * priority of all entries of that line, and are in none of them.
  *
  * A journal that is stopped, restarting, flooded or absent is waited for, while the bytes stay in
- * the input buffer: for a short time, and then they are lost and counted; or until it is back.
+ * the input buffer: until it has taken nothing for a while (JOURNAL_DEAD_AFTER), and then they are
+ * lost and counted; or until it is back.
  */
 enum { JOURNALD_MESSAGE_MOST = 49152 }; /* bytes of a line that one entry holds */
 

@@ -42,12 +42,13 @@ static bool has_arrears(const K8sFile *file)
     return live->batch_length > 0 || (unsaid && file->limits.says_losses);
 }
 
-/* When to try again, after a pump with that result: with a pause that grows until it goes well. */
-static void set_retry(K8sFile *file, int result)
+/* When to try again, after a pump with that result: with a pause that grows until something has
+ * been written. */
+static void set_retry(K8sFile *file, int result, bool moved)
 {
     int64_t *at = &file->to.state->page->log.retry_at;
 
-    if (result > 0)
+    if (moved)
         file->retry_pause = 0;
     if (!has_arrears(file)) {
         if (*at != 0)
@@ -121,6 +122,7 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
 {
     State *state = file->to.state;
     uint64_t before = state_cursors(state)->start[stream];
+    uint64_t written = file->to.written;
     Built built = BUILT_ALL;
     Builder builder;
     int r = go_on(file);
@@ -144,7 +146,7 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
             r = one < 0 ? one : MAX(r, one);
         }
     }
-    set_retry(file, r);
+    set_retry(file, r, file->to.written != written);
 
     /* What waits has no deadline of its own. */
     if (mode == SPLIT_FLUSH || k8s_file_waits(file))

@@ -323,7 +323,7 @@ void monitor_hurry(Monitor *monitor)
     if (page->command_at != 0)
         state_commit(&page->command_at, clock_boottime_us());
     state_commit(&page->late_at, 0);
-    state_commit(&page->log.settle_at, clock_boottime_us());
+    monitor_settle_log_at_once(monitor);
     monitor_drop_readers(monitor);
     monitor_end(monitor);
 }

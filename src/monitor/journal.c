@@ -90,14 +90,42 @@ static void speak(Monitor *monitor, int result)
 
 void monitor_journal_pump(Monitor *monitor, StreamId stream, SplitMode mode)
 {
-    speak(monitor, journald_pump(&monitor->journal, stream, mode));
+    int result = journald_pump(&monitor->journal, stream, mode);
+
+    if (result > 0)
+        monitor_log_moved(monitor, &monitor_page(monitor)->journal.settle_at);
+    speak(monitor, result);
     watch(monitor);
 }
 
 bool monitor_journal_goes_on(const Monitor *monitor)
 {
     return monitor_has_journal(monitor) && journald_goes_on(&monitor->journal) &&
-           monitor_page(monitor)->log.settle_at > clock_boottime_us();
+           monitor_page(monitor)->report_at > clock_boottime_us();
+}
+
+/* Whether nothing waits for it, or may do so still. */
+static bool may_wait(Monitor *monitor)
+{
+    return !journald_waits(&monitor->journal) ||
+           monitor_log_may_wait(monitor, &monitor_page(monitor)->journal.settle_at) ||
+           monitor_journal_goes_on(monitor);
+}
+
+bool monitor_journal_settle(Monitor *monitor)
+{
+    if (!may_wait(monitor)) {
+        /* Neither of us may have run for a while: it is tried once more. */
+        journald_retry(&monitor->journal);
+        monitor_log_go_on(monitor);
+    }
+    if (!may_wait(monitor))
+        journald_give_up(&monitor->journal);
+    else if (journald_waits(&monitor->journal))
+        return false;
+    monitor_log_go_on(monitor); /* what it has lost it may hear now */
+    /* Or soon, if it only does not keep up: that delays no report. */
+    return !journald_tells(&monitor->journal);
 }
 
 void monitor_journal_deinit(Monitor *monitor)

@@ -15,7 +15,16 @@
  * written to it, and how, is the business of log/.
  */
 
-enum { SETTLE_TIME = 10 * 1000000 }; /* microseconds for what waits, after the container's end */
+/* Microseconds in which a log takes nothing of what waits after the container's end, until that is
+ * lost. Under --log-on-error wait it outlasts a journal that hangs: systemd starts it anew after
+ * three minutes. And all of what waits, however slowly it goes. */
+enum {
+    SETTLE_TIME = 10 * 1000000,
+    SETTLE_TIME_WAIT = 300 * 1000000,
+};
+static const int64_t SETTLE_MOST = INT64_C(3600) * 1000000;
+
+enum { REPORT_TIME = 10 * 1000000 }; /* microseconds that a slow journal may delay the report */
 
 /* The limits that the page says. */
 static K8sLimits limits_in_force(const Monitor *monitor)
@@ -115,10 +124,20 @@ static void speak_of_rate(Monitor *monitor)
     monitor->is_limited = limited;
 }
 
+static void pump_file(Monitor *monitor, StreamId id, SplitMode mode)
+{
+    uint64_t before = monitor->log.to.written;
+    int result = k8s_file_pump(&monitor->log, id, mode);
+
+    if (monitor->log.to.written != before)
+        monitor_log_moved(monitor, &monitor_page(monitor)->log.settle_at);
+    speak_of_writes(monitor, result);
+}
+
 void monitor_log_pump(Monitor *monitor, StreamId id, SplitMode mode)
 {
     if (monitor_has_file(monitor)) {
-        speak_of_writes(monitor, k8s_file_pump(&monitor->log, id, mode));
+        pump_file(monitor, id, mode);
         speak_of_rotation(monitor);
         speak_of_rate(monitor);
     } else {
@@ -126,12 +145,6 @@ void monitor_log_pump(Monitor *monitor, StreamId id, SplitMode mode)
     }
     if (monitor_has_journal(monitor))
         monitor_journal_pump(monitor, id, mode);
-}
-
-bool monitor_log_waits(const Monitor *monitor)
-{
-    return (monitor_has_file(monitor) && k8s_file_waits(&monitor->log)) ||
-           journald_waits(&monitor->journal);
 }
 
 void monitor_log_give_up(Monitor *monitor)
@@ -159,7 +172,7 @@ static bool hurry_journal(Monitor *monitor)
 {
     const Page *page = monitor_page(monitor);
     bool has_failed = monitor_has_journal(monitor) && page->journal.retry_at != 0 &&
-                      page->log.settle_at == 0; /* once */
+                      page->journal.settle_at == SETTLING_NOT; /* once */
 
     if (has_failed)
         journald_retry(&monitor->journal);
@@ -169,37 +182,80 @@ static bool hurry_journal(Monitor *monitor)
 void monitor_log_hurry(Monitor *monitor)
 {
     bool waits = monitor_has_file(monitor) && monitor_page(monitor)->log.rate_until != 0;
+    int64_t *report_at = &monitor_page(monitor)->report_at;
 
+    if (*report_at == 0)
+        state_commit(report_at, clock_boottime_us() + REPORT_TIME);
     if (monitor_has_file(monitor))
         k8s_file_hurry(&monitor->log);
     if (hurry_journal(monitor) || waits)
         monitor_log_go_on(monitor);
 }
 
-/* Whether what waits may still be written: not for a command whose log is the answer that an engine
- * waits for. */
-static bool may_wait(Monitor *monitor)
+/* When what waits is given up if nothing of it goes on from now. */
+static int64_t give_up_at(const Monitor *monitor)
 {
-    int64_t *until = &monitor_page(monitor)->log.settle_at;
+    const Page *page = monitor_page(monitor);
+    bool waits = page->settings.log_on_error == LOG_WAIT;
+    int64_t at = clock_boottime_us() + (waits ? SETTLE_TIME_WAIT : SETTLE_TIME);
 
-    if (*until == 0)
-        state_commit(until, clock_boottime_us() + SETTLE_TIME);
-    return monitor->config->kind != KIND_EXEC && *until > clock_boottime_us();
+    return MIN(at, page->report_at + SETTLE_MOST);
+}
+
+void monitor_log_moved(Monitor *monitor, int64_t *settle_at)
+{
+    if (*settle_at > SETTLING_AT_ONCE)
+        state_commit(settle_at, give_up_at(monitor));
+}
+
+bool monitor_log_may_wait(Monitor *monitor, int64_t *settle_at)
+{
+    if (*settle_at == SETTLING_NOT)
+        state_commit(settle_at, give_up_at(monitor));
+    return monitor->config->kind != KIND_EXEC && *settle_at > clock_boottime_us();
+}
+
+int64_t monitor_log_settle_at(const Monitor *monitor)
+{
+    const Page *page = monitor_page(monitor);
+    int64_t at = INT64_MAX;
+
+    if (monitor_has_file(monitor) && k8s_file_waits(&monitor->log))
+        at = page->log.settle_at;
+    if (journald_waits(&monitor->journal))
+        at = MIN(at, page->journal.settle_at);
+    return at;
+}
+
+static bool settle_file(Monitor *monitor)
+{
+    if (!monitor_has_file(monitor))
+        return true;
+    if (k8s_file_waits(&monitor->log)) {
+        if (monitor_log_may_wait(monitor, &monitor_page(monitor)->log.settle_at))
+            return false;
+        k8s_file_give_up(&monitor->log);
+        monitor_log_go_on(monitor);
+    }
+    k8s_file_finish(&monitor->log);
+    return true;
 }
 
 bool monitor_settle_log(Monitor *monitor)
 {
-    if (monitor_log_waits(monitor)) {
-        if (may_wait(monitor) || monitor_journal_goes_on(monitor))
-            return false;
-        monitor_log_give_up(monitor);
-    }
-    if (monitor_has_journal(monitor))
-        monitor_log_go_on(monitor); /* what it has lost it may hear now */
-    if (monitor_has_file(monitor))
-        k8s_file_finish(&monitor->log);
-    /* Or soon, if it only does not keep up: that delays no report. */
-    return !monitor_has_journal(monitor) || !journald_tells(&monitor->journal);
+    bool file = settle_file(monitor);
+    bool journal = !monitor_has_journal(monitor) || monitor_journal_settle(monitor);
+
+    return file && journal;
+}
+
+void monitor_settle_log_at_once(Monitor *monitor)
+{
+    Page *page = monitor_page(monitor);
+
+    state_commit(&page->log.settle_at, SETTLING_AT_ONCE);
+    state_commit(&page->journal.settle_at, SETTLING_AT_ONCE);
+    state_commit(&page->report_at, SETTLING_AT_ONCE);
 }
 
 bool monitor_describe_loss(const Monitor *monitor, char *text, size_t size)

@@ -308,9 +308,12 @@ void monitor_journal_limit(Monitor *monitor);
 /* Hands what a stream holds to the journal, and speaks of what goes wrong. There must be one. */
 void monitor_journal_pump(Monitor *monitor, StreamId stream, SplitMode mode);
 
-/* Whether something waits, after the last output, for a journal that only has not kept up: not for
- * one that takes nothing, and no longer than the log has to settle. */
+/* Whether the report waits, after the last output, for a journal that only has not kept up: not for
+ * one that takes nothing, and until report_at at most. */
 bool monitor_journal_goes_on(const Monitor *monitor);
+
+/* monitor_settle_log() for the journal alone. There must be one. */
+bool monitor_journal_settle(Monitor *monitor);
 
 /* --- log.c: the log: a file, the journal, both or neither --- */
 
@@ -330,23 +333,35 @@ uint64_t monitor_log_start(const Monitor *monitor, StreamId stream);
 /* What comes before that offset is not the container's, and not logged. */
 void monitor_log_skip(Monitor *monitor, StreamId stream, uint64_t offset);
 
-/* Whether something waits for the log. */
-bool monitor_log_waits(const Monitor *monitor);
-
 /* What waits for the log does not any more, but is lost if it must be. */
 void monitor_log_give_up(Monitor *monitor);
 
 /* Puts a new file at the log's path, as somebody has asked for, or tries to do so again. */
 void monitor_reopen_log(Monitor *monitor);
 
-/* The container has ended: its rate limit does not hold it back any longer. */
+/* The container has ended: its rate limit does not hold it back any longer, and from now on a slow
+ * journal delays the report for a limited time only. */
 void monitor_log_hurry(Monitor *monitor);
 
 /*
- * After the last output: what waits is written, or given up when its time is over. Returns whether
- * the log is settled; else it must be asked again when the log has gone on, and at settle_at.
+ * After the last output: what waits is written, or given up when the log has taken none of it for
+ * too long. Returns whether the log is settled; else it must be asked again when the log has gone
+ * on, and at monitor_log_settle_at().
  */
 bool monitor_settle_log(Monitor *monitor);
+
+/* CLOCK_BOOTTIME microseconds; INT64_MAX: nothing waits. */
+int64_t monitor_log_settle_at(const Monitor *monitor);
+
+/* Somebody wants the end: what waits is given up, whether it goes on or not. */
+void monitor_settle_log_at_once(Monitor *monitor);
+
+/* One of the logs, whose settle_at that is, has taken some of what waits. */
+void monitor_log_moved(Monitor *monitor, int64_t *settle_at);
+
+/* Whether what waits for it may still do so after the end: not for a command whose log is the
+ * answer that an engine waits for. */
+bool monitor_log_may_wait(Monitor *monitor, int64_t *settle_at);
 
 /* Writes to `text` what the log has lost, if anything. */
 bool monitor_describe_loss(const Monitor *monitor, char *text, size_t size);

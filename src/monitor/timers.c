@@ -44,10 +44,12 @@ static int64_t earlier(int64_t a, int64_t b)
     return b != 0 && b < a ? b : a;
 }
 
-/* Whether only the log still waits for something. */
-static bool log_settles(const Monitor *monitor)
+/* When to ask again whether what waits for the log is to be given up, once only that is left. */
+static int64_t settle_at(const Monitor *monitor)
 {
-    return monitor_page(monitor)->phase == PHASE_REPORTING && monitor_log_waits(monitor);
+    bool reporting = monitor_page(monitor)->phase == PHASE_REPORTING;
+
+    return reporting ? monitor_log_settle_at(monitor) : INT64_MAX;
 }
 
 static int64_t next_deadline(const Monitor *monitor)
@@ -75,8 +77,7 @@ static int64_t next_deadline(const Monitor *monitor)
     at = earlier(at, page->log.rate_until);
     at = earlier(at, journald_due_at(&monitor->journal));
     at = earlier(at, events_due_at(monitor));
-    if (log_settles(monitor))
-        at = earlier(at, page->log.settle_at);
+    at = earlier(at, settle_at(monitor));
     since = attach_stalled_since(&monitor->attach, limit.with);
     if (since != INT64_MAX)
         at = earlier(at, since + (int64_t)limit.seconds * 1000000);
@@ -224,8 +225,7 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
         monitor_log_go_on(monitor);
     if ((page->command_at != 0 && page->command_at <= now) ||
         (page->phase == PHASE_DRAINING && page->late_at <= now) ||
-        (page->phase > PHASE_RUNNING && log_due) ||
-        (log_settles(monitor) && page->log.settle_at <= now))
+        (page->phase > PHASE_RUNNING && log_due) || settle_at(monitor) <= now)
         monitor_end(monitor);
     return G_SOURCE_CONTINUE;
 }

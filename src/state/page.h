@@ -105,6 +105,13 @@ typedef struct LossPage {
     uint32_t damaged; /* 1: the line it belongs to goes on; its rest is lost, too */
 } LossPage;
 
+/* When to give up what waits for a log, after the container's end. */
+typedef enum Settling {
+    SETTLING_NOT = 0,     /* nothing has waited since then */
+    SETTLING_AT_ONCE = 1, /* somebody wants the end: progress does not put it off */
+                          /* else CLOCK_BOOTTIME microseconds, put off by all progress */
+} Settling;
+
 /* What a rotation of the log is doing: see log/rotation.h. Until it is done, it is begun again. */
 typedef enum RotationStep {
     ROTATION_NONE,
@@ -167,7 +174,7 @@ typedef struct LogPage {
     uint32_t kind;      /* LogKind, as it was when it was opened: it may not be seen any more */
     int64_t retry_at;   /* commit: after a failed write, when to try again; 0 = no need */
     int64_t rate_until; /* commit: until when --log-rate-limit lets the container wait; 0 = not */
-    int64_t settle_at;  /* commit: after the end, when to give up what cannot be written */
+    int64_t settle_at;  /* commit: after the end, when to give up what waits: see Settling */
 
     /* For who looks on; not of use for going on. */
     int64_t blocked_since; /* since when a write has not returned, CLOCK_BOOTTIME microseconds */
@@ -189,9 +196,11 @@ typedef struct JournalCursors {
 
 typedef struct JournalPage {
     JournalCursors set[2];
-    uint64_t live;      /* commit: as LogPage.live */
-    int64_t retry_at;   /* commit: nothing is sent before then, 0 = nothing has failed */
-    int64_t give_up_at; /* commit: until when the first entry that failed is worth waiting for */
+    uint64_t live;         /* commit: as LogPage.live */
+    int64_t retry_at;      /* commit: nothing is sent before then, 0 = nothing has failed */
+    int64_t stalled_since; /* commit: when an entry first failed after those that were taken, 0 =
+                              the journal takes them */
+    int64_t settle_at;     /* commit: as LogPage.settle_at */
 
     /* For who looks on; not of use for going on. */
     int64_t waits_since; /* since when the container waits for the journal, as above */
@@ -423,6 +432,7 @@ typedef struct Page {
     int64_t stop_at;           /* when --stop-timeout does */
     int64_t kill_at;           /* when to stop waiting for a container that was killed */
     int64_t late_at;           /* until when output is awaited after the container's end */
+    int64_t report_at;         /* when its end is reported, though a slow journal has not got all */
     int64_t command_at;        /* when the exit command is due */
 
     uint64_t old_file_limit; /* soft limit on file sizes, for our children */

@@ -11,7 +11,7 @@ import pytest
 
 import k8slog
 import procfs
-from crashes import AT_FULL_SPEED, crash, page, printed
+from crashes import AT_FULL_SPEED, Trouble, crash, page, printed
 from exec_engine import Exec
 from fake_journal import FakeJournal
 from waiting import wait_until
@@ -460,6 +460,78 @@ def test_end_while_the_journal_is_slow(journal, logging):
     wanted = k8slog.numbered(1, 3000)
     wait_until(lambda: journal.output() == wanted, "all output")
     assert len(wanted) - len(at_the_end) < 300 * len(b"3000\n"), "more than its queue holds"
+
+
+@POLICIES
+def test_end_while_the_journal_takes_a_set_number_each_second(journal, logging, policy):
+    """It needs longer than anybody waits for a journal that takes nothing, but it takes entries all the time: it gets
+    all of them, while the end has been reported."""
+    container = logging("seq 1 4000; exit 7", policy)
+    container.create(prepare=journal.enter)
+    journal.stop()
+    journal.go_on(rate=300)
+    container.start()
+    wait_until(container.exit_file.exists, "the exit file")
+    reported = len(journal.entries)
+    assert container.wait() == 7
+    wanted = k8slog.numbered(1, 4000)
+    wait_until(lambda: len(journal.output()) + journal.told()[0] >= len(wanted), "all output")
+    print(f"{reported} of {len(journal.entries)} entries were there when the end was reported")
+    assert journal.output() == wanted
+
+
+def begin_with_its_end(journal, logging, policy, lines=1000):
+    """A container that has ended, and whose journal is stopped. Returns it, and its trouble."""
+    journal.stop()
+    container = logging(f"seq 1 {lines}; exit 7", policy)
+    trouble = Trouble(container)
+    container.create(prepare=journal.enter)
+    container.start()
+    wait_until(container.exit_file.exists, "the exit file")
+    return container, trouble
+
+
+@POLICIES
+@pytest.mark.parametrize("crashes", [False, pytest.param(True, marks=pytest.mark.survival)], ids=["", "crashes"])
+def test_end_while_the_journal_takes_nothing_for_a_while(journal, logging, policy, crashes):
+    """Under wait it may be away for as long as systemd needs to see that it hangs."""
+    container, trouble = begin_with_its_end(journal, logging, policy)
+    trouble.suspend(container.monitor.pid, 1 if policy == "drop" else 250)
+    if crashes:
+        crash(container.monitor.pid, "fault")
+    journal.go_on()
+    assert container.wait() == 7
+    wait_until(lambda: journal.output() == k8slog.numbered(1, 1000), "all output")
+
+
+@POLICIES
+@pytest.mark.parametrize("crashes", [False, pytest.param(True, marks=pytest.mark.survival)], ids=["", "crashes"])
+def test_end_while_the_journal_takes_nothing_any_more(journal, logging, policy, crashes):
+    """The monitor leaves by itself, and its time does not begin anew with each image of it."""
+    container, trouble = begin_with_its_end(journal, logging, policy)
+    if crashes:
+        if policy == "wait":
+            trouble.suspend(container.monitor.pid, 250)
+        crash(container.monitor.pid, "fault")
+    trouble.suspend(container.monitor.pid, 11 if policy == "drop" else 301)
+    assert container.wait() == 7
+    journal.take_rest()
+    assert len(journal.entries) < 100
+
+
+def test_end_while_the_journal_takes_entries_now_and_then(journal, logging):
+    """Whatever it takes is progress; but that does not go on for more than an hour."""
+    container, trouble = begin_with_its_end(journal, logging, "wait", lines=3000)
+    suspended = 0
+    while not container.monitor_ended():
+        before = len(journal.entries)
+        journal.take_rest()
+        assert len(journal.entries) > before, "it has taken all"
+        suspended += 200
+        trouble.suspend(container.monitor.pid, suspended)
+    assert 3600 <= suspended <= 3800
+    assert container.wait() == 7
+    assert k8slog.numbered(1, 3000).startswith(journal.output())
 
 
 def test_loss_at_the_end(journal, logging):

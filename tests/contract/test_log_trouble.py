@@ -3,6 +3,8 @@ place, or the container waits and nothing is lost; and its end is reported all t
 
 The disks are real, and small. `check_told` (tests/lib/k8slog.py) compares what a log tells with what was written."""
 
+import contextlib
+import fcntl
 import os
 import random
 import re
@@ -228,15 +230,48 @@ def test_end_while_the_log_waits_in_vain(disk, new_run):
     run = new_run("seq 1 1000; exit 7")
     run.log = disk.top / "run.log"
     run.options.update({"--log-path": run.log, "--quiet": True, "--log-on-error": "wait"})
+    trouble = Trouble(run)
     disk.fill()
     run.launch()
     wait_until(run.exit_file.exists, "the exit file")
-    reported = time.monotonic()
+    trouble.suspend(run.pid, 200)
     assert not run.ended()
+    trouble.suspend(run.pid, 301)
     assert run.wait() == 7
-    print(f"the monitor left {time.monotonic() - reported:.1f} s after the exit was reported")
     assert "Lost 3893 bytes in 1000 records of stdout" in (run.top / "stderr").read_text()
     assert run.log.stat().st_size == 0
+
+
+def test_end_while_the_log_is_slow(new_container):
+    """A fifo whose reader takes a little now and then: whatever it takes is progress, and it gets everything."""
+    container = new_container(command="seq 1 5000; exit 7")
+    trouble = Trouble(container)
+    container.log = container.fifo("log.fifo")
+    fcntl.fcntl(container.log, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(container.log, False)
+    container.options.update({"--log-path": f"k8s-file:{container.bundle / 'log.fifo'}", "--log-on-error": "wait"})
+    container.create()
+    container.start()
+    wait_until(container.exit_file.exists, "the exit file")
+    got = b""
+    suspended = 0
+    while not container.monitor_ended():
+        with contextlib.suppress(BlockingIOError):
+            got += os.read(container.log, 65536)
+        suspended += 10
+        trouble.suspend(container.monitor.pid, suspended)
+    while part := read_now(container.log):
+        got += part
+    assert suspended > 300
+    assert container.wait() == 7
+    assert b"".join(record.content + b"\n" for record in k8slog.records(got)) == k8slog.numbered(1, 5000)
+
+
+def read_now(fd):
+    try:
+        return os.read(fd, 65536)
+    except BlockingIOError:
+        return b""
 
 
 def test_impatience_while_the_log_waits(disk, logging_to):

@@ -239,6 +239,16 @@ class Trouble:
         os.mkfifo(path, 0o600)
         return path
 
+    def suspend(self, pid, seconds):
+        """As if the machine had been suspended for so long since the beginning, and has just woken: returns when the
+        monitor has looked at its deadlines, or has ended."""
+        process = procfs.Process(pid)
+        new = self.directory / "suspend.new"
+        new.write_text(str(seconds))
+        new.rename(self.directory / "suspend")
+        os.kill(pid, signal.SIGUSR1)
+        wait_until(lambda: is_idle(pid) or not process.alive(), "the monitor to wait for news or to end")
+
     def images(self):
         """The pid of every image of the program, in the order in which they began."""
         return [int(pid) for pid in (self.directory / "images").read_text().split()]

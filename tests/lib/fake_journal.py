@@ -114,10 +114,10 @@ class FakeJournal:
             os.close(self._wake)
             self._thread = None
 
-    def go_on(self, pause=0):
-        """`pause`: in seconds, before it reads each entry."""
+    def go_on(self, pause=0, rate=0):
+        """`pause`: in seconds, before it reads each entry. `rate`: the most entries that it reads in a second."""
         woken, self._wake = os.pipe()
-        self._thread = threading.Thread(target=self._receive, args=(self._socket, woken, pause), daemon=True)
+        self._thread = threading.Thread(target=self._receive, args=(self._socket, woken, pause, rate), daemon=True)
         self._thread.start()
 
     def fill(self):
@@ -142,12 +142,16 @@ class FakeJournal:
         self.kill()
         self.path.unlink()
 
-    def _receive(self, receiver, woken, pause):
+    def _receive(self, receiver, woken, pause, rate):
         poll = select.poll()
         poll.register(receiver, select.POLLIN)
         poll.register(woken, select.POLLIN)
+        next_at = time.monotonic()
         while all(fd != woken for fd, _ in poll.poll()):
             time.sleep(pause)
+            if rate:
+                next_at = max(next_at + 1 / rate, time.monotonic() - 0.1)
+                time.sleep(max(0, next_at - time.monotonic()))
             with self._reading:
                 self._keep(self._take(receiver))
         os.close(woken)

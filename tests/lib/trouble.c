@@ -16,9 +16,10 @@
  *   failing-write   writing to a log fails with EIO; this one lasts until its file is removed
  *   empty-write     writing to a log writes nothing, and does not fail; the same
  *   failing-look    fstat and writes of a log fail with EIO; the same
- *   held-rename     renaming a file to a log takes for ever after it has been renamed
- *   poll            the monitor crashes when it asks for news, before it has any; so does each next
- *                   image of it, until the file is removed
+ *   suspend         the clock that counts suspends is ahead, by the seconds that the file holds;
+ * the same held-rename     renaming a file to a log takes for ever after it has been renamed poll
+ * the monitor crashes when it asks for news, before it has any; so does each next image of it,
+ * until the file is removed
  *
  * What takes for ever waits to read from a fifo in DIRECTORY, `gate`.
  *
@@ -41,6 +42,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -275,6 +277,27 @@ int fstat(int fd, struct stat *st)
         return -1;
     }
     return (int)syscall(SYS_fstat, fd, st);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int r = (int)syscall(SYS_clock_gettime, clock, now);
+    char path[PATH_MAX];
+    char text[16] = "";
+    int saved = errno;
+    int fd;
+
+    if (r != 0 || directory == NULL || clock != CLOCK_BOOTTIME)
+        return r;
+    path_of("suspend", path);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        if (read(fd, text, sizeof(text) - 1) > 0)
+            now->tv_sec += atoi(text);
+        close(fd);
+    }
+    errno = saved;
+    return 0;
 }
 
 int renameat(int from_directory, const char *from, int to_directory, const char *to)
