@@ -97,7 +97,9 @@ static void set_messages(const EngineOptions *options, const char *argv0, Messag
     g_autofree char *id = g_strconcat(options->shared.cid, options->log_tag != NULL ? ": " : NULL,
                                       options->log_tag, NULL);
 
-    messages_init(messages, true, options->shared.syslog, argv0);
+    /* The journal reads syslog, and Podman the output of such a container from there. */
+    messages_init(messages, true,
+                  options->shared.syslog && !shared_options_pass_through(&options->shared), argv0);
     shown_line(messages->id, sizeof(messages->id), id);
 }
 

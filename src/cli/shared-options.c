@@ -187,6 +187,19 @@ bool shared_options_take(SharedOptions *shared, const Resumed *resumed, bool exe
     return true;
 }
 
+bool shared_options_pass_through(const SharedOptions *shared)
+{
+    bool found = false;
+
+    for (char **value = shared->log_paths; value != NULL && *value != NULL; value++) {
+        LogPath path;
+
+        found = found || (log_path_parse(*value, &path) == LOG_PATH_OK &&
+                          path.driver == LOG_DRIVER_PASSTHROUGH);
+    }
+    return found;
+}
+
 bool shared_options_choose_log(const SharedOptions *shared, const Messages *messages,
                                LogChoice *choice)
 {

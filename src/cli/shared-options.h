@@ -93,6 +93,9 @@ void tunable_options_add(GOptionContext *context, SharedOptions *shared, bool en
 bool shared_options_take(SharedOptions *shared, const Resumed *resumed, bool exec, bool strict,
                          Config *config);
 
+/* Whether the container gets our caller's streams, of a command line that may be refused yet. */
+bool shared_options_pass_through(const SharedOptions *shared);
+
 /* Reads all --log-path values; the last file wins, as with conmon. */
 bool shared_options_choose_log(const SharedOptions *shared, const Messages *messages,
                                LogChoice *choice);

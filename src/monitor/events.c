@@ -80,11 +80,21 @@ static void add_container(Event *event)
     add_text(event, "CONTAINER_NAME", config->name);
 }
 
+/*
+ * In a unit, Podman reads the output of a container with the log driver passthrough from the
+ * journal, by the unit's name and the user (podman #17482, #17502). Journald adds both to what we
+ * send, too.
+ */
+static bool is_unheard(const Event *event)
+{
+    return event->monitor->config->passthrough;
+}
+
 /* The journal hears of it unless it is not to hear of that kind until after `now`. */
 static void begin_at(Event *event, Monitor *monitor, EventKind kind, Level level, int64_t now)
 {
     *event = (Event){.monitor = monitor, .kind = kind, .level = level};
-    if (page_of(event)->next_at <= now)
+    if (page_of(event)->next_at <= now && !is_unheard(event))
         event->fields = g_string_new(NULL);
     add_text(event, "MESSAGE_ID", NAMES[kind].message_id);
     add_text(event, "CONWARD_EVENT", NAMES[kind].word);
@@ -140,8 +150,11 @@ static int send_entry(Event *event, const char *text)
 static int end(Event *event, const char *text, unsigned more)
 {
     EventPage *page = page_of(event);
-    int r = event->fields != NULL ? send_entry(event, text) : -EAGAIN;
+    int r;
 
+    if (is_unheard(event))
+        return 0;
+    r = event->fields != NULL ? send_entry(event, text) : -EAGAIN;
     if (r == -EAGAIN && more > 0)
         state_commit(&page->held, page->held + more);
     if (r != -EAGAIN && page->told != page->held)

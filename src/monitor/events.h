@@ -11,6 +11,8 @@
  * Each kind is said at most once a minute; what is held back is counted, and the count said when
  * the minute is over. Nothing waits for the journal: one that takes no entry is told of it with
  * what is held back. An entry may appear twice if the monitor crashes while it is sent.
+ *
+ * With the log driver passthrough the journal hears of nothing: it would be read as output.
  */
 
 /* Once for each container; not for commands that an engine runs in one, some of which it runs every

@@ -2,15 +2,19 @@
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 
 import pytest
 
 import engine
+import node
 import procfs
+from crashes import crash, page
 from engine import BATS, CRIO, PODMAN
-from waiting import read_to_end, wait_readable, wait_until
+from fake_journal import FakeJournal
+from waiting import is_readable, read_to_end, wait_readable, wait_until
 
 FAMILIES = pytest.mark.parametrize("family", [PODMAN, CRIO, BATS], ids=lambda family: family.name)
 
@@ -153,6 +157,52 @@ def test_timeout(new_container):
     assert container.wait() == 255
     assert container.exit_file.read_bytes() == b"-1"
     assert caller.said()[0] == "hello\n"
+
+
+@pytest.fixture
+def system_log(directory):
+    """What comes to /dev/log, and how to start a program that finds it there and the journal."""
+    devices = directory / "devices"
+    devices.mkdir()
+    (devices / "null").touch()
+    journal = FakeJournal(directory / "node")
+
+    def enter():
+        journal.enter()
+        node.cover(devices / "null", "/dev/null")
+        node.cover("/dev", devices)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(devices / "log"))
+        yield log, journal, enter
+    journal.close()
+
+
+@pytest.mark.survival
+def test_nothing_of_ours_in_the_journal(new_container, system_log):
+    """In a unit, Podman reads the container's output there by the unit's name, which all that we sent would have, too. The
+    monitor's page has what is to be known."""
+    log, journal, enter = system_log
+    container = new_container(command="read word < go; kill -9 $$", cid="0123456789abcdef" * 4)
+    caller = Caller(container)
+    container.options.update({"--syslog": True, "--log-level": "debug"})
+    container.environment["CONWARD_LOG_LINE_MAX"] = "nonsense"
+    go = container.fifo("go")
+
+    def prepare():
+        caller.prepare()
+        enter()
+
+    container.create(prepare=prepare)
+    container.start()
+    crash(container.monitor.pid, "fault")
+    assert page(container.monitor.pid)["crashes"] == 1
+    os.write(go, b"\n")
+    assert container.wait() == 137
+    journal.settle()
+    assert (journal.events, journal.entries) == ([], [])
+    assert not is_readable(log.fileno())
+    assert "CONWARD_LOG_LINE_MAX" in caller.said()[1], "the engine is told as long as it listens"
 
 
 def test_standard_input_of_the_caller(new_container):
