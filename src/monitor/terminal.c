@@ -46,8 +46,8 @@ static void on_terminal(int fd, void *owner)
 
 int monitor_terminal_init(Monitor *monitor, Error *error)
 {
-    return console_socket_init(&monitor->console_socket, &monitor->state, on_terminal, monitor,
-                               error);
+    return console_socket_init(&monitor->console_socket, &monitor->state, monitor->config->bundle,
+                               on_terminal, monitor, error);
 }
 
 static void on_room(void *owner)

@@ -1,6 +1,7 @@
 #include "stdio/console-socket.h"
 
 #include "state/fds.h"
+#include "util/fault-point.h"
 #include "util/fd.h"
 #include "util/watch.h"
 
@@ -13,6 +14,12 @@
 #include <unistd.h>
 
 static const char socket_name[] = "/console";
+
+enum { PATH_SHOWN = 100 }; /* bytes of a path in a message */
+
+/* The longest path below which the socket has one that fits an address. */
+static const size_t PARENT_MOST =
+    sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("/conward-XXXXXX/console");
 
 void console_socket_remove(State *state)
 {
@@ -146,45 +153,70 @@ void console_socket_take(ConsoleSocket *console)
         ;
 }
 
-static int make_directory(ConsoleSocket *console, Error *error)
+/* Makes the socket, in a directory of its own below `parent`. Returns 0 or -errno. */
+static int make_in(ConsoleSocket *console, const char *parent)
 {
-    const char *parent = getenv("TMPDIR");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     char *directory = console->state->page->console_directory;
-    int length;
+    int length = snprintf(console->path, sizeof(console->path), "%s/conward-XXXXXX", parent);
+    CLEANUP_FD int fd = -1;
+    int r;
 
-    if (parent == NULL || *parent == '\0')
-        parent = "/tmp";
-    length = snprintf(console->path, sizeof(console->path), "%s/conward-XXXXXX", parent);
-    if ((size_t)length + sizeof(socket_name) > sizeof(((struct sockaddr_un *)0)->sun_path))
-        return error_set(error, ENAMETOOLONG,
-                         "Cannot make a socket for the terminal in %s: set TMPDIR to a shorter "
-                         "path",
-                         parent);
+    if ((size_t)length + sizeof(socket_name) > sizeof(address.sun_path))
+        return -ENAMETOOLONG;
     if (mkdtemp(console->path) == NULL)
-        return error_set(error, errno, "Cannot make a directory for the terminal's socket in %s",
-                         parent);
+        return -errno;
     memcpy(directory, console->path, (size_t)length + 1);
+    FAULT_POINT();
+    strcat(console->path, socket_name);
+    memcpy(address.sun_path, console->path, strlen(console->path));
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    /* Some file systems have directories and no sockets. */
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0) {
+        r = -errno;
+        console_socket_remove(console->state);
+        return r;
+    }
+    console->listener = fd_steal(&fd);
     return 0;
 }
 
-int console_socket_init(ConsoleSocket *console, State *state, ConsoleArrived arrived, void *owner,
-                        Error *error)
+/* Makes it in the first place that can have it. */
+static int make(ConsoleSocket *console, const char *bundle, Error *error)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    CLEANUP_FD int fd = -1;
+    const char *tmp = getenv("TMPDIR");
+    const char *const places[] = {tmp != NULL && *tmp != '\0' ? tmp : "/tmp", bundle,
+                                  "/run/conward", "/tmp"};
+    g_autoptr(GString) tried = g_string_new(NULL);
 
+    for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
+        int r;
+
+        if (places[i] == NULL || (i > 0 && strcmp(places[i], places[0]) == 0))
+            continue;
+        r = make_in(console, places[i]);
+        if (r == 0)
+            return 0;
+        g_string_append_printf(tried, "%s%.*s%s (%s)", tried->len > 0 ? ", " : "", PATH_SHOWN,
+                               places[i], strlen(places[i]) > PATH_SHOWN ? "\xe2\x80\xa6" : "",
+                               strerror(-r));
+    }
+    return error_set(
+        error, 0,
+        "Cannot make a socket for the terminal in any of %s; set TMPDIR to a directory "
+        "that can be written, with a path of at most %zu bytes",
+        tried->str, PARENT_MOST);
+}
+
+int console_socket_init(ConsoleSocket *console, State *state, const char *bundle,
+                        ConsoleArrived arrived, void *owner, Error *error)
+{
     *console = (ConsoleSocket)CONSOLE_SOCKET_NULL;
     console->state = state;
     console->arrived = arrived;
     console->owner = owner;
-    if (make_directory(console, error) < 0)
+    if (make(console, bundle, error) < 0)
         return -1;
-    strcat(console->path, socket_name);
-    memcpy(address.sun_path, console->path, strlen(console->path));
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0)
-        return error_set(error, errno, "Cannot make the socket for the terminal %s", console->path);
-    console->listener = fd_steal(&fd);
     fds_add(state, FD_CONSOLE_LISTENER, console->listener);
     watch(console, console->listener);
     return 0;

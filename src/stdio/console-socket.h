@@ -8,7 +8,8 @@
 /*
  * The socket on which the runtime hands over the container's terminal: `--console-socket`. One
  * connection, one message with one descriptor. It lies in a directory of its own that only we can
- * enter, below $TMPDIR (default /tmp): nobody can guess its name or be first.
+ * enter: nobody can guess its name or be first. That is below $TMPDIR (default /tmp), or where that
+ * cannot be written or has a path too long for a socket, below the bundle, /run/conward or /tmp.
  */
 typedef void (*ConsoleArrived)(int terminal_fd, void *owner);
 
@@ -28,11 +29,12 @@ typedef struct ConsoleSocket {
     }
 
 /*
- * Makes the socket and waits there; `path` is then what the runtime is to be told. `arrived` is
- * called once, with a descriptor that it owns. Returns 0, or negative with *error filled.
+ * Makes the socket and waits there; `path` is then what the runtime is to be told. `bundle` may be
+ * NULL. `arrived` is called once, with a descriptor that it owns. Returns 0, or negative with
+ * *error filled: it names all places that were tried.
  */
-int console_socket_init(ConsoleSocket *console, State *state, ConsoleArrived arrived, void *owner,
-                        Error *error);
+int console_socket_init(ConsoleSocket *console, State *state, const char *bundle,
+                        ConsoleArrived arrived, void *owner, Error *error);
 
 /* Goes on with the socket that another image of this program has left. */
 void console_socket_adopt(ConsoleSocket *console, State *state, ConsoleArrived arrived,

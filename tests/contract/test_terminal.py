@@ -2,15 +2,18 @@
 
 import fcntl
 import os
+import pathlib
 import re
 import signal
 import struct
+import subprocess
 import termios
 
 import pytest
 
 import engine
 import k8slog
+import node
 import procfs
 from crashes import descriptors_at_rest, wait_at_rest
 from engine import BATS, CRIO, PODMAN
@@ -364,25 +367,81 @@ def test_longest_tmpdir(new_terminal):
     assert os.listdir(path) == []
 
 
-def test_tmpdir_that_is_too_long(new_terminal):
+# Directories for temporary files that are of no use.
+USELESS = {
+    "too-long": lambda container: long_directory(container, ADDRESS_MAX - NAME + 1),
+    "absent": lambda container: str(container.tmp / "nowhere"),
+    "no-directory": lambda container: "/dev/null",
+    "read-only": lambda container: str(container.tmp),
+}
+OURS = pathlib.Path("/run/conward")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+
+
+def mount(*words):
+    subprocess.run(["mount", *words], check=True)
+
+
+def make_read_only(path):
+    """For a child that is about to execute a program: what is mounted below stays as it is."""
+    mount("--rbind", path, path)
+    mount("-o", "remount,bind,ro", path)
+
+
+def enter(container, places):
+    """The same: only what the container needs of them can be written there."""
+    node.unshare_mounts()
+    mount("--bind", container.top, container.top)
+    for place in places:
+        make_read_only(place)
+
+
+def lengthen_bundle(container):
+    """As long as Podman's: too long for a socket."""
+    container.options["--bundle"] = str(container.top / ("x" * 100))
+    os.symlink(container.bundle, container.options["--bundle"])
+
+
+@as_root
+@pytest.mark.parametrize("tmp", USELESS)
+@pytest.mark.parametrize("place", ["bundle", "/run/conward", "/tmp"])
+def test_tmpdir_of_no_use(new_terminal, tmp, place):
+    """The first place that can have the socket does."""
+    container = new_terminal("echo hello; exit 5")
+    container.environment["TMPDIR"] = USELESS[tmp](container)
+    OURS.mkdir(mode=0o755, exist_ok=True)
+    if place != "bundle":
+        lengthen_bundle(container)
+    unwritable = [container.tmp] if tmp == "read-only" else []
+    if place == "/tmp":
+        unwritable.append(OURS)
+    hold = container.hold_runtime()
+    container.launch(prepare=lambda: enter(container, unwritable))
+    container.let_go()
+    directory = os.path.dirname(socket_of(hold.wait()))
+    assert os.path.dirname(directory) == (str(container.bundle) if place == "bundle" else place)
+    hold.let_go()
+    container.pid = container.report()["data"]
+    assert not os.path.exists(directory)
+    container.start()
+    assert container.wait() == 5
+    assert container.output() == b"hello\r\n"
+
+
+@as_root
+def test_no_place_for_the_socket(new_terminal):
+    """Not even where nothing else fails; the engine is told all places."""
     container = new_terminal("exit 5")
     path = long_directory(container, ADDRESS_MAX - NAME + 1)
     container.environment["TMPDIR"] = path
-    message = container.create_fails()
-    assert path in message
-    assert "set TMPDIR to a shorter path" in message
+    lengthen_bundle(container)
+    OURS.mkdir(mode=0o755, exist_ok=True)
+    text = container.create_fails(prepare=lambda: enter(container, [OURS, "/tmp"]))
+    assert f"in any of {path} (File name too long), {container.options['--bundle'][:100]}" in text
+    assert "(File name too long), /run/conward (Read-only file system), /tmp (Read-only file system); set TMPDIR" in text
     assert container.wait() == 1
     assert os.listdir(path) == []
     assert not os.path.lexists(container.bundle / "attach")
-
-
-def test_tmpdir_that_is_not_there(new_terminal):
-    container = new_terminal("exit 5")
-    container.environment["TMPDIR"] = str(container.tmp / "nowhere")
-    message = container.create_fails()
-    assert str(container.tmp / "nowhere") in message
-    assert "No such file or directory" in message
-    assert container.wait() == 1
 
 
 @pytest.mark.parametrize("plan", ["console-noise", "console-two"])
