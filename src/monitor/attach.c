@@ -105,6 +105,6 @@ void monitor_tell_attachable(Monitor *monitor)
     char line[SYNC_LINE_MAX];
 
     if (monitor->pipes.attach_fd >= 0)
-        sync_send(monitor->pipes.attach_fd, line, sync_line(line, "data", 0, "", 0));
+        sync_send(monitor->pipes.attach_fd, line, sync_line(line, "data", 0, "", 0, 0));
     fd_close(&monitor->pipes.attach_fd);
 }

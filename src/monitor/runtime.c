@@ -11,6 +11,7 @@
 #include "util/watch.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -105,7 +106,8 @@ static const char *key_of(const Config *config)
     return config->kind == KIND_EXEC ? "exit_code" : "pid";
 }
 
-void monitor_say(Monitor *monitor, int number, const char *text, size_t length)
+/* `before`: bytes of the text that are missing before it. */
+static void say(Monitor *monitor, int number, const char *text, size_t length, uint64_t before)
 {
     char line[SYNC_LINE_MAX];
     int r;
@@ -113,13 +115,18 @@ void monitor_say(Monitor *monitor, int number, const char *text, size_t length)
     if (monitor->pipes.sync_fd < 0)
         return;
     r = sync_send(monitor->pipes.sync_fd, line,
-                  sync_line(line, key_of(monitor->config), number, text, length));
+                  sync_line(line, key_of(monitor->config), number, text, length, before));
     if (r < 0)
         message(&monitor->config->messages, LEVEL_DEBUG, "The engine does not read its pipe: %s",
                 strerror(-r));
 }
 
-void monitor_report(Monitor *monitor, int number, const char *text, size_t length)
+void monitor_say(Monitor *monitor, int number, const char *text, size_t length)
+{
+    say(monitor, number, text, length, 0);
+}
+
+static void report(Monitor *monitor, int number, const char *text, size_t length, uint64_t before)
 {
     const Config *config = monitor->config;
     bool legacy_exec = config->kind == KIND_EXEC && config->api_version == 0;
@@ -128,19 +135,39 @@ void monitor_report(Monitor *monitor, int number, const char *text, size_t lengt
     if (page != NULL && page->reported & REPORTED_START)
         return;
     if (number < 0 || !legacy_exec) /* such an engine hears of the end only */
-        monitor_say(monitor, number, text, length);
+        say(monitor, number, text, length, before);
     if (page != NULL)
         state_commit(&page->reported, page->reported | REPORTED_START);
 }
 
-/* What the runtime has said on a stream and that has been kept. */
-static GString *captured(Monitor *monitor, StreamId stream)
+void monitor_report(Monitor *monitor, int number, const char *text, size_t length)
+{
+    report(monitor, number, text, length, 0);
+}
+
+/* What the runtime has said on a stream and that has been kept. Adds to *before how much it said
+ * before that. */
+static GString *captured(Monitor *monitor, StreamId stream, uint64_t *before)
 {
     const StreamPage *page = &monitor_page(monitor)->streams[stream];
     uint64_t start = monitor_log_start(monitor, stream);
 
+    *before += start;
     return g_string_new_len((const char *)input_at(&monitor->state, stream, start),
                             (gssize)(page->end - start));
+}
+
+/* The end of a text for a message, which has room for little, and how much is missing before. */
+static char *last_words(const GString *text, uint64_t before)
+{
+    enum { SHOWN = 1024 }; /* bytes */
+    size_t from = text->len > SHOWN ? text->len - SHOWN : 0;
+
+    while (from > 0 && ((unsigned char)text->str[from] & 0xc0) == 0x80)
+        from++; /* not in the middle of a character */
+    before += from;
+    return before > 0 ? g_strdup_printf(LEFT_OUT "%s", before, text->str + from)
+                      : g_strdup(text->str);
 }
 
 /* The runtime's words are not the container's: they are passed over by the log and the outlets. */
@@ -151,10 +178,10 @@ static void forget_captured(Monitor *monitor)
     attach_skip(&monitor->attach);
 }
 
-static void fail(Monitor *monitor, const char *text, size_t length)
+static void fail(Monitor *monitor, const GString *text, uint64_t before)
 {
     state_commit(&monitor_page(monitor)->failed, 1);
-    monitor_report(monitor, -1, text, length);
+    report(monitor, -1, text->str, text->len, before);
     forget_captured(monitor);
     monitor_end(monitor);
 }
@@ -208,15 +235,16 @@ void monitor_watch_foreign(Monitor *monitor)
 static void tell_warnings(Monitor *monitor)
 {
     const Config *config = monitor->config;
-    GString *noise = captured(monitor, STREAM_STDERR);
-    GString *more = captured(monitor, STREAM_STDOUT);
 
-    g_string_append_len(noise, more->str, (gssize)more->len);
-    g_string_free(more, TRUE);
-    if (noise->len > 0)
-        message(&config->messages, LEVEL_WARNING, "The runtime %s warned: %s", config->runtime,
-                noise->str);
-    g_string_free(noise, TRUE);
+    for (StreamId i = STREAMS; i-- > STREAM_STDOUT;) {
+        uint64_t before = 0;
+        g_autoptr(GString) noise = captured(monitor, i, &before);
+        g_autofree char *words = last_words(noise, before);
+
+        if (noise->len > 0)
+            message(&config->messages, LEVEL_WARNING, "The runtime %s warned: %s", config->runtime,
+                    words);
+    }
 }
 
 static void running(Monitor *monitor, pid_t pid)
@@ -261,13 +289,15 @@ static const char *where_it_spoke(const Config *config)
                                : "said nothing";
 }
 
-/* Why there is no container, in the runtime's words where it has any, for the engine. */
-static GString *find_reason(Monitor *monitor, int pid)
+/* Why there is no container, in the runtime's words where it has any, for the engine; *before is
+ * how much of them is missing. */
+static GString *find_reason(Monitor *monitor, int pid, uint64_t *before)
 {
     const Config *config = monitor->config;
     int status = monitor_page(monitor)->runtime_status;
-    GString *text = captured(monitor, STREAM_STDERR);
-    const char *said = text->len > 0 ? text->str : "it said nothing";
+    GString *text = captured(monitor, STREAM_STDERR, before);
+    g_autofree char *words = last_words(text, *before);
+    const char *said = text->len > 0 ? words : "it said nothing";
 
     if (pid > 0) {
         message(&config->messages, LEVEL_ERROR, "Runtime did not set up terminal: %s", said);
@@ -295,6 +325,7 @@ static GString *find_reason(Monitor *monitor, int pid)
 void monitor_runtime_ended(Monitor *monitor)
 {
     const Config *config = monitor->config;
+    uint64_t before = 0;
     GString *reason;
     int pid;
 
@@ -310,7 +341,7 @@ void monitor_runtime_ended(Monitor *monitor)
         running(monitor, pid);
         return;
     }
-    reason = find_reason(monitor, pid);
-    fail(monitor, reason->str, reason->len);
+    reason = find_reason(monitor, pid, &before);
+    fail(monitor, reason, before);
     g_string_free(reason, TRUE);
 }

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,11 +88,28 @@ static size_t escape(char to[8], unsigned char byte)
     return 1;
 }
 
-size_t sync_line(char line[SYNC_LINE_MAX], const char *key, int number, const char *text,
-                 size_t text_length)
+/* How many bytes of the text have become the first `valid` ones of what g_utf8_make_valid() has
+ * made of it: each byte that is not UTF-8 is three there. */
+static size_t bytes_before(const char *text, size_t text_length, size_t valid)
 {
-    static const char cut[] = "[...] ";
+    size_t at = 0;
+
+    for (size_t made = 0; made < valid;) {
+        gunichar character = g_utf8_get_char_validated(text + at, (gssize)(text_length - at));
+        bool is_valid = text[at] != '\0' && character < (gunichar)-2;
+        size_t size = is_valid ? (size_t)g_unichar_to_utf8(character, NULL) : 1;
+
+        at += size;
+        made += is_valid ? size : 3;
+    }
+    return at;
+}
+
+size_t sync_line(char line[SYNC_LINE_MAX], const char *key, int number, const char *text,
+                 size_t text_length, uint64_t before)
+{
     static const char tail[] = "\"}\n";
+    char cut[64];
     char escaped[8];
     char *valid = g_utf8_make_valid(text, (gssize)text_length);
     size_t length = strlen(valid);
@@ -104,7 +123,8 @@ size_t sync_line(char line[SYNC_LINE_MAX], const char *key, int number, const ch
         return (size_t)snprintf(line, SYNC_LINE_MAX, "{\"%s\": %d}\n", key, number);
     }
     at = (size_t)snprintf(line, SYNC_LINE_MAX, "{\"%s\": %d, \"message\": \"", key, number);
-    room = SYNC_LINE_MAX - at - strlen(cut) - strlen(tail);
+    room = SYNC_LINE_MAX - at - strlen(tail) -
+           (size_t)snprintf(cut, sizeof(cut), LEFT_OUT, before + text_length);
 
     while (from > 0) {
         size_t more = escape(escaped, (unsigned char)valid[from - 1]);
@@ -116,8 +136,9 @@ size_t sync_line(char line[SYNC_LINE_MAX], const char *key, int number, const ch
     }
     while (from > 0 && ((unsigned char)valid[from] & 0xc0) == 0x80)
         from++; /* not in the middle of a character */
-    if (from > 0)
-        at = (size_t)(stpcpy(line + at, cut) - line);
+    before += bytes_before(text, text_length, from);
+    if (before > 0)
+        at += (size_t)sprintf(line + at, LEFT_OUT, before);
     for (; from < length; from++)
         at += escape(line + at, (unsigned char)valid[from]);
     memcpy(line + at, tail, strlen(tail));

@@ -3,6 +3,7 @@
 #include "util/error.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum { SYNC_LINE_MAX = 4096 }; /* Podman reads its packet through a buffer of this size */
 
@@ -42,7 +43,12 @@ int sync_send(int fd, const char *line, size_t length);
 /*
  * Formats `{"KEY": NUMBER, "message": "TEXT"}\n` into `line`, without the message if the text is
  * empty. The line has at most SYNC_LINE_MAX bytes: of a longer text the end is kept, where
- * runtimes say what went wrong. Bytes that are not UTF-8 are replaced. Returns the line's length.
+ * runtimes say what went wrong, and LEFT_OUT says how much of it is missing, with the `before`
+ * bytes that came before the text. Bytes that are not UTF-8 are replaced. Returns the line's
+ * length.
  */
 size_t sync_line(char line[SYNC_LINE_MAX], const char *key, int number, const char *text,
-                 size_t text_length);
+                 size_t text_length, uint64_t before);
+
+/* What stands before the end of a text, with the number of bytes that are not there. */
+#define LEFT_OUT "[%" PRIu64 " bytes left out] "

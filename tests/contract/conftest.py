@@ -16,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 
 import engine  # noqa: E402  (found through the path above)
 import exec_engine  # noqa: E402
+import node  # noqa: E402
 
 
 def pytest_configure(config):
@@ -62,6 +63,24 @@ def journal(directory):
         receiver.bind(str(devices / "log"))
         receiver.setblocking(False)
         yield receiver, start
+
+
+@pytest.fixture
+def system_log(directory):
+    """A socket, and what a child does, before it executes a program, so that this program finds it at /dev/log."""
+    devices = directory / "devices"
+    devices.mkdir()
+    (devices / "null").touch()
+
+    def enter():
+        node.unshare_mounts()
+        node.cover(devices / "null", "/dev/null")
+        node.cover("/dev", devices)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(devices / "log"))
+        receiver.setblocking(False)
+        yield receiver, enter
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 import os
 import signal
-import socket
 import stat
 import subprocess
 
 import pytest
 
 import engine
-import node
 import procfs
 from crashes import crash, page
 from engine import BATS, CRIO, PODMAN
@@ -160,29 +158,17 @@ def test_timeout(new_container):
 
 
 @pytest.fixture
-def system_log(directory):
-    """What comes to /dev/log, and how to start a program that finds it there and the journal."""
-    devices = directory / "devices"
-    devices.mkdir()
-    (devices / "null").touch()
-    journal = FakeJournal(directory / "node")
-
-    def enter():
-        journal.enter()
-        node.cover(devices / "null", "/dev/null")
-        node.cover("/dev", devices)
-
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
-        log.bind(str(devices / "log"))
-        yield log, journal, enter
-    journal.close()
+def journal(directory):
+    made = FakeJournal(directory / "node")
+    yield made
+    made.close()
 
 
 @pytest.mark.survival
-def test_nothing_of_ours_in_the_journal(new_container, system_log):
+def test_nothing_of_ours_in_the_journal(new_container, journal, system_log):
     """In a unit, Podman reads the container's output there by the unit's name, which all that we sent would have, too. The
     monitor's page has what is to be known."""
-    log, journal, enter = system_log
+    log, find_log = system_log
     container = new_container(command="read word < go; kill -9 $$", cid="0123456789abcdef" * 4)
     caller = Caller(container)
     container.options.update({"--syslog": True, "--log-level": "debug"})
@@ -191,7 +177,8 @@ def test_nothing_of_ours_in_the_journal(new_container, system_log):
 
     def prepare():
         caller.prepare()
-        enter()
+        journal.enter()
+        find_log()
 
     container.create(prepare=prepare)
     container.start()

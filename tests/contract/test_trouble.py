@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 
@@ -94,7 +95,7 @@ def test_failure_text_that_is_not_utf_8(new_container):
     assert message.startswith("before ") and " after " in message
 
 
-CUT = "[...] "
+CUT = re.compile(r"\[(\d+) bytes left out\] ")
 LONG_TEXTS = {
     "plain": "".join(f"line {number}\n" for number in range(100_000)),
     "quotes": '"' * MEBIBYTE,
@@ -103,6 +104,14 @@ LONG_TEXTS = {
     "shifted-utf-8": "x" + "🐳" * (MEBIBYTE // 4),
     "without-an-end": "x" * 5000,
 }
+
+
+def check_cut(words, text):
+    """They end with the end of the text, and say how many bytes of it are missing before."""
+    left_out = CUT.search(words)
+    end = words[left_out.end() :]
+    assert text.endswith(end)
+    assert int(left_out[1]) + len(end.encode()) == len(text.encode())
 
 
 @API
@@ -118,8 +127,7 @@ def test_long_failure_text_is_cut(new_container, family, text):
     line = container.line()
     assert 4000 < len(line) <= 4096
     message = json.loads(line.decode())["message"]
-    assert message.startswith(CUT)
-    assert text.endswith(message.removeprefix(CUT))
+    check_cut(message, text)
     assert container.wait() == 1
 
 
@@ -130,8 +138,11 @@ def test_failure_text_of_about_the_limit(new_container, length, cut):
     container.stub("stderr", text)
     container.stub("exit", "1")
     message = container.create_fails()
-    assert message.startswith(CUT) == cut
-    assert text.endswith(message.removeprefix(CUT))
+    assert (CUT.match(message) is not None) == cut
+    if cut:
+        check_cut(message, text)
+    else:
+        assert message == text
 
 
 def test_much_noise_and_success(new_container):
@@ -141,6 +152,28 @@ def test_much_noise_and_success(new_container):
     assert container.run() == 0
     assert container.output("stdout") == b"out\n"
     assert container.output("stderr") == b"err\n"
+
+
+@pytest.mark.parametrize("size", [1000, 40_000, MEBIBYTE])
+@pytest.mark.parametrize("stream, status", [("stdout", 0), ("stderr", 0), ("stderr", 3)])
+def test_words_in_a_message(new_container, system_log, size, stream, status):
+    """A message has room for the end of what a runtime says, and says how much is missing."""
+    log, find_log = system_log
+    container = new_container(command="exit 7")
+    container.options["--syslog"] = True
+    text = "".join(f"line {number} " for number in range(size // 8))[:size].strip()
+    container.stub(stream, text)
+    if status != 0:
+        container.stub("exit", str(status))
+        container.create_fails(prepare=find_log)
+    else:
+        container.create(prepare=find_log)
+    said = log.recv(65536).decode()
+    assert (f"exit status 3 of {engine.stub_runtime()}: " if status else f"{engine.stub_runtime()} warned: ") in said
+    if size > 1000:
+        check_cut(said, text)
+    else:
+        assert said.endswith(text)
 
 
 PIDFILES = {"missing": ("no-pidfile", ""), "empty": ("pidfile", ""), "zero": ("pidfile", "0"), "text": ("pidfile", "x")}
