@@ -26,7 +26,7 @@ import engine
 import k8slog
 import memory
 import procfs
-from crashes import HeldFault, Witness, page, spoil
+from crashes import HeldFault, Trouble, Witness, page, spoil
 from engine import CRIO, PODMAN
 from exec_engine import Exec, ExecSync
 from fake_journal import FakeJournal
@@ -515,6 +515,7 @@ def losing_journal(play):
     journal = play.add(FakeJournal(play.top))
     container = play.container("echo 1; read word < go; seq 2 300; read word < go; seq 301 600; exit 7")
     container.options["--log-path"] = "journald"
+    trouble = Trouble(container)
     go = container.fifo("go")
     witness = Witness(container)
     play.create(container, prepare=journal.enter)
@@ -522,14 +523,34 @@ def losing_journal(play):
     journal.wait_output(b"1\n")
     journal.kill()
     os.write(go, b"\n")
+    wait_until(lambda: page(container.monitor.pid)["journal_fails"] == 1, "the journal to be missed")
+    trouble.suspend(container.monitor.pid, 11)
     wait_until(lambda: page(container.monitor.pid)["stdout_unsent_records"] == 299, "the loss")
     journal.start()
     wait_until(lambda: any(entry.is_loss for entry in list(journal.entries)), "the loss to be told")
     assert journal.told() == (len(k8slog.numbered(2, 300)), 299)
     journal.kill()
     os.write(go, b"\n")
+    wait_until(lambda: page(container.monitor.pid)["journal_fails"] == 1, "the journal to be missed")
+    trouble.suspend(container.monitor.pid, 22)
     witness.check(7)
     assert journal.output() == b"1\n"
+    assert len(journal.all()) == len(journal.entries), "an entry was sent twice"
+
+
+def slow_journal(play):
+    """It takes what has waited when the end has been reported."""
+    journal = play.add(FakeJournal(play.top))
+    journal.stop()
+    container = play.container("seq 1 300; exit 7")
+    container.options["--log-path"] = "journald"
+    witness = Witness(container)
+    play.create(container, prepare=journal.enter)
+    container.start()
+    wait_until(container.exit_file.exists, "the exit file")
+    journal.go_on()
+    witness.check(7)
+    wait_until(lambda: journal.output() == k8slog.numbered(1, 300), "all output")
     assert len(journal.all()) == len(journal.entries), "an entry was sent twice"
 
 
@@ -597,7 +618,7 @@ def failing_runtime(play, prepare=None):
     if "crashed" in report["message"]:
         assert container.wait() == 1
         raise NotStarted
-    assert report["message"].startswith("[...] ")
+    assert re.match(r"\[\d+ bytes left out\] ", report["message"])
     assert report["message"].endswith("a long story\nno such thing\n")
     assert container.line() == b""
     assert container.wait() == 1
@@ -1127,6 +1148,7 @@ SCENARIOS = [
     deaf_journal,
     flood,
     to_the_journal,
+    slow_journal,
     with_priorities,
     large_entries,
     losing_journal,
@@ -1219,6 +1241,7 @@ SLOW = (
     unwritable_log,
     flood,
     losing_journal,
+    slow_journal,
     timeout,
     stubborn_run,
     stuck_at_the_start,
