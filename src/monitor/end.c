@@ -196,11 +196,13 @@ static void start_exit_command_if_due(Monitor *monitor)
 static void schedule_exit_command(Monitor *monitor)
 {
     const Config *config = monitor->config;
+    int64_t at = clock_boottime_us();
 
     if (config->exit_command == NULL || exit_command_was_started(monitor_page(monitor)))
         return;
-    state_commit(&monitor_page(monitor)->command_at,
-                 clock_boottime_us() + (int64_t)config->exit_delay * 1000000);
+    if (!monitor_page(monitor)->hurried)
+        at += (int64_t)config->exit_delay * 1000000;
+    state_commit(&monitor_page(monitor)->command_at, at);
     start_exit_command_if_due(monitor);
 }
 
@@ -278,6 +280,18 @@ static bool readers_are_served(Monitor *monitor)
            (!monitor->has_console || !outlet_is_behind(&monitor->console.outlet));
 }
 
+/* Somebody wants an end: all that is waited for is due now, but for an exit command that runs. */
+static void wait_no_longer(Monitor *monitor)
+{
+    Page *page = monitor_page(monitor);
+
+    if (page->command_at != 0)
+        state_commit(&page->command_at, clock_boottime_us());
+    state_commit(&page->late_at, 0);
+    monitor_settle_log_at_once(monitor);
+    monitor_drop_readers(monitor);
+}
+
 void monitor_end(Monitor *monitor)
 {
     Page *page = monitor_page(monitor);
@@ -293,6 +307,8 @@ void monitor_end(Monitor *monitor)
                          clock_boottime_us() + (int64_t)monitor->config->late_output * 1000);
         set_phase(monitor, PHASE_DRAINING);
     }
+    if (page->hurried)
+        wait_no_longer(monitor);
     if (page->phase == PHASE_DRAINING) {
         feed_deinit(&monitor->feed);
         monitor_terminal_hang_up(monitor);
@@ -317,14 +333,7 @@ void monitor_end(Monitor *monitor)
 
 void monitor_hurry(Monitor *monitor)
 {
-    Page *page = monitor_page(monitor);
-
-    /* What waits longest first: the request is not repeated if we crash in between. */
-    if (page->command_at != 0)
-        state_commit(&page->command_at, clock_boottime_us());
-    state_commit(&page->late_at, 0);
-    monitor_settle_log_at_once(monitor);
-    monitor_drop_readers(monitor);
+    state_commit(&monitor_page(monitor)->hurried, 1);
     monitor_end(monitor);
 }
 

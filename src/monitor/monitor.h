@@ -226,7 +226,8 @@ void monitor_take_rest(Monitor *monitor, StreamId stream);
 /* The container has ended: takes its last output, reports, and ends. Safe to call again. */
 void monitor_end(Monitor *monitor);
 
-/* Somebody wants an end while only the report is left: no waiting for readers or --exit-delay. */
+/* Somebody wants an end while only the report is left: no waiting for late output, the log, readers
+ * or --exit-delay. An exit command that runs has its time. */
 void monitor_hurry(Monitor *monitor);
 
 /* The status to exit with, as engines expect it of the monitor. */

@@ -20,25 +20,6 @@ static void limit_stop(Monitor *monitor, int number)
         state_commit(stop_at, clock_boottime_us() + (int64_t)seconds * 1000000);
 }
 
-/*
- * Passes a signal on to the container, or to the runtime while there is none. Once only the report
- * is left, whoever sends one wants the monitor to be done.
- */
-static void forward(Monitor *monitor, int number)
-{
-    const Page *page = monitor_page(monitor);
-    pid_t target = page->container_pid > 0 ? page->container_pid : page->runtime_pid;
-
-    if (page->phase > PHASE_RUNNING) {
-        if (page->command_pid > 0 && !(page->ended & ENDED_COMMAND))
-            kill(page->command_pid, number);
-        monitor_hurry(monitor);
-    } else if (target > 0) {
-        kill(target, number);
-        limit_stop(monitor, number);
-    }
-}
-
 void monitor_reap(Monitor *monitor)
 {
     Page *page = monitor_page(monitor);
@@ -53,6 +34,27 @@ void monitor_reap(Monitor *monitor)
         monitor_runtime_ended(monitor);
     else
         monitor_end(monitor);
+}
+
+/*
+ * Passes a signal on to the container, or to the runtime while there is none. Once the container
+ * has ended, whoever sends one wants the monitor to be done: nothing is waited for any longer, but
+ * for an exit command that runs. That is the engine's own cleanup; it never gets the signal, or a
+ * service manager that stops the unit would leave the container's remains behind.
+ */
+static void forward(Monitor *monitor, int number)
+{
+    const Page *page = monitor_page(monitor);
+    pid_t target;
+
+    monitor_reap(monitor); /* signals that come together are read by number, the end after SIGTERM */
+    target = page->container_pid > 0 ? page->container_pid : page->runtime_pid;
+    if (page->phase > PHASE_RUNNING) {
+        monitor_hurry(monitor);
+    } else if (target > 0) {
+        kill(target, number);
+        limit_stop(monitor, number);
+    }
 }
 
 static void on_signal(const struct signalfd_siginfo *info, void *owner)

@@ -414,6 +414,7 @@ typedef struct Page {
     uint32_t ended;        /* commit: ChildEnd bits */
     uint32_t failed;       /* commit: 1 if no container came to be */
     uint32_t timed_out;    /* commit: 1 once --timeout has killed it */
+    uint32_t hurried;      /* commit: 1 once somebody wants an end, after the container's */
     uint32_t first_output; /* commit: 1 once the container has written anything */
     uint32_t finished;     /* commit: 1 + the program's exit status: only its traces are left */
     int32_t old_oom_score_adj;

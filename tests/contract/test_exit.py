@@ -287,6 +287,123 @@ def test_signals_are_forwarded(new_container, sig):
     assert container.output() == b"ready\ngot %s\n" % sig.encode()
 
 
+# Signals after the end: whoever sends one wants the monitor to be done, but an exit command is never signalled.
+
+
+AFTER_THE_END = pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
+
+
+def take_signals(monitor, sig, send):
+    """Sends a signal three times; each has been taken, and what follows from it done, before the next."""
+    for _ in range(3):
+        send(sig)
+        wait_until(lambda: sig not in monitor.signals("ShdPnd") and monitor.stat()[0] == "S", "the signal to be taken")
+
+
+@AFTER_THE_END
+@pytest.mark.parametrize("status", [0, 3])
+def test_signal_while_the_exit_command_runs(new_container, sig, status):
+    container = new_container(command="exit 5")
+    hold = container.hold_exit_command()
+    container.create()
+    container.start()
+    command = procfs.Process(hold.wait())
+    take_signals(container.monitor, sig, container.signal_monitor)
+    assert command.alive()
+    hold.let_go(status)
+    assert container.wait() == (status or 5)
+    assert container.exit_file.read_bytes() == b"5"
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_signal_while_the_exit_command_of_a_failed_create_runs(new_container, sig):
+    container = new_container()
+    container.stub("exit", "1")
+    hold = container.hold_exit_command()
+    container.create_fails()
+    command = procfs.Process(hold.wait())
+    take_signals(container.monitor, sig, container.signal_monitor)
+    assert command.alive()
+    hold.let_go()
+    assert container.wait() == 1
+
+
+def test_signal_while_the_exit_command_of_a_time_limit_runs(new_container):
+    container = new_container(command="sleep 1000")
+    container.options["--timeout"] = "1"
+    hold = container.hold_exit_command()
+    container.create()
+    container.start()
+    command = procfs.Process(hold.wait())
+    take_signals(container.monitor, signal.SIGTERM, container.signal_monitor)
+    assert command.alive()
+    hold.let_go()
+    assert container.wait() == 255
+    assert container.exit_file.read_bytes() == b"-1"
+
+
+@AFTER_THE_END
+@pytest.mark.parametrize("ended", ["by itself", "by the signal"])
+def test_signal_while_the_exit_command_of_run_runs(new_run, sig, ended):
+    """The second request to stop is no other than the first: the exit command is left alone."""
+    run = new_run("exit 5" if ended == "by itself" else "echo ready; exec sleep 1000")
+    directory = run.top / "exit-command"
+    directory.mkdir()
+    cleanup = run.top / "cleanup"
+    cleanup.write_text(f"#!/bin/sh\nexec {engine.stub_runtime()} hold {directory}\n")
+    cleanup.chmod(0o755)
+    run.options["--exit-command"] = str(cleanup)
+    hold = engine.Hold(directory)
+    try:
+        run.launch()
+        if ended == "by the signal":
+            wait_until(lambda: run.log.exists() and run.output() == b"ready\n", "the command")
+            run.signal(sig)
+        command = procfs.Process(hold.wait())
+        take_signals(procfs.Process(run.pid), sig, run.signal)
+        assert command.alive()
+        hold.let_go()
+        status = 5 if ended == "by itself" else 128 + sig
+        assert run.wait() == status
+        assert run.exit_file.read_text() == str(status)
+    finally:
+        hold.close()
+
+
+@AFTER_THE_END
+def test_signal_while_the_exit_command_of_an_exec_runs(new_exec, sig):
+    process = new_exec("exit 5")
+    hold = process.hold_exit_command()
+    process.execute()
+    command = procfs.Process(hold.wait())
+    take_signals(process.monitor, sig, process.signal_monitor)
+    assert command.alive()
+    hold.let_go()
+    assert process.wait() == 5
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_signal_that_comes_with_the_end(new_container, sig):
+    """The container is dead when the signal comes, and the monitor has seen neither: the signal is for the monitor. The
+    command it then runs at once is not killed by the next one."""
+    container = new_container(command="read word < go; exit 5")
+    container.options["--exit-delay"] = "600"
+    go = container.fifo("go")
+    hold = container.hold_exit_command()
+    container.create()
+    container.start()
+    container.pause_monitor()
+    os.write(go, b"\n")
+    container.wait_dead()
+    container.signal_monitor(sig)
+    container.resume_monitor()
+    command = procfs.Process(hold.wait())
+    take_signals(container.monitor, sig, container.signal_monitor)
+    assert command.alive()
+    hold.let_go()
+    assert container.wait() == 5
+
+
 @pytest.mark.parametrize("sig", ["PIPE", "XFSZ", "XCPU", "USR1"])
 def test_signals_that_change_nothing(new_container, sig):
     """CRI-O's scopes send SIGPIPE at shutdown; the monitor has to stay and watch."""

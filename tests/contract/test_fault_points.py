@@ -445,8 +445,7 @@ def unwritable_log(play):
     play.create(container)
     limit_log(container, 100_003)
     container.start()
-    # Else the signal would be the exit command's.
-    wait_until(lambda: witness.commands.exists() and not procfs.children(container.monitor.pid), "its exit command")
+    wait_until(witness.commands.exists, "its exit command")
     container.signal_monitor(signal.SIGTERM)
     witness.check(7)
     output = container.output()
@@ -716,6 +715,20 @@ def hurried(play):
     container.start()
     wait_until(container.exit_file.exists, "the exit file")
     container.signal_monitor(signal.SIGTERM)
+    witness.check(7)
+
+
+def hurried_cleanup(play):
+    """The exit command runs already, and is left alone."""
+    container = play.container(command="exit 7")
+    hold = container.hold_exit_command()
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    hold.wait()
+    container.signal_monitor(signal.SIGTERM)
+    wait_until(lambda: signal.SIGTERM not in container.monitor.signals("ShdPnd"), "the signal to be taken")
+    hold.let_go()
     witness.check(7)
 
 
@@ -1160,6 +1173,7 @@ SCENARIOS = [
     passthrough,
     timeout,
     hurried,
+    hurried_cleanup,
     run,
     run_of_nothing,
     detached_run,
