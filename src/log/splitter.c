@@ -60,6 +60,29 @@ static size_t utf8_boundary(const uint8_t *bytes, size_t size, size_t cut)
     return cut;
 }
 
+/* What readers take off the beginning and the end of a record, as if it were a whole line. */
+static bool is_blank(uint8_t byte)
+{
+    return byte == ' ' || (byte >= '\t' && byte <= '\r'); /* and a newline is never there */
+}
+
+/*
+ * Where a line of more than `limit` bytes is cut: where no reader finds anything to take off, if
+ * there is such a place. What is behind the byte at `limit` is not looked at: how much of the line
+ * has come by now must not matter.
+ */
+static size_t place_to_cut(const uint8_t *bytes, size_t limit)
+{
+    size_t last = utf8_boundary(bytes, limit + 1, limit);
+
+    for (size_t cut = last; cut > 0 && limit - cut <= SPLITTER_BACK_MOST;
+         cut = utf8_boundary(bytes, limit + 1, cut - 1)) {
+        if (!is_blank(bytes[cut - 1]) && !is_blank(bytes[cut]))
+            return cut;
+    }
+    return last;
+}
+
 Split splitter_next(const uint8_t *bytes, size_t size, size_t scanned, size_t limit, SplitMode mode)
 {
     size_t window =
@@ -73,7 +96,7 @@ Split splitter_next(const uint8_t *bytes, size_t size, size_t scanned, size_t li
             return (Split){SPLIT_FULL, (size_t)(newline - bytes)};
     }
     if (size > limit)
-        return (Split){SPLIT_PARTIAL, utf8_boundary(bytes, size, limit)};
+        return (Split){SPLIT_PARTIAL, place_to_cut(bytes, limit)};
     if (size == 0 || mode == SPLIT_WAIT)
         return (Split){SPLIT_MORE, 0};
 

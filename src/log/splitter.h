@@ -28,6 +28,8 @@ typedef struct Split {
     size_t length; /* of the content, in bytes, without the newline of a full record */
 } Split;
 
+enum { SPLITTER_BACK_MOST = 64 };
+
 /*
  * Looks at `size` bytes, the first of which begins a record, and returns that record.
  *
@@ -37,7 +39,12 @@ typedef struct Split {
  *
  * A line of up to `limit` bytes is one full record. A longer one gives partial records, each only
  * when the byte behind it is known not to be the newline. A cut never falls inside a valid UTF-8
- * sequence, and not before a sequence that may still become valid, except at SPLIT_END.
+ * sequence, and not inside a sequence that may still become valid, except at SPLIT_END.
+ *
+ * A cut at the limit steps back, by up to SPLITTER_BACK_MOST bytes, to a place with no blank (as
+ * isspace() has it) before or behind it: there are readers that trim each record. What shows
+ * because its line waits, or is the last of its stream, is not cut: a prompt ends with a blank, and
+ * what is behind it is not known.
  */
 Split splitter_next(const uint8_t *bytes, size_t size, size_t scanned, size_t limit,
                     SplitMode mode);

@@ -10,6 +10,7 @@ enum {
     CASES = 250000,
     INPUT_MAX = 400,
     RECORDS_MAX = 2 * INPUT_MAX,
+    BACK_MOST = 64, /* bytes that a cut steps back at most, over blanks */
 };
 
 /* xorshift: the same cases in every run, so that a failure can be seen again. */
@@ -106,8 +107,11 @@ static size_t random_input(Random *random, uint8_t *input)
                                          "\xff",
                                          "\xed\xa0\x80",
                                          "\xc0\xaf",
+                                         " ",
+                                         "\t \r\v\f",
                                          "plain words "};
     size_t wanted = below(random, INPUT_MAX - 16);
+    uint32_t blanks = below(random, 4) == 0 ? 200 : 4; /* in some, there is hardly anything else */
     size_t size = 0;
 
     while (size < wanted) {
@@ -120,6 +124,8 @@ static size_t random_input(Random *random, uint8_t *input)
             size += length;
         } else if (which < 20) {
             input[size++] = (uint8_t)below(random, 256); /* NUL included */
+        } else if (below(random, 256) < blanks) {
+            input[size++] = ' ';
         } else {
             input[size++] = 'x'; /* long lines are wanted more than short ones */
         }
@@ -174,6 +180,34 @@ static bool is_inside_sequence(const uint8_t *input, size_t size, size_t cut)
     return false;
 }
 
+static bool is_blank(uint8_t byte)
+{
+    return byte != '\0' && strchr(" \t\r\v\f", byte) != NULL;
+}
+
+/* Whether readers that trim records lose nothing of a line that is cut there. */
+static bool is_clean(const uint8_t *input, size_t cut)
+{
+    return !is_blank(input[cut - 1]) && !is_blank(input[cut]);
+}
+
+/* A record that was cut at the limit, although a reader loses blanks there: if there was no better
+ * place. */
+static void check_blanks(const uint8_t *input, const Record *record, size_t limit)
+{
+    uint8_t bytes[INPUT_MAX + 2];
+
+    if (is_clean(input + record->at, record->length))
+        return;
+    /* A sequence that may still become valid is one. */
+    memcpy(bytes, input + record->at, limit + 1);
+    memset(bytes + limit + 1, 0x80, 2);
+    for (size_t back = 0; back <= BACK_MOST && back < limit; back++)
+        require(is_inside_sequence(bytes, limit + 3, limit - back) ||
+                !is_clean(bytes, limit - back));
+    require(record->length > limit - 4);
+}
+
 static void check_records(const Run *run, const uint8_t *input, size_t size, size_t limit)
 {
     for (size_t i = 0; i < run->count; i++) {
@@ -188,8 +222,9 @@ static void check_records(const Run *run, const uint8_t *input, size_t size, siz
         if (end < size)
             require(!is_inside_sequence(input, size, end));
         if (!record->flushed) {
-            require(record->length > limit - 4);
+            require(record->length + BACK_MOST >= limit);
             require(end < size);
+            check_blanks(input, record, limit);
             if (record->length == limit)
                 require(input[end] != '\n');
         }
@@ -218,14 +253,28 @@ static void check_lines_whole(const Run *run, const uint8_t *input, size_t size,
     require(i == run->count);
 }
 
+/* What was read at once does not decide where a line is cut. */
+static void check_independent(const Run *run, Random *random, const uint8_t *input, size_t size,
+                              size_t limit)
+{
+    static Run other;
+
+    split_all(&other, random, input, size, limit, 0);
+    require(other.count == run->count);
+    for (size_t i = 0; i < run->count; i++) {
+        require(other.records[i].full == run->records[i].full);
+        require(other.records[i].at == run->records[i].at);
+    }
+}
+
 START_TEST(every_input_comes_back)
 {
     Random random = {.state = 88172645463325252U};
     static Run run;
 
     for (int n = 0; n < CASES; n++) {
-        static const size_t limits[] = {4, 5, 7, 16, 63, 256};
-        size_t limit = limits[below(&random, 6)];
+        static const size_t limits[] = {4, 5, 7, 16, 63, 70, 100, 256};
+        size_t limit = limits[below(&random, 8)];
         uint32_t flush = below(&random, 2) ? 0 : below(&random, 128);
         uint8_t input[INPUT_MAX];
         size_t size = random_input(&random, input);
@@ -233,8 +282,10 @@ START_TEST(every_input_comes_back)
         split_all(&run, &random, input, size, limit, flush);
         check_joined(&run, input, size);
         check_records(&run, input, size, limit);
-        if (flush == 0)
+        if (flush == 0) {
             check_lines_whole(&run, input, size, limit);
+            check_independent(&run, &random, input, size, limit);
+        }
     }
 }
 END_TEST
@@ -290,6 +341,54 @@ START_TEST(invalid_bytes_do_not_move_a_cut)
 }
 END_TEST
 
+START_TEST(a_cut_keeps_off_blanks)
+{
+    check_split(split_text("1234567 9", 8, SPLIT_WAIT), SPLIT_PARTIAL, 6);
+    check_split(split_text("12345678 ", 8, SPLIT_WAIT), SPLIT_PARTIAL, 7);
+    check_split(split_text("12345   9", 8, SPLIT_WAIT), SPLIT_PARTIAL, 4);
+    check_split(split_text("123456\t\r9", 8, SPLIT_WAIT), SPLIT_PARTIAL, 5);
+    check_split(split_text("123456\v\f9", 8, SPLIT_WAIT), SPLIT_PARTIAL, 5);
+    check_split(split_text("1 23456\v\b", 8, SPLIT_WAIT), SPLIT_PARTIAL, 6);
+    check_split(split_text("123\xe2\x82\xac  ", 7, SPLIT_WAIT), SPLIT_PARTIAL, 3);
+    check_split(split_text("12345678", 8, SPLIT_END), SPLIT_PARTIAL, 8);
+}
+END_TEST
+
+START_TEST(blanks_without_end_are_cut_at_the_limit)
+{
+    char line[202];
+
+    check_split(split_text("1        ", 8, SPLIT_WAIT), SPLIT_PARTIAL, 8);
+    check_split(split_text("a b c d e", 8, SPLIT_WAIT), SPLIT_PARTIAL, 8);
+    memset(line, ' ', sizeof(line));
+    memset(line, 'x', 137);
+    check_split(splitter_next((uint8_t *)line, 201, 0, 200, SPLIT_WAIT), SPLIT_PARTIAL, 136);
+    memset(line, 'x', 136);
+    line[136] = ' ';
+    check_split(splitter_next((uint8_t *)line, 201, 0, 200, SPLIT_WAIT), SPLIT_PARTIAL, 200);
+}
+END_TEST
+
+/* What shows because its line waits shows as a whole: a prompt ends with a blank. */
+START_TEST(a_flush_shows_blanks)
+{
+    check_split(split_text("Password: ", 16, SPLIT_FLUSH), SPLIT_PARTIAL, 10);
+    check_split(split_text("  ", 16, SPLIT_END), SPLIT_PARTIAL, 2);
+}
+END_TEST
+
+/* One byte behind the limit says enough, also where a later one would say that there is no
+ * character. */
+START_TEST(a_cut_does_not_depend_on_what_is_behind_it)
+{
+    check_split(split_text("1234567\xf0\x9f", 8, SPLIT_WAIT), SPLIT_PARTIAL, 7);
+    check_split(split_text("1234567\xf0\x9f-", 8, SPLIT_WAIT), SPLIT_PARTIAL, 7);
+    check_split(split_text("1234567\xf0-", 8, SPLIT_WAIT), SPLIT_PARTIAL, 8);
+}
+END_TEST
+
 SUITE("splitter", every_input_comes_back, a_line_of_the_limit_is_whole,
       an_empty_line_is_an_empty_full_record, a_flush_keeps_a_character_whole,
-      invalid_bytes_do_not_move_a_cut)
+      invalid_bytes_do_not_move_a_cut, a_cut_keeps_off_blanks,
+      blanks_without_end_are_cut_at_the_limit, a_flush_shows_blanks,
+      a_cut_does_not_depend_on_what_is_behind_it)
