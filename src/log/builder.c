@@ -2,6 +2,7 @@
 
 #include "log/line-count.h"
 #include "log/loss.h"
+#include "log/turn.h"
 #include "state/input.h"
 #include "util/clock.h"
 
@@ -182,6 +183,17 @@ static void drop(Builder *builder, uint64_t content, bool full)
     loss_add(loss, content, !full, reason, builder->now);
 }
 
+/* Whether it is the beginning of a line that is cut because of its length. */
+static bool begins_long_line(const Builder *builder, Split split)
+{
+    const LogCursors *next = builder->next;
+    StreamId stream = builder->stream;
+    uint64_t size = builder->file->to.state->page->streams[stream].end - next->start[stream];
+
+    return split.tag == SPLIT_PARTIAL && next->counters[stream].line == 0 &&
+           size > builder->file->limits.line_max;
+}
+
 /* Adds one record to the batch, if it can be there. */
 static Built add_record(Builder *builder, Split split, const uint8_t *bytes)
 {
@@ -210,7 +222,11 @@ static Built add_record(Builder *builder, Split split, const uint8_t *bytes)
         counters->bytes += content;
         counters->records++;
         counters->partials += !full;
+        if (begins_long_line(builder, split))
+            turn_take(next, builder->stream);
     }
+    if (full)
+        turn_give(next, builder->stream);
     line_count(counters, split.length, full, file->limits.line_max, builder->now);
     next->start[builder->stream] += content;
     return BUILT_ALL;
@@ -233,7 +249,9 @@ static Built add_records(Builder *builder)
         Split split = splitter_next(bytes, end - start, scanned > start ? scanned - start : 0,
                                     file->limits.line_max, builder->mode);
 
-        if (must_say_loss(builder))
+        if (turn_is_due(file, next))
+            built = BUILT_TURN;
+        else if (must_say_loss(builder))
             built = say_loss(builder,
                              split.tag == SPLIT_MORE ? 0 : RECORD_HEADER_LENGTH + split.length + 1);
         else if (split.tag != SPLIT_MORE)

@@ -29,6 +29,7 @@ typedef enum Built {
     BUILT_ALL,      /* the stream has no further record now */
     BUILT_FULL,     /* the batch is full */
     BUILT_TOO_LONG, /* the next record would make the file longer than its limit */
+    BUILT_TURN,     /* it is the other stream's turn */
     BUILT_TOO_FAST, /* the container has to wait for its rate limit */
 } Built;
 

@@ -2,6 +2,7 @@
 
 #include "log/builder.h"
 #include "log/rotation.h"
+#include "log/turn.h"
 #include "state/fds.h"
 #include "util/clock.h"
 #include "util/fd.h"
@@ -118,7 +119,14 @@ static int rotate(K8sFile *file)
     return r;
 }
 
-int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
+/* Of two results, as k8s_file_pump() has them, the later one, unless that says nothing. */
+static int later(int r, int next)
+{
+    return next < 0 ? next : MAX(r, next);
+}
+
+/* The same as k8s_file_pump() for one stream. */
+static int pump_stream(K8sFile *file, StreamId stream, SplitMode mode)
 {
     State *state = file->to.state;
     uint64_t before = state_cursors(state)->start[stream];
@@ -133,8 +141,8 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
     while (!k8s_file_waits(file)) {
         int one = pump_batch(&builder, &built);
 
-        r = one < 0 ? one : MAX(r, one);
-        if (built == BUILT_ALL)
+        r = later(r, one);
+        if (built == BUILT_ALL || built == BUILT_TURN)
             break;
         /* The promise is the log; its limit comes second, and is tried again later. */
         if (built == BUILT_TOO_LONG) {
@@ -143,17 +151,58 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
              * new one cannot take it either, a further one would not. */
             one = go_on(file);
             builder.unlimited = builder.unlimited || one < 0;
-            r = one < 0 ? one : MAX(r, one);
+            r = later(r, one);
         }
     }
     set_retry(file, r, file->to.written != written);
 
     /* What waits has no deadline of its own. */
+    if (k8s_file_waits(file))
+        turn_forget(file);
     if (mode == SPLIT_FLUSH || k8s_file_waits(file))
         state_commit(&state->page->flush_at[stream], 0);
     else
         set_flush(file, stream, state_cursors(state)->start[stream] != before);
     return r;
+}
+
+/* The same, or it waits for its turn. */
+static int pump_in_turn(K8sFile *file, StreamId stream, SplitMode mode)
+{
+    int64_t *flush_at = &file->to.state->page->flush_at[stream];
+
+    if (!turn_must_wait(file, stream))
+        return pump_stream(file, stream, mode);
+    if (*flush_at != 0)
+        state_commit(flush_at, 0);
+    if (!k8s_file_waits(file))
+        turn_wait(file, stream);
+    return 0;
+}
+
+int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
+{
+    StreamId other = stream == STREAM_STDOUT ? STREAM_STDERR : STREAM_STDOUT;
+    int r = pump_in_turn(file, stream, mode);
+
+    file->ended[stream] = mode == SPLIT_END;
+    /* At the end of a long line the stream that has waited for it is next, and then this one. */
+    while (turn_is_due(file, state_cursors(file->to.state))) {
+        turn_forget(file);
+        r = later(r, pump_in_turn(file, other, file->ended[other] ? SPLIT_END : SPLIT_WAIT));
+        r = later(r, pump_in_turn(file, stream, mode));
+    }
+    return r;
+}
+
+bool k8s_file_holds(const K8sFile *file, StreamId stream)
+{
+    return turn_is_full(file, stream);
+}
+
+void k8s_file_end_turn(K8sFile *file)
+{
+    turn_end(file);
 }
 
 void k8s_file_limit(K8sFile *file, K8sLimits limits)

@@ -40,8 +40,9 @@ typedef struct K8sFile {
     RecordClock clock;
     uint64_t scanned[STREAMS]; /* stream offset up to which there is no newline */
     int64_t retry_pause;       /* before the next attempt to write, in microseconds */
-    bool hurries;              /* the container has ended: its rate does not make it wait */
-    Rotation rotation;         /* which file it is */
+    bool ended[STREAMS]; /* nothing follows what its buffer holds, as the last pump has said */
+    bool hurries;        /* the container has ended: its rate does not make it wait */
+    Rotation rotation;   /* which file it is */
 } K8sFile;
 
 #define K8S_FILE_NULL                           \
@@ -85,6 +86,9 @@ void k8s_file_limit(K8sFile *file, K8sLimits limits);
  * later call; all else is counted as lost, or with limits.waits stays; the page's log.retry_at says
  * when to come back in any case. A failure to replace the file at its size limit is no failure to
  * write: it is in rotation.error, and tried again after rotation.retry_at.
+ *
+ * A stream that has to wait for the end of the other's long line (see log/turn.h) is written by the
+ * pump of that end; the page's log.turn_at says when to call k8s_file_end_turn() instead.
  */
 int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode);
 
@@ -97,6 +101,12 @@ bool k8s_file_waits(const K8sFile *file);
 
 /* Whether its rate limit makes something wait, or lets it be lost. */
 bool k8s_file_is_limited(const K8sFile *file);
+
+/* Whether that stream must not be read for a moment: it waits for the other's long line. */
+bool k8s_file_holds(const K8sFile *file, StreamId stream);
+
+/* Nobody waits for the end of a long line any more: both streams are to be pumped. */
+void k8s_file_end_turn(K8sFile *file);
 
 /* The container has ended: what it has left, and what is still read of it, is not held back by its
  * rate limit any more. What exceeds that is lost nevertheless, if it was to be lost. */

@@ -69,7 +69,8 @@ static void note_wait(int64_t *since, uint64_t *time, bool waits)
 /*
  * A stream whose slowest reader lags too far behind is not read, so that its writer waits: if there
  * is no room for the rest in the spool. Always for both: a client that is found dead while one
- * stream is pumped may have held the other. Both wait for a log that cannot take any more.
+ * stream is pumped may have held the other. Both wait for a log that cannot take any more, and one
+ * for the other's long line.
  */
 static void hold_or_go_on(Monitor *monitor)
 {
@@ -85,9 +86,10 @@ static void hold_or_go_on(Monitor *monitor)
         return;
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
         bool held = outlets_held(monitor, i) >= STATE_HOLD_SIZE;
+        bool in_turn = monitor_has_file(monitor) && k8s_file_holds(&monitor->log, i);
 
         note_wait(&page->held_since[i], &page->held_time[i], held);
-        stream_watch(&monitor->streams[i], !held && !file_waits && !journal_holds);
+        stream_watch(&monitor->streams[i], !held && !in_turn && !file_waits && !journal_holds);
     }
 }
 

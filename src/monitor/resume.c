@@ -160,7 +160,7 @@ static void go_on_running(Monitor *monitor)
         monitor_oom_look(monitor);
     }
     for (StreamId i = STREAM_STDOUT; i < STREAMS && page->phase == PHASE_RUNNING; i++)
-        monitor_pump(monitor, i, SPLIT_WAIT);
+        monitor_pump(monitor, i, stream_is_open(&monitor->streams[i]) ? SPLIT_WAIT : SPLIT_END);
     if (page->ended & ENDED_CONTAINER)
         monitor_end(monitor);
 }

@@ -75,6 +75,7 @@ static int64_t next_deadline(const Monitor *monitor)
     at = earlier(at, monitor->attach.retry_at);
     at = earlier(at, page->log.retry_at);
     at = earlier(at, page->log.rate_until);
+    at = earlier(at, page->log.turn_at);
     at = earlier(at, journald_due_at(&monitor->journal));
     at = earlier(at, events_due_at(monitor));
     at = earlier(at, settle_at(monitor));
@@ -218,6 +219,10 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
         attach_retry(&monitor->attach);
     drop_stalled(monitor, now);
     events_say_held(monitor, now);
+    if (page->log.turn_at != 0 && page->log.turn_at <= now) {
+        k8s_file_end_turn(&monitor->log);
+        monitor_log_go_on(monitor);
+    }
     log_due = is_reached(&page->log.retry_at, now);
     log_due = is_reached(&page->log.rate_until, now) || log_due;
     log_due = journal_is_due(monitor, now) || log_due;

@@ -141,9 +141,11 @@ typedef struct LogCursors {
     uint64_t torn_is_loss; /* 1: it is a loss record, and has no content */
     uint64_t cutting;      /* 1: the file is to be cut back from torn_end to cut_to */
     uint64_t cut_to;
-    int64_t stamp;        /* of the last record, CLOCK_REALTIME nanoseconds, 0 = there is none */
-    uint64_t total;       /* bytes ever in the log, for --log-global-size-max */
-    uint64_t capped;      /* 1 once that limit has been reached */
+    uint64_t long_line; /* 1 + the stream whose line, cut at the limit, the other one waits for; 0 =
+                           none: see log/turn.h */
+    int64_t stamp;      /* of the last record, CLOCK_REALTIME nanoseconds, 0 = there is none */
+    uint64_t total;     /* bytes ever in the log, for --log-global-size-max */
+    uint64_t capped;    /* 1 once that limit has been reached */
     uint64_t said_length; /* of the loss record behind the rest in the batch, 0 = none */
     LossPage said;        /* and what it says */
     LossPage loss[STREAMS];
@@ -169,10 +171,12 @@ typedef enum LogKind {
 
 typedef struct LogPage {
     LogCursors set[2];
-    uint64_t live;      /* commit: how often sets were flipped; the lowest bit is the live one */
-    uint64_t place;     /* checksum of where the log is, all symbolic links followed; 0 = unknown */
-    uint32_t kind;      /* LogKind, as it was when it was opened: it may not be seen any more */
-    int64_t retry_at;   /* commit: after a failed write, when to try again; 0 = no need */
+    uint64_t live;    /* commit: how often sets were flipped; the lowest bit is the live one */
+    uint64_t place;   /* checksum of where the log is, all symbolic links followed; 0 = unknown */
+    uint32_t kind;    /* LogKind, as it was when it was opened: it may not be seen any more */
+    int64_t retry_at; /* commit: after a failed write, when to try again; 0 = no need */
+    int64_t
+        turn_at; /* commit: until when a stream waits for the other's long line; 0 = none does */
     int64_t rate_until; /* commit: until when --log-rate-limit lets the container wait; 0 = not */
     int64_t settle_at;  /* commit: after the end, when to give up what waits: see Settling */
 

@@ -216,6 +216,8 @@ static bool is_plausible(const Page *page)
 
     if (page->phase > PHASE_GONE)
         return false;
+    if (live->long_line > STREAMS)
+        return false;
     if (live->batch_offset > STATE_OUTPUT_SIZE ||
         live->batch_length > STATE_OUTPUT_SIZE - live->batch_offset ||
         live->rest_length > live->batch_length ||

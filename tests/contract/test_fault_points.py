@@ -452,6 +452,24 @@ def unwritable_log(play):
     assert output == k8slog.numbered(1, 5000)[: len(output)]
 
 
+def long_lines(play):
+    """Of both streams at once: one waits for the other's, a while in vain and then until its end."""
+    container = play.container(
+        command="printf %020000d 0; echo one >&2; read word < go; echo; cat content & cat content >&2; wait; exit 7"
+    )
+    content = 10 * (b"x" * 60000 + b"\n")
+    (container.bundle / "content").write_bytes(content)
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    container.wait_log(b" stderr F one\n")
+    os.write(go, b"\n")
+    witness.check(7)
+    assert container.output() == b"0" * 20000 + b"\n" + content
+    assert container.output("stderr") == b"one\n" + content
+
+
 def to_the_journal(play):
     """And to a file. The journal stops while more is written than waits for it, and at the end."""
     journal = play.add(FakeJournal(play.top))
@@ -1155,6 +1173,7 @@ SCENARIOS = [
     truncated_log,
     told_loss,
     slow_log,
+    long_lines,
     limited_log,
     unwritable_log,
     warnings,

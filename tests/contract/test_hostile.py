@@ -9,7 +9,6 @@ import resource
 import shutil
 import signal
 import stat
-import struct
 import subprocess
 import termios
 import tty
@@ -30,15 +29,6 @@ WITHOUT = pytest.mark.parametrize("closed", CLOSED, ids=lambda fds: "without-" +
 def close_all(fds):
     for fd in fds:
         os.close(fd)
-
-
-def waiting_in_pipe(pid, fd):
-    """How many bytes nobody has read yet of the pipe that is descriptor `fd` of the process `pid`."""
-    pipe = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))[0]
-    finally:
-        os.close(pipe)
 
 
 # Attach clients
@@ -67,7 +57,7 @@ def test_dead_client_held_the_other_stream(new_container, held, other):
     seen = [0, None]  # how often in a row nothing has moved, and where
 
     def is_held():
-        full = waiting_in_pipe(container.pid, fds[held]) >= 65536 and container.monitor.stat()[0] == "S"
+        full = procfs.waiting_in_pipe(container.pid, fds[held]) >= 65536 and container.monitor.stat()[0] == "S"
         place = container.log.stat().st_size
         seen[:] = [seen[0] + 1 if full and place == seen[1] else 0, place]
         return seen[0] > 50
@@ -75,7 +65,7 @@ def test_dead_client_held_the_other_stream(new_container, held, other):
     wait_until(is_held, f"{held} to be held")
     container.pause_monitor()
     os.write(go, b"\n")
-    wait_until(lambda: waiting_in_pipe(container.pid, fds[other]) == 5, "the line in the pipe")
+    wait_until(lambda: procfs.waiting_in_pipe(container.pid, fds[other]) == 5, "the line in the pipe")
     client.close()
     container.resume_monitor()
     assert container.wait() == 5

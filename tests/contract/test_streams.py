@@ -135,6 +135,23 @@ def test_readers_that_trim_lose_nothing_of_a_long_line(new_container):
     assert b"".join(record.content.strip() for record in records) == line
 
 
+def test_long_line_is_not_mixed_with_the_other_stream(new_container):
+    """There are programs that join the records of a file without looking at their stream."""
+    container = new_container(command="read word < go; seq 1 100 >&2; cat content")
+    container.options["--log-partial-flush"] = "never"
+    (container.bundle / "content").write_bytes(b"x" * 300000 + b"\n")
+    go = container.fifo("go")
+    container.create()
+    container.start()
+    container.pause_monitor()
+    os.write(go, b"\n")
+    wait_until(lambda: procfs.waiting_in_pipe(container.pid, 1) >= 65536, "the beginning of the long line")
+    container.resume_monitor()
+    container.wait()
+    tags = "".join(record.tag + record.stream[3] for record in container.records())
+    assert re.fullmatch("(Po)+Fo(Fe)+|(Fe)+(Po)+Fo", tags)
+
+
 def test_prompt_is_shown(new_container):
     """A line that waits for its end shows as P; what comes later closes it."""
     container = new_container(command="printf 'prompt> '; read word < go; printf 'answer\\n'; read word < go; exit 0")

@@ -1,8 +1,11 @@
 """What /proc says about a process that is alive."""
 
+import fcntl
 import os
 import pathlib
 import signal
+import struct
+import termios
 
 
 class Process:
@@ -83,3 +86,12 @@ def with_environment(word):
             except OSError:
                 continue
     return found
+
+
+def waiting_in_pipe(pid, fd):
+    """How many bytes nobody has read yet of the pipe that is descriptor `fd` of the process `pid`."""
+    pipe = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))[0]
+    finally:
+        os.close(pipe)

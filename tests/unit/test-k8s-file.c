@@ -2,6 +2,7 @@
 #include "suite.h"
 
 #include "log/none.h"
+#include "log/turn.h"
 #include "util/clock.h"
 
 #include <errno.h>
@@ -954,6 +955,225 @@ START_TEST(the_stamp_of_a_loss_record_rises_too)
 }
 END_TEST
 
+/* Two streams with long lines */
+
+static const K8sLimits turns = {.line_max = 256, .partial_flush = 100};
+
+/* The log as `PeFo`: a letter for each record's tag, and one for its stream's third. */
+static char *log_order(const LogFixture *fixture)
+{
+    GString *content = file_content(fixture->path);
+    GString *order = g_string_new(NULL);
+
+    for (size_t at = 0; at < content->len;) {
+        const char *record = content->str + at;
+        const char *newline = memchr(record, '\n', content->len - at);
+
+        ck_assert_ptr_nonnull(newline);
+        g_string_append_c(order, record[RECORD_TAG_AT]);
+        g_string_append_c(order, record[RECORD_STREAM_AT + 3]);
+        at += (size_t)(newline - record) + 1;
+    }
+    g_string_free(content, TRUE);
+    return g_string_free(order, FALSE);
+}
+
+static void check_order(const LogFixture *fixture, const char *order)
+{
+    char *found = log_order(fixture);
+
+    ck_assert_str_eq(found, order);
+    g_free(found);
+}
+
+/* So many bytes of a line. */
+static void feed_part(LogFixture *fixture, StreamId stream, size_t size)
+{
+    static const char part[1000] = {[0 ... 999] = 'x'};
+
+    log_feed(fixture, stream, part, size, SPLIT_WAIT);
+}
+
+static void feed_text(LogFixture *fixture, StreamId stream, const char *text)
+{
+    log_feed(fixture, stream, text, strlen(text), SPLIT_WAIT);
+}
+
+static int64_t turn_at(const LogFixture *fixture)
+{
+    return fixture->state.page->log.turn_at;
+}
+
+START_TEST(a_stream_waits_for_the_end_of_a_long_line)
+{
+    int64_t now = clock_boottime_us();
+    LogFixture fixture;
+
+    log_setup(&fixture, turns);
+    feed_part(&fixture, STREAM_STDOUT, 600);
+    ck_assert_int_eq(turn_at(&fixture), 0);
+    feed_text(&fixture, STREAM_STDERR, "two\nlines\nand ");
+    check_order(&fixture, "PoPo");
+    ck_assert_int_ge(turn_at(&fixture), now + 100000);
+    ck_assert_int_eq(fixture.state.page->flush_at[STREAM_STDERR], 0);
+    feed_part(&fixture, STREAM_STDOUT, 300);
+    check_order(&fixture, "PoPoPo");
+    feed_text(&fixture, STREAM_STDOUT, "end\nand more\n");
+    check_order(&fixture, "PoPoPoFoFeFeFo");
+    ck_assert_int_eq(turn_at(&fixture), 0);
+    ck_assert_int_gt(fixture.state.page->flush_at[STREAM_STDERR], now);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(long_lines_of_both_streams_take_turns)
+{
+    LogFixture fixture;
+
+    log_setup(&fixture, turns);
+    feed_part(&fixture, STREAM_STDERR, 300);
+    feed_part(&fixture, STREAM_STDOUT, 300);
+    check_order(&fixture, "Pe");
+    feed_text(&fixture, STREAM_STDERR, "end\n");
+    check_order(&fixture, "PeFePo");
+    feed_part(&fixture, STREAM_STDERR, 600);
+    feed_text(&fixture, STREAM_STDERR, "end\n");
+    check_order(&fixture, "PeFePo");
+    feed_text(&fixture, STREAM_STDOUT, "end\n");
+    check_order(&fixture, "PeFePoFoPePeFe");
+    ck_assert_int_eq(turn_at(&fixture), 0);
+    log_teardown(&fixture);
+}
+END_TEST
+
+/* It has had its turn, also for what comes later; until its own next line. */
+START_TEST(a_long_line_is_waited_for_once)
+{
+    LogFixture fixture;
+
+    log_setup(&fixture, turns);
+    feed_part(&fixture, STREAM_STDOUT, 300);
+    feed_text(&fixture, STREAM_STDERR, "a line\n");
+    k8s_file_end_turn(&fixture.log);
+    k8s_file_pump(&fixture.log, STREAM_STDERR, SPLIT_WAIT);
+    check_order(&fixture, "PoFe");
+    ck_assert_int_eq(turn_at(&fixture), 0);
+    feed_part(&fixture, STREAM_STDOUT, 300);
+    feed_text(&fixture, STREAM_STDERR, "a line\n");
+    check_order(&fixture, "PoFePoFe");
+    feed_text(&fixture, STREAM_STDOUT, "end\n");
+    feed_part(&fixture, STREAM_STDOUT, 300);
+    feed_text(&fixture, STREAM_STDERR, "a line\n");
+    check_order(&fixture, "PoFePoFeFoPo");
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(no_more_than_so_many_bytes_wait)
+{
+    LogFixture fixture;
+    static char lines[65536];
+
+    memset(lines, '\n', sizeof(lines));
+    log_setup(&fixture, turns);
+    feed_part(&fixture, STREAM_STDOUT, 300);
+    log_feed(&fixture, STREAM_STDERR, lines, sizeof(lines), SPLIT_WAIT);
+    log_feed(&fixture, STREAM_STDERR, lines, sizeof(lines), SPLIT_WAIT);
+    check_order(&fixture, "Po");
+    ck_assert(k8s_file_holds(&fixture.log, STREAM_STDERR));
+    ck_assert(!k8s_file_holds(&fixture.log, STREAM_STDOUT));
+    ck_assert_int_le(turn_at(&fixture), clock_boottime_us() + TURN_MOST_FULL * 1000);
+    feed_text(&fixture, STREAM_STDERR, "\n");
+    ck_assert(!k8s_file_holds(&fixture.log, STREAM_STDERR));
+    ck_assert_uint_eq(state_cursors(&fixture.state)->counters[STREAM_STDERR].records,
+                      2 * sizeof(lines) + 1);
+    ck_assert_int_eq(turn_at(&fixture), 0);
+    log_teardown(&fixture);
+}
+END_TEST
+
+/* A line that has ended without its end is not waited for, and who waits may end meanwhile. */
+START_TEST(the_end_of_a_stream_ends_its_line)
+{
+    LogFixture fixture;
+
+    log_setup(&fixture, turns);
+    feed_part(&fixture, STREAM_STDERR, 300);
+    feed_text(&fixture, STREAM_STDOUT, "last words");
+    k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_END);
+    check_order(&fixture, "Pe");
+    k8s_file_pump(&fixture.log, STREAM_STDERR, SPLIT_END);
+    check_order(&fixture, "PePePo");
+    ck_assert_int_eq(turn_at(&fixture), 0);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(only_what_is_cut_at_the_limit_is_waited_for)
+{
+    LogFixture fixture;
+    K8sLimits at_once = turns;
+
+    at_once.partial_flush = 0;
+    log_setup(&fixture, turns);
+    feed_text(&fixture, STREAM_STDOUT, "prompt> ");
+    k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_FLUSH);
+    feed_text(&fixture, STREAM_STDERR, "a line\n");
+    check_order(&fixture, "PoFe");
+    feed_part(&fixture, STREAM_STDOUT, 300); /* it has not begun as one */
+    feed_text(&fixture, STREAM_STDERR, "a line\n");
+    check_order(&fixture, "PoFePoFe");
+    feed_text(&fixture, STREAM_STDOUT, "\n");
+    k8s_file_limit(&fixture.log, at_once);
+    feed_part(&fixture, STREAM_STDOUT, 300);
+    feed_text(&fixture, STREAM_STDERR, "a line\n");
+    check_order(&fixture, "PoFePoFeFoPoPoFe");
+    log_teardown(&fixture);
+}
+END_TEST
+
+/* Whatever pieces come in whatever order, over resumes: who joins by file makes the lines that were
+ * written. */
+START_TEST(no_two_lines_are_mixed)
+{
+    enum { ROUNDS = 3000, MOST = 700 };
+    GRand *random = g_rand_new_with_seed(2);
+    LogFixture fixture;
+    GString *joined;
+    char *order;
+    K8sFile next;
+
+    log_setup(&fixture, turns);
+    for (int i = 0; i < ROUNDS; i++) {
+        StreamId stream = (StreamId)g_rand_int_range(random, 0, STREAMS);
+        size_t size = (size_t)g_rand_int_range(random, 1, MOST);
+        char bytes[MOST];
+
+        memset(bytes, 'x', size);
+        for (int j = g_rand_int_range(random, 0, 3); j > 0; j--)
+            bytes[g_rand_int_range(random, 0, (int)size)] = '\n';
+        log_feed(&fixture, stream, bytes, size, SPLIT_WAIT);
+        if (g_rand_int_range(random, 0, 10) == 0) {
+            k8s_file_init(&next, &fixture.state, fixture.log.to.fd, fixture.path, turns);
+            fixture.log = next;
+        }
+    }
+    order = log_order(&fixture);
+    for (size_t i = 0; order[i] != '\0' && order[i + 2] != '\0'; i += 2)
+        ck_assert(order[i] == 'F' || order[i + 1] == order[i + 3]);
+    g_free(order);
+    k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_END);
+    k8s_file_pump(&fixture.log, STREAM_STDERR, SPLIT_END);
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        joined = log_joined(&fixture, i);
+        ck_assert_uint_eq(joined->len, fixture.state.page->streams[i].end);
+        g_string_free(joined, TRUE);
+    }
+    g_rand_free(random);
+    log_teardown(&fixture);
+}
+END_TEST
+
 SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mode_is_0640,
       an_unfinished_line_gets_a_deadline_and_loses_it, a_zero_deadline_writes_at_every_read,
       a_flood_of_newlines_takes_several_batches, a_size_limit_keeps_the_newest_whole_records,
@@ -975,4 +1195,7 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       the_end_lifts_a_rate_that_nobody_has_waited_for, a_rate_that_drops_counts_and_says,
       a_rate_that_is_lifted_before_its_loss_is_said, stamps_rise_strictly,
       stamps_follow_a_clock_that_is_set_back_by_more_than_a_second,
-      the_stamp_of_a_loss_record_rises_too)
+      the_stamp_of_a_loss_record_rises_too, a_stream_waits_for_the_end_of_a_long_line,
+      long_lines_of_both_streams_take_turns, a_long_line_is_waited_for_once,
+      no_more_than_so_many_bytes_wait, the_end_of_a_stream_ends_its_line,
+      only_what_is_cut_at_the_limit_is_waited_for, no_two_lines_are_mixed)
