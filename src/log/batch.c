@@ -82,7 +82,7 @@ typedef struct BatchRecord {
     uint64_t content;
     StreamId stream;
     bool partial;
-    bool is_loss; /* it tells of a loss: its text is ours */
+    bool is_own; /* it is not the container's */
 } BatchRecord;
 
 static BatchRecord batch_record(const BatchFile *file, uint64_t at)
@@ -94,26 +94,47 @@ static BatchRecord batch_record(const BatchFile *file, uint64_t at)
         .stream =
             batch[at + RECORD_STREAM_AT + 3] == 'e' /* stdErr */ ? STREAM_STDERR : STREAM_STDOUT,
         .partial = batch[at + RECORD_TAG_AT] == 'P',
-        .is_loss = live->said_length > 0 && at == live->rest_length,
+        .is_own = live->own_length > 0 && at == live->own_at,
     };
 
     /* A full record's newline is the container's, a partial one's is ours. */
-    if (!record.is_loss)
+    if (!record.is_own)
         record.content = record.end - at - RECORD_HEADER_LENGTH - record.partial;
     return record;
 }
 
-static void count_lost(LogCursors *next, const BatchRecord *record, int reason, int64_t now)
+/* The record is lost, and in the log the stream's last one is then a P if `open`. */
+static void count_lost(LogCursors *next, const BatchRecord *record, bool open, int reason,
+                       int64_t now)
 {
     LogCounters *counters = &next->counters[record->stream];
+    LossPage *loss = &next->loss[record->stream];
+    uint64_t lost = loss_take(next, record->stream, record->content, !record->partial, open);
 
     counters->bytes -= record->content;
     counters->records--;
     counters->partials -= record->partial;
-    counters->lost_bytes += record->content;
-    counters->lost_records++;
+    counters->lost_bytes += lost;
+    counters->lost_records += lost > 0;
     /* Of later records, the loss may be counted already: only the open line can be damaged. */
-    loss_add(&next->loss[record->stream], record->content, counters->line > 0, reason, now);
+    loss_add(loss, lost, counters->line > 0, reason, now);
+}
+
+/* The same for a record that is not the container's: it had only ended a line. */
+static void lose_own(LogCursors *next, StreamId stream, bool open)
+{
+    uint64_t lost = loss_take(next, stream, 0, false, open);
+
+    next->counters[stream].lost_bytes += lost;
+    next->loss[stream].bytes += lost;
+}
+
+/* What it tells is to be told again. */
+static void take_back(LogCursors *next, StreamId stream)
+{
+    lose_own(next, stream, next->open_before[stream] != 0);
+    loss_merge(&next->loss[stream], &next->said);
+    next->own_length = 0;
 }
 
 /* Counts the records of the live batch from `at` on as lost. */
@@ -124,12 +145,10 @@ static void lose_records(const BatchFile *file, LogCursors *next, uint64_t at, i
     while (at < state_cursors(file->state)->batch_length) {
         BatchRecord record = batch_record(file, at);
 
-        if (record.is_loss) {
-            loss_merge(&next->loss[record.stream], &next->said);
-            next->said_length = 0;
-        } else {
-            count_lost(next, &record, reason, now);
-        }
+        if (record.is_own)
+            take_back(next, record.stream);
+        else
+            count_lost(next, &record, next->open_before[record.stream] != 0, reason, now);
         next->total -= record.end - at;
         at = record.end;
     }
@@ -156,21 +175,24 @@ static void batch_stop(BatchFile *file, uint64_t done, bool keeps, int reason)
     while (kept < done) {
         BatchRecord record = batch_record(file, kept);
 
-        if (record.is_loss)
-            next->said_length = 0;
+        if (record.is_own)
+            next->own_length = 0;
         if (record.end > done) {
             next->torn_length = done - kept;
             next->torn_content = record.content;
             next->torn_stream = record.stream;
             next->torn_partial = record.partial;
-            next->torn_is_loss = record.is_loss;
+            next->torn_is_own = record.is_own;
+            next->torn_open = next->open_before[record.stream];
         }
+        next->open_before[record.stream] = record.partial;
         kept = record.end;
     }
     if (!keeps)
         lose_records(file, next, kept, reason);
     next->batch_length = (keeps ? live->batch_length : kept) - done;
     next->batch_offset = live->batch_offset + done;
+    next->own_at = live->own_at - done; /* if it is still there */
     next->rest_length = kept - done;
     next->log_before = live->log_before + done;
     state_cursors_commit(file->state);
@@ -194,8 +216,12 @@ static void rest_join(LogCursors *next)
 {
     next->batch_offset -= next->torn_length;
     next->batch_length += next->torn_length;
-    if (next->torn_is_loss)
-        next->said_length = next->torn_length + next->rest_length;
+    next->own_at += next->torn_length;
+    if (next->torn_is_own) {
+        next->own_at = 0;
+        next->own_length = next->torn_length + next->rest_length;
+    }
+    next->open_before[next->torn_stream] = next->torn_open;
     next->rest_length = 0;
 }
 
@@ -230,8 +256,11 @@ static void rest_leave(BatchFile *file, bool keeps)
     if (keeps) {
         rest_join(next);
     } else {
-        if (!next->torn_is_loss)
-            count_lost(next, &torn, file->state->page->log.last_error, clock_realtime_ns());
+        if (next->torn_is_own)
+            lose_own(next, torn.stream, next->torn_open != 0);
+        else
+            count_lost(next, &torn, next->torn_open != 0, file->state->page->log.last_error,
+                       clock_realtime_ns());
         next->total -= next->torn_length + next->rest_length;
         next->batch_offset += next->rest_length;
         next->batch_length -= next->rest_length;
@@ -249,7 +278,7 @@ static void batch_end(BatchFile *file)
 
     next->batch_length = 0;
     next->rest_length = 0;
-    next->said_length = 0;
+    next->own_length = 0;
     state_cursors_commit(file->state);
 }
 
@@ -349,12 +378,36 @@ void batch_resume(BatchFile *file)
         batch_stop(file, done, true, 0);
 }
 
+/* The newlines that are owed are lost, each with its record. */
+static void lose_newlines(BatchFile *file)
+{
+    LogCursors *next = state_cursors_next(file->state);
+    int64_t now = clock_realtime_ns();
+
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        LogCounters *counters = &next->counters[i];
+        LossPage *loss = &next->loss[i];
+
+        if (!loss_owes_newline(next, i))
+            continue;
+        counters->lost_bytes++;
+        counters->lost_records += loss->records == 0; /* else the rest of it is counted */
+        if (loss->records == 0)
+            loss_add(loss, 1, loss->damaged, loss->reason, now);
+        else
+            loss->bytes++;
+        loss->ends = 0;
+    }
+    state_cursors_commit(file->state);
+}
+
 void batch_finish(BatchFile *file)
 {
     file->keeps = false;
     if (state_cursors(file->state)->batch_length > 0 && batch_write_again(file) < 0 &&
         state_cursors(file->state)->rest_length > 0)
         rest_leave(file, false);
+    lose_newlines(file);
 }
 
 void batch_leave(BatchFile *file)

@@ -35,24 +35,37 @@ static void begin(const K8sFile *file, LogCursors *next)
     next->batch_offset = area + before;
     next->batch_length = next->rest_length;
     next->log_before = batch_file_size(&file->to);
+    memcpy(next->open_before, next->open, sizeof(next->open));
 }
 
-/* Whether the batch has room for a further record; it always has for one of the container's, so
- * that every batch is progress. */
-static bool fits(const LogCursors *next, uint64_t record)
+/* Whether the batch has taken nothing of the stream yet. Then it always takes a record of the
+ * container's, so that every batch is progress, whatever becomes of it. */
+static bool is_fresh(const Builder *builder)
 {
+    const LogCursors *live = state_cursors(builder->file->to.state);
+
+    return builder->next->start[builder->stream] == live->start[builder->stream];
+}
+
+/* Whether the batch has room for a further record. */
+static bool fits(const Builder *builder, uint64_t record)
+{
+    const LogCursors *next = builder->next;
     uint64_t others = next->batch_length - next->rest_length;
 
-    return others == next->said_length || others + record <= STATE_BATCH_SIZE;
+    return is_fresh(builder) || others + record <= STATE_BATCH_SIZE;
 }
 
-/* Whether the file would become longer than its limit. It may hold one record that is too long. */
+/* Whether the file would become longer than its limit. It may hold one record of the container's
+ * that is too long, and what has to come before that one. */
 static bool too_long(const Builder *builder, uint64_t record)
 {
     const K8sFile *file = builder->file;
-    uint64_t length = builder->next->log_before + builder->next->batch_length;
+    const LogCursors *next = builder->next;
+    bool is_first = next->log_before + next->rest_length == 0 && is_fresh(builder);
+    uint64_t length = next->log_before + next->batch_length;
 
-    return file->to.regular && file->limits.size_max > 0 && !builder->unlimited && length > 0 &&
+    return file->to.regular && file->limits.size_max > 0 && !builder->unlimited && !is_first &&
            length + record > (uint64_t)file->limits.size_max;
 }
 
@@ -87,17 +100,41 @@ static void append(Builder *builder, char tag, const uint8_t *content, size_t le
     next->stamp = builder->stamp++;
     if (!record_header_advance(builder->header))
         write_header(builder);
+    next->open[builder->stream] = tag == 'P';
+    next->loss[builder->stream].ends = 0; /* that was before */
+}
+
+/* The newline that the line which is open in the log owes: what follows is not of that line. */
+static Built add_newline(Builder *builder)
+{
+    LogCursors *next = builder->next;
+    LogCounters *counters = &next->counters[builder->stream];
+    uint64_t record = RECORD_HEADER_LENGTH + 1;
+
+    if (!fits(builder, record))
+        return BUILT_FULL;
+    if (is_capped(builder, record)) {
+        counters->capped_bytes++;
+    } else if (too_long(builder, record)) {
+        return BUILT_TOO_LONG;
+    } else {
+        append(builder, 'F', (const uint8_t *)"", 0);
+        counters->bytes++;
+        counters->records++;
+    }
+    next->loss[builder->stream].ends = 0;
+    return BUILT_ALL;
 }
 
 /*
  * The record that says what has been lost, at the place where that is missing, before anything
- * else, and in one batch with the record of `after` bytes that follows it, if one does. It is
- * always the first in its batch, where batch.c knows it from the container's own.
+ * else, and in one file with the record of `after` bytes that follows it, if one does. There is at
+ * most one in a batch: batch.c knows it from the container's own by its place.
  */
 static Built say_loss(Builder *builder, uint64_t after)
 {
     LogCursors *next = builder->next;
-    LossPage *loss = &next->loss[builder->stream];
+    const LossPage *loss = &next->loss[builder->stream];
     K8sFile *file = builder->file;
     int64_t most = file->limits.size_max;
     char text[LOSS_TEXT_MOST];
@@ -105,30 +142,53 @@ static Built say_loss(Builder *builder, uint64_t after)
     uint64_t record = RECORD_HEADER_LENGTH + length + 1;
     bool has_room = most == 0 || record + after <= (uint64_t)most;
 
-    if (next->batch_length > next->rest_length)
+    if (next->own_length > 0 || !fits(builder, record))
         return BUILT_FULL;
     if (has_room && too_long(builder, record + after))
         return BUILT_TOO_LONG;
     if (has_room && !is_capped(builder, record)) {
-        append(builder, 'F', (const uint8_t *)text, length);
-        next->said_length = record;
+        next->own_at = next->batch_length;
+        next->own_length = record;
         next->said = *loss;
+        append(builder, 'F', (const uint8_t *)text, length);
     }
-    *loss = (LossPage){.reason = loss->reason, .damaged = loss->damaged};
     return BUILT_ALL;
 }
 
-/*
- * Whether there is a loss to speak of now: when it and the line it has damaged are over, or at the
- * end. Of what does not end it is said now and then.
- */
-static bool must_say_loss(const Builder *builder)
+/* Whether there is anything to write of a loss. */
+static bool has_loss(const Builder *builder)
+{
+    const LossPage *loss = &builder->next->loss[builder->stream];
+
+    return loss_owes_newline(builder->next, builder->stream) ||
+           (loss->records > 0 && builder->file->limits.says_losses);
+}
+
+/* Whether it is to be written now: when the loss and the line it has damaged are over, or at the
+ * end. Of a loss that goes on it is written every few seconds. */
+static bool must_settle_loss(const Builder *builder)
 {
     const LossPage *loss = &builder->next->loss[builder->stream];
     bool is_over = !loss->damaged && !builder->next->rate_drops;
 
-    return loss->records > 0 && builder->file->limits.says_losses &&
+    return has_loss(builder) &&
            (is_over || builder->mode == SPLIT_END || loss_is_late(loss, builder->now));
+}
+
+/* Writes what there is to write of a loss, before the record of `after` bytes, if one follows. */
+static Built settle_loss(Builder *builder, uint64_t after)
+{
+    LossPage *loss = &builder->next->loss[builder->stream];
+    Built built = BUILT_ALL;
+
+    if (loss_owes_newline(builder->next, builder->stream))
+        built = add_newline(builder);
+    if (built != BUILT_ALL || !has_loss(builder))
+        return built;
+    built = say_loss(builder, after);
+    if (built == BUILT_ALL)
+        *loss = (LossPage){.reason = loss->reason, .damaged = loss->damaged};
+    return built;
 }
 
 /* Microseconds on the clock of the bucket until output that waits may go on. */
@@ -173,14 +233,16 @@ static void drop(Builder *builder, uint64_t content, bool full)
     LogCounters *counters = &next->counters[builder->stream];
     LossPage *loss = &next->loss[builder->stream];
     int32_t reason = loss->damaged ? loss->reason : LOSS_RATE;
+    uint64_t lost =
+        loss_take(next, builder->stream, content, full, next->open[builder->stream] != 0);
 
-    counters->lost_bytes += content;
-    counters->lost_records++;
+    counters->lost_bytes += lost;
+    counters->lost_records += lost > 0;
     if (reason == LOSS_RATE) {
-        counters->limited_bytes += content;
-        counters->limited_records++;
+        counters->limited_bytes += lost;
+        counters->limited_records += lost > 0;
     }
-    loss_add(loss, content, !full, reason, builder->now);
+    loss_add(loss, lost, !full, reason, builder->now);
 }
 
 /* Whether it is the beginning of a line that is cut because of its length. */
@@ -204,7 +266,7 @@ static Built add_record(Builder *builder, Split split, const uint8_t *bytes)
     uint64_t record = RECORD_HEADER_LENGTH + split.length + 1;
     uint64_t content = split.length + full;
 
-    if (!fits(next, record))
+    if (!fits(builder, record))
         return BUILT_FULL;
     if (!next->capped && is_too_fast(builder)) {
         if (file->limits.rate_waits)
@@ -251,9 +313,9 @@ static Built add_records(Builder *builder)
 
         if (turn_is_due(file, next))
             built = BUILT_TURN;
-        else if (must_say_loss(builder))
-            built = say_loss(builder,
-                             split.tag == SPLIT_MORE ? 0 : RECORD_HEADER_LENGTH + split.length + 1);
+        else if (must_settle_loss(builder))
+            built = settle_loss(
+                builder, split.tag == SPLIT_MORE ? 0 : RECORD_HEADER_LENGTH + split.length + 1);
         else if (split.tag != SPLIT_MORE)
             built = add_record(builder, split, bytes);
         else

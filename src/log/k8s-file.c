@@ -1,6 +1,7 @@
 #include "log/k8s-file.h"
 
 #include "log/builder.h"
+#include "log/loss.h"
 #include "log/rotation.h"
 #include "log/turn.h"
 #include "state/fds.h"
@@ -36,11 +37,15 @@ static void set_flush(K8sFile *file, StreamId stream, bool progress)
 static bool has_arrears(const K8sFile *file)
 {
     const LogCursors *live = state_cursors(file->to.state);
-    bool unsaid = false;
+    bool has_loss = false;
 
-    for (int i = 0; i < STREAMS; i++)
-        unsaid = unsaid || (live->loss[i].records > 0 && !live->loss[i].damaged);
-    return live->batch_length > 0 || (unsaid && file->limits.says_losses);
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        const LossPage *loss = &live->loss[i];
+        bool tells = loss->records > 0 && file->limits.says_losses;
+
+        has_loss = has_loss || (!loss->damaged && (tells || loss_owes_newline(live, i)));
+    }
+    return live->batch_length > 0 || has_loss;
 }
 
 /* When to try again, after a pump with that result: with a pause that grows until something has

@@ -8,6 +8,16 @@
 /* A loss is said at the end of the damaged line, but never later than after so many nanoseconds. */
 #define SAY_WITHIN INT64_C(10000000000)
 
+uint64_t loss_take(LogCursors *next, StreamId stream, uint64_t content, bool full, bool open)
+{
+    uint64_t owed = loss_owes_newline(next, stream);
+
+    next->open[stream] = open;
+    if (full)
+        next->loss[stream].ends = 1;
+    return content + owed - loss_owes_newline(next, stream);
+}
+
 void loss_add(LossPage *loss, uint64_t content, bool partial, int32_t reason, int64_t now)
 {
     if (loss->records == 0) {
@@ -16,7 +26,7 @@ void loss_add(LossPage *loss, uint64_t content, bool partial, int32_t reason, in
     }
     loss->to = now;
     loss->bytes += content;
-    loss->records++;
+    loss->records += content > 0;
     loss->damaged = partial;
 }
 
@@ -24,6 +34,8 @@ void loss_merge(LossPage *loss, const LossPage *earlier)
 {
     bool alone = loss->records == 0;
 
+    if (earlier->records == 0)
+        return;
     loss->bytes += earlier->bytes;
     loss->records += earlier->records;
     loss->from = earlier->from;

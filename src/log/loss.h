@@ -13,13 +13,28 @@
  *     [conward] lost 1234 bytes in 56 records on stdout, from TIME to TIME: No space left on device
  *
  * A line of which a part is lost is damaged: its rest is lost as well, for its two ends must not
- * look like one line.
+ * look like one line. But its newline is not, if its beginning is in the log: that comes before the
+ * record that tells of the loss, which would look like the line's end otherwise.
  */
 enum {
     LOSS_TEXT_MOST = 320,
 };
 
-/* Adds a record of `content` bytes, lost just now for that reason, as LossPage has it. */
+/*
+ * Notes that a record of `content` bytes of the stream does not come into the log, in which the
+ * stream's last record is then a P if `open`. Returns how many bytes that loses: one less if a
+ * newline is owed from now on, and one more if one is not owed any more, modulo 2^64.
+ */
+uint64_t loss_take(LogCursors *next, StreamId stream, uint64_t content, bool full, bool open);
+
+/* Whether the newline of the line that is open in the log is among what did not come into it. */
+static inline bool loss_owes_newline(const LogCursors *cursors, StreamId stream)
+{
+    return cursors->open[stream] && cursors->loss[stream].ends;
+}
+
+/* Adds a record that has lost `content` bytes just now for that reason, as LossPage has it; one
+ * that has lost none is none. */
 void loss_add(LossPage *loss, uint64_t content, bool partial, int32_t reason, int64_t now);
 
 /* Adds another loss, an earlier one: the record that told of it has been lost, too. */

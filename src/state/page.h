@@ -103,6 +103,8 @@ typedef struct LossPage {
     int64_t to;
     int32_t reason;   /* of the first: errno or one of the above */
     uint32_t damaged; /* 1: the line it belongs to goes on; its rest is lost, too */
+    uint32_t ends;    /* 1: a newline is in it. If a line is open in the log, that is the line's
+                         own: it is not lost, but owed, and neither in `bytes` nor in `records` */
 } LossPage;
 
 /* When to give up what waits for a log, after the container's end. */
@@ -138,18 +140,22 @@ typedef struct LogCursors {
     uint64_t torn_content;   /* its content, in bytes the container wrote */
     uint64_t torn_stream;
     uint64_t torn_partial;
-    uint64_t torn_is_loss; /* 1: it is a loss record, and has no content */
-    uint64_t cutting;      /* 1: the file is to be cut back from torn_end to cut_to */
+    uint64_t torn_is_own; /* 1: it is not the container's, and has no content */
+    uint64_t torn_open;   /* as open_before, before that record */
+    uint64_t cutting;     /* 1: the file is to be cut back from torn_end to cut_to */
     uint64_t cut_to;
     uint64_t long_line; /* 1 + the stream whose line, cut at the limit, the other one waits for; 0 =
                            none: see log/turn.h */
     int64_t stamp;      /* of the last record, CLOCK_REALTIME nanoseconds, 0 = there is none */
     uint64_t total;     /* bytes ever in the log, for --log-global-size-max */
     uint64_t capped;    /* 1 once that limit has been reached */
-    uint64_t said_length; /* of the loss record behind the rest in the batch, 0 = none */
-    LossPage said;        /* and what it says */
+    uint64_t own_length; /* of the record in the batch that is not the container's, 0 = none */
+    uint64_t own_at;     /* and where in the batch it begins */
+    LossPage said;       /* the loss that it tells */
     LossPage loss[STREAMS];
-    int64_t rate_tokens; /* for --log-rate-limit: see log/rate.h */
+    uint64_t open[STREAMS];        /* 1: the stream's last record, the batch included, is a P */
+    uint64_t open_before[STREAMS]; /* the same without the batch, but for the rest */
+    int64_t rate_tokens;           /* for --log-rate-limit: see log/rate.h */
     int64_t rate_at;
     uint64_t rate_drops; /* 1: until there are enough tokens again, all is lost */
 

@@ -221,9 +221,11 @@ static bool is_plausible(const Page *page)
     if (live->batch_offset > STATE_OUTPUT_SIZE ||
         live->batch_length > STATE_OUTPUT_SIZE - live->batch_offset ||
         live->rest_length > live->batch_length ||
-        live->said_length > live->batch_length - live->rest_length)
+        (live->own_length > 0 && (live->own_at > live->batch_length ||
+                                  live->own_length > live->batch_length - live->own_at)))
         return false;
-    if (live->rest_length > 0 && live->torn_length > live->batch_offset)
+    if (live->torn_stream >= STREAMS ||
+        (live->rest_length > 0 && live->torn_length > live->batch_offset))
         return false;
     if (page->feed.end < page->feed.start || page->feed.end - page->feed.start > STATE_FEED_SIZE ||
         page->feed.state > FEED_CLOSED)

@@ -195,6 +195,42 @@ def test_torn_record_that_is_lost_later(disk, logging_to):
     assert not any(text.endswith(b" line") for text in texts)
 
 
+@pytest.mark.parametrize("crashes", [False, pytest.param(True, marks=pytest.mark.survival)], ids=["", "crashes"])
+@pytest.mark.parametrize("tells", ["yes", "no"])
+def test_line_that_loses_its_end(disk, logging_to, tells, crashes):
+    """The newline is not lost: neither the loss record nor the next line is glued to what is logged of that line."""
+    # Its record takes the file's last block to the last byte, so that nothing more has room.
+    begin = b"x" * (4096 - k8slog.HEADER - 1)
+    container = logging_to(
+        "drop", f"printf {begin.decode()}; read word < go; echo ' and ends'; seq 1 100; read word < go; echo last; exit 7"
+    )
+    container.options["--log-loss-record"] = tells
+    wanted = begin + b" and ends\n" + k8slog.numbered(1, 100) + b"last\n"
+    go = container.fifo("go")
+    container.create()
+    container.start()
+    wait_until(lambda: container.log.stat().st_size == 4096, "the beginning of the line")
+    disk.fill()
+    os.write(go, b"\n")
+    all_read = len(wanted) - len(b"last\n")
+    wait_until(lambda: page(container.monitor.pid)["stdout_read"] == all_read, "all output")
+    wait_until(lambda: lost(container) == (all_read - len(begin) - 1, 101), "the loss to be counted")
+    if crashes:
+        crash(container.monitor.pid, random.choice(FATAL))
+    disk.free()
+    wait_until(lambda: container.log.stat().st_size > 4096, "the log to go on")
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    records = container.records()
+    assert [(record.tag, record.content) for record in k8slog.without_losses(records)] == [
+        ("P", begin),
+        ("F", b""),
+        ("F", b"last"),
+    ]
+    if tells == "yes":
+        assert told(container, wanted) == (all_read - len(begin) - 1, 101, b"")
+
+
 def test_disk_that_stays_full(disk, new_run):
     """Everything is counted in the end, though the log has no room to tell it."""
     run = new_run("seq 1 20000; exit 7")

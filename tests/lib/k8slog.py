@@ -55,8 +55,11 @@ def output(found, stream="stdout"):
 
 def check_told(found, wanted, stream="stdout"):
     """Checks that a stream's records are what the container wrote, `wanted`, less exactly what the loss records tell,
-    each in its place. Returns how many bytes and records those tell of, and what of `wanted` is behind the last record."""
+    each in its place. A line that has lost its end ends nevertheless: with its own newline, which comes before the loss
+    record then, or with that record, if the newline has not been written. Returns how many bytes and records those tell
+    of, and what of `wanted` is behind the last record."""
     at = lost_bytes = lost_records = 0
+    is_open = has_ended = False  # the line in the log; by a newline that is somewhere in the loss that follows
     for record in found:
         if record.stream != stream:
             continue
@@ -65,11 +68,20 @@ def check_told(found, wanted, stream="stdout"):
             assert record.tag == "F" and told[3].decode() == stream
             lost_bytes += int(told[1])
             lost_records += int(told[2])
-            at += int(told[1])
-            continue
-        content = record.content + (b"\n" if record.tag == "F" else b"")
-        assert wanted[at : at + len(content)] == content, f"{record} is not what was written at byte {at}"
-        at += len(content)
+            lost = wanted[at : at + int(told[1]) + has_ended]
+            assert not is_open or b"\n" not in lost, f"{record} is glued to a line"
+            assert not has_ended or b"\n" in lost, f"the newline before {record} has not been written"
+            at += int(told[1]) + has_ended
+            has_ended = False
+        elif is_open and (record.tag, record.content) == ("F", b"") and wanted[at : at + 1] != b"\n":
+            has_ended = True
+        else:
+            assert not has_ended, f"the newline before {record} has not been written"
+            content = record.content + (b"\n" if record.tag == "F" else b"")
+            assert wanted[at : at + len(content)] == content, f"{record} is not what was written at byte {at}"
+            at += len(content)
+        is_open = record.tag == "P"
+    assert not has_ended
     return lost_bytes, lost_records, wanted[at:]
 
 

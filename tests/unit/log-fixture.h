@@ -131,3 +131,85 @@ static inline bool join_records(const GString *log, StreamId stream, GString *jo
     }
     return true;
 }
+
+/* One record of a log, as far as it is one. */
+typedef struct LogRecord {
+    const char *content;
+    size_t length;
+    bool partial;
+    StreamId stream;
+} LogRecord;
+
+/* Takes the record at *at of a log that join_records() has found to be whole. */
+static inline bool next_record(const GString *log, size_t *at, LogRecord *record)
+{
+    const char *begin = log->str + *at;
+    const char *end = memchr(begin, '\n', log->len - *at);
+
+    if (end == NULL)
+        return false;
+    *record = (LogRecord){
+        .content = begin + RECORD_HEADER_LENGTH,
+        .length = (size_t)(end - begin) - RECORD_HEADER_LENGTH,
+        .partial = begin[RECORD_TAG_AT] == 'P',
+        .stream = begin[RECORD_STREAM_AT + 3] == 'e' ? STREAM_STDERR : STREAM_STDOUT,
+    };
+    *at += (size_t)(end - begin) + 1;
+    return true;
+}
+
+/* How many bytes a record tells to be lost, 0 if it is none of those that tell it. */
+static inline uint64_t told_by(const LogRecord *record)
+{
+    static const char begin[] = "[conward] lost ";
+
+    if (record->partial || record->length < strlen(begin) ||
+        memcmp(record->content, begin, strlen(begin)) != 0)
+        return 0;
+    return g_ascii_strtoull(record->content + strlen(begin), NULL, 10);
+}
+
+/*
+ * Checks that a stream's records are what the container wrote, less what the loss records tell,
+ * each at its place; and that such a record stands alone, unless no newline of the line that is
+ * open before it is lost. Returns how many bytes of `wrote` the records account for.
+ */
+static inline size_t check_told(const GString *log, StreamId stream, const GString *wrote)
+{
+    const char *text = wrote->str;
+    bool is_open = false;
+    bool has_closed = false; /* the last record is a newline from within the next loss */
+    size_t at = 0;
+    LogRecord record;
+
+    for (size_t next = 0; next_record(log, &next, &record);) {
+        uint64_t told = told_by(&record);
+        size_t length = record.length + !record.partial;
+
+        if (record.stream != stream)
+            continue;
+        if (told > 0) {
+            const char *newline = memchr(text + at, '\n', told + has_closed);
+
+            ck_assert_uint_le(at + told + has_closed, wrote->len);
+            if (has_closed)
+                ck_assert_ptr_nonnull(newline);
+            else if (is_open)
+                ck_assert_msg(newline == NULL, "the loss record is glued: %s", log->str);
+            at += told + has_closed;
+            has_closed = false;
+        } else if (is_open && length == 1 && !record.partial && text[at] != '\n') {
+            has_closed = true;
+        } else {
+            ck_assert(!has_closed);
+            ck_assert_msg(at + length <= wrote->len &&
+                              memcmp(record.content, text + at, record.length) == 0 &&
+                              (record.partial || text[at + record.length] == '\n'),
+                          "not what was written at byte %zu: %s", at, log->str);
+            at += length;
+        }
+        is_open = record.partial;
+    }
+    ck_assert(!has_closed);
+    return at;
+}

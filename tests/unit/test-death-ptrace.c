@@ -24,6 +24,7 @@
 enum {
     COPIED = 8192, /* of each buffer: more than the scripts below use */
     LEAST_DEATHS = 30,
+    A_LITTLE = 70, /* bytes: less than a loss record, and more than a record of a short line */
 };
 
 /* All names that a log may have, newest first, but for the last: that is never for readers. */
@@ -32,7 +33,7 @@ enum { NAMES = sizeof(suffixes) / sizeof(suffixes[0]), TO_READ = NAMES - 1 };
 
 /* What the child does, one letter a step: r reads the next piece, w pumps, f flushes, e ends the
  * stream, x finishes the file, m moves the log away and reopens it (external rotation), o reopens
- * it as it is, u lets the file grow again, and what waits go on. */
+ * it as it is, g lets the file grow a little and u as it likes, and what waits go on. */
 typedef struct Script {
     const char *steps;
     const char *const *pieces;
@@ -66,6 +67,7 @@ static void child_main(const Death *death)
     const LogFixture *fixture = &death->fixture;
     char *moved = g_strdup_printf("%s.1", fixture->path);
     const char *const *piece = script->pieces;
+    struct rlimit limit = {script->file_size, RLIM_INFINITY};
     State state;
     K8sFile log;
     Error error;
@@ -74,8 +76,6 @@ static void child_main(const Death *death)
         _exit(2);
     log = adopt(&state, fixture->path, fixture->log.to.fd, script->limits);
     if (script->file_size > 0) {
-        struct rlimit limit = {script->file_size, RLIM_INFINITY};
-
         signal(SIGXFSZ, SIG_IGN);
         setrlimit(RLIMIT_FSIZE, &limit);
     }
@@ -109,6 +109,11 @@ static void child_main(const Death *death)
             break;
         case 'o':
             k8s_file_reopen(&log);
+            break;
+        case 'g':
+            limit.rlim_cur += A_LITTLE;
+            setrlimit(RLIMIT_FSIZE, &limit);
+            state.page->log.retry_at = 0;
             break;
         case 'u':
             setrlimit(RLIMIT_FSIZE, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
@@ -295,6 +300,12 @@ static void resume_and_compare(Death *death, pid_t pid)
     k8s_file_hurry(&copy.log);
     k8s_file_pump(&copy.log, STREAM_STDOUT, SPLIT_END);
 
+    if (script->limits.says_losses) {
+        GString *content = file_content(copy.path);
+
+        ck_assert_uint_eq(check_told(content, STREAM_STDOUT, death->input), death->input->len);
+        g_string_free(content, TRUE);
+    }
     joined = join_files(&copy);
     counters = &state_cursors(&copy.state)->counters[STREAM_STDOUT];
     take_losses(joined, &told, &records);
@@ -442,6 +453,28 @@ START_TEST(a_loss_that_is_told)
 }
 END_TEST
 
+/* Its newline comes before the record that tells of the loss: with and without a record that is
+ * torn, and with one or the other of these two records torn or lost as well. */
+START_TEST(a_line_that_is_damaged)
+{
+    static const K8sLimits says = {.line_max = 16, .partial_flush = 100, .says_losses = true};
+    static const char *const pieces[] = {"begins", ", goes on", ", ends\nnext\n", "\n", "last\n",
+                                         NULL};
+
+    for (rlim_t size = 52; size <= 92; size += 10)
+        die_everywhere(&(Script){"rfrfrwgrwgwurwe", pieces, says, size, 0, false});
+}
+END_TEST
+
+START_TEST(a_newline_that_is_late)
+{
+    static const K8sLimits silent = {.line_max = 16, .partial_flush = 100};
+    static const char *const pieces[] = {"begins", "\n", "next", ", lost\n", "last\n", NULL};
+
+    die_everywhere(&(Script){"rfrwurfgrwurwe", pieces, silent, 60, 0, false});
+}
+END_TEST
+
 START_TEST(a_log_that_is_waited_for)
 {
     static const K8sLimits waits = {.line_max = 8, .partial_flush = 100, .waits = true};
@@ -502,4 +535,4 @@ END_TEST
 SUITE("death", rotation_by_size, rotation_that_discards_the_oldest, rotation_on_request,
       reading_splitting_writing, several_reads_before_a_write, external_rotation,
       a_log_that_is_full, a_torn_record_over_several_batches, a_loss_that_is_told,
-      a_log_that_is_waited_for, a_rate_limit)
+      a_line_that_is_damaged, a_newline_that_is_late, a_log_that_is_waited_for, a_rate_limit)

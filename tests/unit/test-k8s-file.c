@@ -679,14 +679,218 @@ START_TEST(two_ends_of_a_damaged_line_never_become_one)
     log_feed(&fixture, STREAM_STDOUT, ", and on", 8, SPLIT_WAIT);
     log_feed(&fixture, STREAM_STDOUT, ", and ends\nwhole\n", 17, SPLIT_WAIT);
     joined = log_joined(&fixture, STREAM_STDOUT);
-    ck_assert(g_str_has_prefix(joined->str, "begins[conward] lost 28 bytes in 3 records on stdout, "
-                                            "from "));
+    /* The line's newline is not lost: what tells of the rest is a line of its own. */
+    ck_assert(g_str_has_prefix(joined->str,
+                               "begins\n[conward] lost 27 bytes in 3 records on stdout, from "));
     ck_assert(g_str_has_suffix(joined->str, ": File too large\nwhole\n"));
     g_string_free(joined, TRUE);
     joined = log_told(&fixture, STREAM_STDOUT, &bytes, &records);
-    ck_assert_str_eq(joined->str, "beginswhole\n");
+    ck_assert_str_eq(joined->str, "begins\nwhole\n");
     g_string_free(joined, TRUE);
     log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_damaged_line_that_is_not_told_ends_as_well)
+{
+    LogFixture fixture;
+    const LogCounters *counters;
+    GString *joined;
+
+    log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = 0});
+    log_feed(&fixture, STREAM_STDOUT, "begins", 6, SPLIT_WAIT);
+    limit_file_size(1);
+    ck_assert_int_lt(log_feed(&fixture, STREAM_STDOUT, ", ends\n", 7, SPLIT_WAIT), 0);
+    limit_file_size(RLIM_INFINITY);
+    log_feed(&fixture, STREAM_STDOUT, "whole\n", 6, SPLIT_WAIT);
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert_str_eq(joined->str, "begins\nwhole\n");
+    counters = &state_cursors(&fixture.state)->counters[STREAM_STDOUT];
+    ck_assert_uint_eq(counters->bytes, 13);
+    ck_assert_uint_eq(counters->lost_bytes, 6);
+    ck_assert_uint_eq(counters->lost_records, 1);
+    g_string_free(joined, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
+/* By the next attempt, also if nothing follows. */
+START_TEST(a_newline_alone_is_late_and_not_lost)
+{
+    for (int says = 0; says < 2; says++) {
+        LogFixture fixture;
+        const LogCounters *counters;
+        GString *joined;
+
+        log_setup(&fixture,
+                  (K8sLimits){.line_max = 256, .partial_flush = 0, .says_losses = says != 0});
+        log_feed(&fixture, STREAM_STDERR, "whole", 5, SPLIT_WAIT);
+        limit_file_size(1);
+        ck_assert_int_lt(log_feed(&fixture, STREAM_STDERR, "\n", 1, SPLIT_WAIT), 0);
+        limit_file_size(RLIM_INFINITY);
+        ck_assert_int_ne(fixture.state.page->log.retry_at, 0);
+        k8s_file_pump(&fixture.log, STREAM_STDERR, SPLIT_WAIT);
+        ck_assert_int_eq(fixture.state.page->log.retry_at, 0);
+        joined = log_joined(&fixture, STREAM_STDERR);
+        ck_assert_str_eq(joined->str, "whole\n");
+        counters = &state_cursors(&fixture.state)->counters[STREAM_STDERR];
+        ck_assert_uint_eq(counters->bytes, 6);
+        ck_assert_uint_eq(counters->lost_bytes + counters->lost_records, 0);
+        g_string_free(joined, TRUE);
+        log_teardown(&fixture);
+    }
+}
+END_TEST
+
+/* At the end, of a line whose own end nobody has seen. */
+START_TEST(a_damaged_line_without_a_newline_is_ended_by_what_tells_of_it)
+{
+    LogFixture fixture;
+    GString *joined;
+
+    log_setup(&fixture, (K8sLimits){.line_max = 256, .partial_flush = 0, .says_losses = true});
+    log_feed(&fixture, STREAM_STDOUT, "begins", 6, SPLIT_WAIT);
+    limit_file_size(1);
+    ck_assert_int_lt(log_feed(&fixture, STREAM_STDOUT, ", goes on", 9, SPLIT_WAIT), 0);
+    limit_file_size(RLIM_INFINITY);
+    k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_END);
+    joined = log_joined(&fixture, STREAM_STDOUT);
+    ck_assert(g_str_has_prefix(joined->str, "begins[conward] lost 9 bytes in 1 records on stdout"));
+    g_string_free(joined, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
+/* What both streams wrote in a test, pieces of lines that show at once. */
+typedef struct Written {
+    GString *of[STREAMS];
+} Written;
+
+static int write_piece(LogFixture *fixture, Written *written, StreamId stream, const char *piece)
+{
+    g_string_append(written->of[stream], piece);
+    fixture->state.page->log.retry_at = 0;
+    return log_feed(fixture, stream, piece, strlen(piece), SPLIT_WAIT);
+}
+
+static void write_pieces(LogFixture *fixture, Written *written, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        char piece[64];
+
+        snprintf(piece, sizeof(piece), "%d begins", i);
+        write_piece(fixture, written, STREAM_STDOUT, piece);
+        snprintf(piece, sizeof(piece), "error %d", i);
+        write_piece(fixture, written, STREAM_STDERR, piece);
+        write_piece(fixture, written, STREAM_STDOUT, ", goes on");
+        write_piece(fixture, written, STREAM_STDOUT, " and ends\nthe next\n");
+        write_piece(fixture, written, STREAM_STDERR, "\n");
+    }
+}
+
+static void check_all_told(const LogFixture *fixture, const Written *written)
+{
+    GString *content = file_content(fixture->path);
+
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        const LogCounters *counters = &state_cursors(&fixture->state)->counters[i];
+        GString *joined = log_joined(fixture, i);
+        uint64_t bytes;
+        uint64_t records;
+
+        ck_assert_uint_eq(check_told(content, i, written->of[i]), written->of[i]->len);
+        take_losses(joined, &bytes, &records);
+        ck_assert_uint_eq(counters->bytes, joined->len);
+        ck_assert_uint_eq(counters->lost_bytes, bytes);
+        ck_assert_uint_eq(counters->lost_records, records);
+        g_string_free(joined, TRUE);
+    }
+    g_string_free(content, TRUE);
+}
+
+/* For every size at which the file can be full, with so much room again that what tells of the loss
+ * is torn or lost as well, wherever. */
+START_TEST(loss_records_stand_alone_whatever_fails)
+{
+    for (rlim_t size = 40; size < 360; size += 3) {
+        for (rlim_t more = 0; more < 400; more += 13) {
+            Written written = {{g_string_new(NULL), g_string_new(NULL)}};
+            LogFixture fixture;
+
+            log_setup(&fixture,
+                      (K8sLimits){.line_max = 256, .partial_flush = 0, .says_losses = true});
+            limit_file_size(size);
+            write_pieces(&fixture, &written, 0, 2);
+            limit_file_size(size + more);
+            write_pieces(&fixture, &written, 2, 4);
+            limit_file_size(RLIM_INFINITY);
+            write_pieces(&fixture, &written, 4, 5);
+            check_all_told(&fixture, &written);
+            log_teardown(&fixture);
+            for (int i = 0; i < STREAMS; i++)
+                g_string_free(written.of[i], TRUE);
+        }
+    }
+}
+END_TEST
+
+/* A line that the rate limit damages: what follows at once is lost, too. */
+START_TEST(a_rate_that_cuts_a_line_does_not_keep_its_newline)
+{
+    static const K8sLimits limits = {
+        .line_max = 256, .partial_flush = 0, .rate = {1, 200}, .says_losses = true};
+    Written written = {{g_string_new(NULL), g_string_new(NULL)}};
+    LogFixture fixture;
+    GString *joined;
+
+    log_setup(&fixture, limits);
+    for (int i = 0; i < 4; i++)
+        write_piece(&fixture, &written, STREAM_STDERR, "a piece, ");
+    write_piece(&fixture, &written, STREAM_STDERR, "the end\n");
+    write_piece(&fixture, &written, STREAM_STDERR, "another\nand");
+    k8s_file_pump(&fixture.log, STREAM_STDERR, SPLIT_END);
+    check_all_told(&fixture, &written);
+    joined = log_joined(&fixture, STREAM_STDERR);
+    ck_assert(g_str_has_prefix(joined->str, "a piece, a piece, a piece, a piece, \n"
+                                            "[conward] lost 18 bytes in 3 records on stderr, "));
+    ck_assert_uint_eq(state_cursors(&fixture.state)->counters[STREAM_STDERR].limited_bytes, 18);
+    g_string_free(joined, TRUE);
+    log_teardown(&fixture);
+    for (int i = 0; i < STREAMS; i++)
+        g_string_free(written.of[i], TRUE);
+}
+END_TEST
+
+/* The newline that was to be written is lost in the end. */
+START_TEST(a_newline_that_waits_in_vain_is_lost)
+{
+    for (int says = 0; says < 2; says++) {
+        LogFixture fixture;
+        const LogCounters *counters;
+        GString *joined;
+
+        log_setup(&fixture,
+                  (K8sLimits){.line_max = 256, .partial_flush = 0, .says_losses = says != 0});
+        log_feed(&fixture, STREAM_STDOUT, "begins", 6, SPLIT_WAIT);
+        log_feed(&fixture, STREAM_STDERR, "whole", 5, SPLIT_WAIT);
+        limit_file_size(1);
+        log_feed(&fixture, STREAM_STDOUT, ", ends\n", 7, SPLIT_WAIT);
+        log_feed(&fixture, STREAM_STDERR, "\n", 1, SPLIT_WAIT);
+        for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
+            k8s_file_pump(&fixture.log, i, SPLIT_END);
+        k8s_file_finish(&fixture.log);
+        k8s_file_finish(&fixture.log); /* it is called until the log is settled */
+        limit_file_size(RLIM_INFINITY);
+        counters = state_cursors(&fixture.state)->counters;
+        ck_assert_uint_eq(counters[STREAM_STDOUT].lost_bytes, 7);
+        ck_assert_uint_eq(counters[STREAM_STDOUT].lost_records, 1);
+        ck_assert_uint_eq(counters[STREAM_STDERR].lost_bytes, 1);
+        ck_assert_uint_eq(counters[STREAM_STDERR].lost_records, 1);
+        joined = log_joined(&fixture, STREAM_STDOUT);
+        ck_assert_str_eq(joined->str, "begins");
+        g_string_free(joined, TRUE);
+        log_teardown(&fixture);
+    }
 }
 END_TEST
 
@@ -1189,7 +1393,11 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       a_fifo_without_a_reader_is_an_error_at_once, without_a_log_everything_is_taken_and_counted,
       the_log_tells_what_it_has_lost, what_waits_for_a_full_disk_is_not_lost,
       what_waits_goes_to_the_new_file_and_only_there, what_waits_in_vain_is_counted_as_lost,
-      two_ends_of_a_damaged_line_never_become_one,
+      two_ends_of_a_damaged_line_never_become_one, a_damaged_line_that_is_not_told_ends_as_well,
+      a_newline_alone_is_late_and_not_lost,
+      a_damaged_line_without_a_newline_is_ended_by_what_tells_of_it,
+      loss_records_stand_alone_whatever_fails,
+      a_rate_that_cuts_a_line_does_not_keep_its_newline, a_newline_that_waits_in_vain_is_lost,
       a_loss_is_said_on_the_stream_that_lost_and_by_the_next_attempt,
       a_size_limit_that_has_no_room_for_the_loss_record_ends, a_rate_that_waits_loses_nothing,
       the_end_lifts_a_rate_that_nobody_has_waited_for, a_rate_that_drops_counts_and_says,
