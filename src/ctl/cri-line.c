@@ -51,12 +51,18 @@ CriVerdict cri_header_parse(CriHeader *header, const uint8_t *bytes, size_t leng
     return CRI_RECORD;
 }
 
-void cri_line_init(CriLine *line, uint64_t at)
+static void begin_line(CriLine *line, uint64_t at)
 {
     line->state = CRI_IN_HEADER;
     line->start = at;
     line->at = at;
     line->text_length = 0;
+}
+
+void cri_line_init(CriLine *line, uint64_t at)
+{
+    *line = (CriLine){.follows = false};
+    begin_line(line, at);
 }
 
 static void take(CriLine *line, CriBytes *input, size_t length)
@@ -72,16 +78,21 @@ static CriEvent read_header(CriLine *line, CriBytes *input)
     size_t before = line->text_length;
     size_t room = CRI_HEADER_MAX - before;
     size_t added = input->length < room ? input->length : room;
+    CriHeader header;
     CriVerdict verdict;
 
     memcpy(line->text + before, input->bytes, added);
     line->text_length += added;
-    verdict = cri_header_parse(&line->header, line->text, line->text_length);
+    verdict = cri_header_parse(&header, line->text, line->text_length);
     if (verdict == CRI_SHORT) {
         take(line, input, added);
         return CRI_NOTHING;
     }
     if (verdict == CRI_RECORD) {
+        header.same_time = line->follows && header.time.tv_sec == line->header.time.tv_sec &&
+                           header.time.tv_nsec == line->header.time.tv_nsec;
+        line->header = header;
+        line->follows = true;
         line->state = CRI_IN_CONTENT;
         take(line, input, line->header.length - before);
         return CRI_BEGIN;
@@ -106,7 +117,7 @@ CriEvent cri_line_next(CriLine *line, CriBytes *input, CriBytes *content)
         if (newline == input->bytes) {
             event = line->state == CRI_IN_CONTENT ? CRI_END : CRI_BAD;
             take(line, input, 1);
-            cri_line_init(line, line->at);
+            begin_line(line, line->at);
             return event;
         }
         *content = *input;
@@ -127,6 +138,6 @@ CriEvent cri_line_finish(CriLine *line)
         event = CRI_END;
     else if (line->state == CRI_IN_GARBAGE || line->text_length > 0)
         event = CRI_BAD;
-    cri_line_init(line, 0);
+    begin_line(line, 0);
     return event;
 }

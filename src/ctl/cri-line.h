@@ -19,6 +19,7 @@ typedef struct CriHeader {
     size_t length;      /* of all up to the content */
     int stream;         /* 0 stdout, 1 stderr */
     bool partial;       /* the container's line goes on in the next record of the stream */
+    bool same_time;     /* as that of the record before it in the log */
 } CriHeader;
 
 typedef enum CriVerdict {
@@ -52,6 +53,7 @@ typedef struct CriLine {
     uint64_t start;   /* where in the file the current line begins */
     uint64_t at;      /* and how far it has been read */
     CriHeader header; /* of the current record, and still at its end */
+    bool follows;     /* a record before has been read */
     size_t text_length;
     uint8_t text[CRI_HEADER_MAX];
 } CriLine;

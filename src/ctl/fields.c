@@ -208,6 +208,7 @@ void fields_json(GString *line, const Snapshot *monitor)
     json_text(line, "log_on_error", settings_policy(settings->log_on_error));
     json_text(line, "log_rate_policy", settings_policy(settings->log_rate_policy));
     json_text(line, "log_loss_record", settings->log_loss_record != 0 ? "yes" : "no");
+    json_text(line, "log_close_last_line", settings->log_close_last_line != 0 ? "yes" : "no");
     add_fields(line, monitor, MONITOR_FIELDS, STREAM_STDOUT);
     for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++) {
         json_object(line, stream_name(stream));

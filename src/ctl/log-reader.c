@@ -14,6 +14,8 @@ typedef struct Reader {
     const LogWish *wish;
     CriLine line;
     bool shown;         /* the current record is */
+    bool held;          /* it may only be the end that the monitor has given to a last line */
+    bool goes_on[2];    /* the last record of the stream was a partial one */
     size_t file;        /* the current file's number: of the list at first, then counted on */
     LogPlace starts[2]; /* records of a stream that begin before are not shown */
     uint64_t bad;       /* lines that are no records */
@@ -41,19 +43,38 @@ static bool is_wanted(const Reader *reader)
            !log_place_is_before(place, reader->starts[header->stream]);
 }
 
+/* --log-close-last-line: an empty record with the time stamp of the one before it ends a line, but
+ * the container has not written that newline. See conward-log(5). */
+static bool may_close_line(const Reader *reader)
+{
+    const CriHeader *header = &reader->line.header;
+
+    return header->same_time && !header->partial && !reader->wish->raw &&
+           reader->goes_on[header->stream];
+}
+
 static void act(Reader *reader, CriEvent event, CriBytes content)
 {
+    const CriHeader *header = &reader->line.header;
+
     if (event == CRI_BEGIN) {
         reader->shown = is_wanted(reader);
-        if (reader->shown)
+        reader->held = reader->shown && may_close_line(reader);
+        if (reader->shown && !reader->held)
             log_output_begin(&reader->output, &reader->line);
     } else if (event == CRI_CONTENT && reader->shown) {
+        if (reader->held)
+            log_output_begin(&reader->output, &reader->line);
+        reader->held = false;
         log_output_content(&reader->output, content);
     } else if (event == CRI_END && reader->shown) {
-        log_output_end(&reader->output);
+        if (!reader->held)
+            log_output_end(&reader->output);
     } else if (event == CRI_BAD) {
         reader->bad++;
     }
+    if (event == CRI_END)
+        reader->goes_on[header->stream] = header->partial;
 }
 
 /* Shows what can be read now. Returns false when there is reason to end. */

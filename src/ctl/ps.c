@@ -262,6 +262,7 @@ static void print_stats(const Snapshot *monitor)
     print_text("log on error", settings_policy(page->settings.log_on_error));
     print_text("log rate policy", settings_policy(page->settings.log_rate_policy));
     print_text("log loss record", page->settings.log_loss_record != 0 ? "yes" : "no");
+    print_text("log close last line", page->settings.log_close_last_line != 0 ? "yes" : "no");
     print_figures(monitor, MONITOR_FIELDS, STREAM_STDOUT);
     for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++) {
         printf("\n%s\n", stream_name(stream));

@@ -88,20 +88,26 @@ static void write_header(Builder *builder)
     record_header(&builder->file->clock, time, (int)builder->stream, builder->header);
 }
 
-static void append(Builder *builder, char tag, const uint8_t *content, size_t length)
+static void put(Builder *builder, const char *header, char tag, const uint8_t *content,
+                size_t length)
 {
     LogCursors *next = builder->next;
     uint8_t *batch = builder->file->to.state->output + next->batch_offset;
-    uint64_t size = record_write(batch + next->batch_length, builder->header, tag, content, length);
+    uint64_t size = record_write(batch + next->batch_length, header, tag, content, length);
 
     next->batch_length += size;
     next->total += size;
     next->rate_tokens -= (int64_t)size;
-    next->stamp = builder->stamp++;
-    if (!record_header_advance(builder->header))
-        write_header(builder);
     next->open[builder->stream] = tag == 'P';
     next->loss[builder->stream].ends = 0; /* that was before */
+}
+
+static void append(Builder *builder, char tag, const uint8_t *content, size_t length)
+{
+    put(builder, builder->header, tag, content, length);
+    builder->next->stamp = builder->stamp++;
+    if (!record_header_advance(builder->header))
+        write_header(builder);
 }
 
 /* The newline that the line which is open in the log owes: what follows is not of that line. */
@@ -129,7 +135,7 @@ static Built add_newline(Builder *builder)
 /*
  * The record that says what has been lost, at the place where that is missing, before anything
  * else, and in one file with the record of `after` bytes that follows it, if one does. There is at
- * most one in a batch: batch.c knows it from the container's own by its place.
+ * most one record in a batch that is not the container's: batch.c knows it by its place.
  */
 static Built say_loss(Builder *builder, uint64_t after)
 {
@@ -189,6 +195,41 @@ static Built settle_loss(Builder *builder, uint64_t after)
     if (built == BUILT_ALL)
         *loss = (LossPage){.reason = loss->reason, .damaged = loss->damaged};
     return built;
+}
+
+/* Whether the stream has ended in the middle of a line that the log is to end. */
+static bool must_close_line(const Builder *builder)
+{
+    const LogCursors *next = builder->next;
+
+    return builder->mode == SPLIT_END && builder->file->limits.closes_last_line &&
+           next->open[builder->stream] && !next->capped;
+}
+
+/*
+ * Ends the stream's last line, which has no newline, for readers that wait for one. Such a record
+ * has the time stamp of the one before it in the log, and no other has: that is how it is told from
+ * a newline of the container's.
+ */
+static Built close_line(Builder *builder)
+{
+    LogCursors *next = builder->next;
+    const struct timespec time = {next->stamp / 1000000000, next->stamp % 1000000000};
+    uint64_t record = RECORD_HEADER_LENGTH + 1;
+    char header[RECORD_HEADER_LENGTH];
+
+    if (next->own_length > 0 || !fits(builder, record))
+        return BUILT_FULL;
+    if (is_capped(builder, record))
+        return BUILT_ALL;
+    if (too_long(builder, record))
+        return BUILT_TOO_LONG;
+    next->own_at = next->batch_length;
+    next->own_length = record;
+    next->said = (LossPage){.records = 0};
+    record_header(&builder->file->clock, time, (int)builder->stream, header);
+    put(builder, header, 'F', (const uint8_t *)"", 0);
+    return BUILT_ALL;
 }
 
 /* Microseconds on the clock of the bucket until output that waits may go on. */
@@ -318,6 +359,8 @@ static Built add_records(Builder *builder)
                 builder, split.tag == SPLIT_MORE ? 0 : RECORD_HEADER_LENGTH + split.length + 1);
         else if (split.tag != SPLIT_MORE)
             built = add_record(builder, split, bytes);
+        else if (must_close_line(builder))
+            built = close_line(builder);
         else
             break;
     }

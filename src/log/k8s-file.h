@@ -28,6 +28,7 @@ typedef struct K8sLimits {
     bool rate_waits;         /* what exceeds it waits in the stream; else it is lost */
     bool waits;              /* and so does what cannot be written */
     bool says_losses;        /* losses are said in the log, too */
+    bool closes_last_line;   /* a stream's last line ends there, also without a newline */
 
     uint32_t backups;           /* old files that are kept; 0 = what is older is discarded */
     const char *const *allowed; /* directories where it may be; NULL = any */

@@ -43,6 +43,8 @@ static K8sLimits limits_in_force(const Monitor *monitor)
         .waits = settings->log_on_error == LOG_WAIT,
         /* What an engine reads back as a command's output holds nothing else. */
         .says_losses = settings->log_loss_record != 0 && monitor->config->kind != KIND_EXEC,
+        .closes_last_line =
+            settings->log_close_last_line != 0 && monitor->config->kind != KIND_EXEC,
     };
 }
 

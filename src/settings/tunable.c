@@ -142,6 +142,16 @@ static bool set_log_loss_record(const char *text, Config *config, Error *error)
     return true;
 }
 
+static bool set_log_close_last_line(const char *text, Config *config, Error *error)
+{
+    bool yes = false;
+
+    if (!yes_or_no(text, &yes, error))
+        return false;
+    config->log.log_close_last_line = yes;
+    return true;
+}
+
 static bool set_log_priority_prefix(const char *text, Config *config, Error *error)
 {
     return yes_or_no(text, &config->log_priority_prefix, error);
@@ -215,6 +225,8 @@ const Tunable TUNABLES[] = {
      "Lose and count what exceeds it, or let the container wait (default wait)", "drop|wait"},
     {"log-loss-record", set_log_loss_record, 0,
      "Say in the log, too, what has been lost (default yes)", "yes|no"},
+    {"log-close-last-line", set_log_close_last_line, 0,
+     "End a last line that has no newline with an empty record (default no)", "yes|no"},
     {"log-priority-prefix", set_log_priority_prefix, TUNABLE_FLAG,
      "In the journal, <N> at the beginning of a line, 0 to 7, is its priority", NULL},
     {"late-output", set_late_output, 0,

@@ -232,11 +232,12 @@ typedef struct SettingsPage {
     uint32_t log_line_max;
     int32_t log_partial_flush; /* milliseconds, 0 = at every read, -1 = never */
     uint32_t log_on_error; /* LogPolicy: what happens to output while the log cannot be written */
-    uint32_t log_rate_policy; /* LogPolicy: and to what exceeds the rate limit */
-    int64_t log_rate_limit;   /* bytes a second */
-    int64_t log_rate_burst;   /* bytes at once */
-    uint32_t log_loss_record; /* 1: losses are said in the log, too */
-    uint32_t log_backups;     /* old files that a rotation keeps, 0 = --log-rotate is not given */
+    uint32_t log_rate_policy;     /* LogPolicy: and to what exceeds the rate limit */
+    int64_t log_rate_limit;       /* bytes a second */
+    int64_t log_rate_burst;       /* bytes at once */
+    uint32_t log_loss_record;     /* 1: losses are said in the log, too */
+    uint32_t log_close_last_line; /* 1: a last line without a newline is ended there */
+    uint32_t log_backups; /* old files that a rotation keeps, 0 = --log-rotate is not given */
 } SettingsPage;
 
 /* A reader of the raw output: an attach client, or our own stdout and stderr (`conward run`). */

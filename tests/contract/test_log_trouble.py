@@ -599,6 +599,7 @@ def test_policy_that_changes_while_the_container_waits(disk, logging_to):
         ("--log-rate-limit", "010"),
         ("--log-rate-policy", ""),
         ("--log-loss-record", "maybe"),
+        ("--log-close-last-line", "1"),
     ],
 )
 def test_values_that_are_refused(new_container, option, value):

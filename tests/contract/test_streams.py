@@ -1,6 +1,7 @@
 """From the container's pipes into the k8s-file log: every byte, once, in order, in whole records."""
 
 import os
+import random
 import re
 import stat
 
@@ -9,7 +10,7 @@ import pytest
 import engine
 import k8slog
 import procfs
-from crashes import descriptors_at_rest
+from crashes import FATAL, crash, descriptors_at_rest
 from engine import CRIO
 from waiting import Watch, wait_until
 
@@ -63,6 +64,49 @@ def test_last_line_without_newline(new_container):
     container.run()
     assert [(record.tag, record.content) for record in container.records()] == [("F", b"one"), ("P", b"two")]
     assert container.log.read_bytes().endswith(b" stdout P two\n"), "nothing follows it"
+
+
+def all_of(container):
+    return [(record.stream, record.tag, record.content) for record in container.records()]
+
+
+@pytest.mark.parametrize("crashes", [False, pytest.param(True, marks=pytest.mark.survival)], ids=["", "crashes"])
+def test_last_line_that_is_closed(new_container, crashes):
+    """On both streams, once, though the last records have been there for a while, and in whatever order the streams
+    end. The newline is not the container's: the record has the time stamp of the one before it."""
+    container = new_container(command="printf 'one\\nlast'; printf wrong >&2; read word < go; exit 7")
+    container.options["--log-close-last-line"] = "yes"
+    go = container.fifo("go")
+    container.create()
+    container.start()
+    wait_until(lambda: len(container.records()) == 3, "what has no newline to show")
+    if crashes:
+        crash(container.monitor.pid, random.choice(FATAL))
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    records = container.records()
+    closing = [record for record in records if record not in k8slog.without_closings(records)]
+    assert sorted((record.stream, record.tag) for record in closing) == [("stderr", "F"), ("stdout", "F")]
+    assert records[-2:] == closing
+    assert {record.time for record in closing} == {records[-3].time}
+    assert (container.output(), container.output("stderr")) == (b"one\nlast", b"wrong")
+
+
+def test_last_line_that_has_its_newline(new_container):
+    container = new_container(command="printf last; sleep 0.3; echo; exit 7")
+    container.options["--log-close-last-line"] = "yes"
+    assert container.run() == 7
+    assert all_of(container)[-1] == ("stdout", "F", b"")
+    assert container.output() == b"last\n"
+
+
+def test_last_line_of_exec(new_exec_sync):
+    """What an engine reads back is what the command wrote."""
+    process = new_exec_sync("printf last")
+    process.options["--log-close-last-line"] = "yes"
+    process.execute()
+    assert process.answer()["exit_code"] == 0
+    assert [record.tag for record in k8slog.records(process.log.read_bytes())] == ["P"]
 
 
 def test_no_output_no_record(new_container):

@@ -76,6 +76,34 @@ def test_open_line_is_shown_as_far_as_it_is(log):
     assert logs(log) == (b"a\n", b"")
 
 
+EARLIER = b"2026-08-21T09:05:06.000123456+02:00"
+
+
+@pytest.mark.parametrize("between", [b"", record(b"other", "stderr")])
+def test_closing_record_is_not_shown(log, between):
+    """--log-close-last-line: the record has the time stamp of the one before it."""
+    begin = record(b"last", tag="P") if not between else record(b"last", tag="P", time=EARLIER)
+    log.write_bytes(record(b"a", time=EARLIER) + begin + between + record(b""))
+    assert logs("--stream", "stdout", log)[0] == b"a\nlast"
+    assert logs("--tail", "1", "--stream", "stdout", log)[0] == b"last"
+    assert logs("--raw", log)[0] == log.read_bytes()
+    # The next container that logs there goes on as if that record were not there.
+    with log.open("ab") as file:
+        file.write(record(b" words") + record(b"next"))
+    assert logs("--stream", "stdout", log)[0] == b"a\nlast words\nnext\n"
+
+
+def test_newline_that_comes_later_is_shown(log):
+    log.write_bytes(record(b"last", tag="P", time=EARLIER) + record(b""))
+    assert logs(log)[0] == b"last\n"
+
+
+def test_empty_lines_of_one_time_are_shown(log):
+    """conmon gives all that it reads at once one time stamp."""
+    log.write_bytes(record(b"") + record(b"") + record(b"a") + record(b""))
+    assert logs(log)[0] == b"\n\na\n\n"
+
+
 def test_every_byte_of_the_content_comes_through(log):
     content = bytes(byte for byte in range(256) if byte != 0x0A)
     log.write_bytes(record(content) + record(b"") + record(b" x ") + record(b"\r"))
@@ -128,7 +156,7 @@ def test_timestamps_stand_before_the_first_record_of_a_line(log):
         record(b"a", tag="P")
         + record(b"x", "stderr", "P", b"2026-08-21T09:05:08Z")
         + record(b"b", time=b"2026-08-21T09:05:09Z")
-        + record(b"", "stderr", time=b"2026-08-21T09:05:09Z")
+        + record(b"", "stderr", time=b"2026-08-21T09:05:10Z")
     )
     assert logs("-t", log) == (TIME + b" ab\n", b"2026-08-21T09:05:08Z x\n")
 
@@ -215,6 +243,7 @@ def tail_of(found, count, streams):
 def test_tail_over_all_files(log, seed):
     """Random records in random files, some compressed, against the model."""
     dice = random.Random(seed)
+    times = (b"2026-08-21T09:05:%02d+02:00" % second for second in range(40))
 
     def content():
         return dice.randbytes(dice.choice([0, 3, 300])).replace(b"\n", b"")
@@ -225,7 +254,7 @@ def test_tail_over_all_files(log, seed):
     cuts = sorted(dice.randrange(41) for _ in range(3))
     parts = [found[start:end] for start, end in zip([0, *cuts], [*cuts, 40])]
     for name, part in zip(["0.log.3", "0.log.2", "0.log.1", "0.log"], parts):
-        data = b"".join(record(content, stream, tag) for stream, tag, content in part)
+        data = b"".join(record(content, stream, tag, next(times)) for stream, tag, content in part)
         if name != "0.log" and dice.choice([True, False]):
             (log.parent / f"{name}.gz").write_bytes(gzip.compress(data))
         else:

@@ -22,7 +22,9 @@ def _nanoseconds(stamp):
 
 
 def check_rising(found):
-    """Checks that every record is later than the one before it, in whichever stream that is."""
+    """Checks that every record is later than the one before it, in whichever stream that is, but for those of
+    --log-close-last-line."""
+    found = without_closings(found)
     for before, record in zip(found, found[1:]):
         if before.time[29:] == record.time[29:]:
             rises = before.time < record.time
@@ -49,8 +51,23 @@ def records(data, rising=True):
 def output(found, stream="stdout"):
     """What the container wrote to `stream`: the newline of an F record is its own, that of a P record the log's."""
     return b"".join(
-        record.content + (b"\n" if record.tag == "F" else b"") for record in found if record.stream == stream
+        record.content + (b"\n" if record.tag == "F" else b"")
+        for record in without_closings(found)
+        if record.stream == stream
     )
+
+
+def without_closings(found):
+    """The records without those of --log-close-last-line: an empty F behind a P of its stream, with the time stamp of
+    the record before it."""
+    kept, tags, time = [], {}, None
+    for record in found:
+        closes = (record.tag, record.content, record.time) == ("F", b"", time) and tags.get(record.stream) == "P"
+        if not closes:
+            kept.append(record)
+        tags[record.stream] = record.tag
+        time = record.time
+    return kept
 
 
 def check_told(found, wanted, stream="stdout"):

@@ -158,6 +158,24 @@ static inline bool next_record(const GString *log, size_t *at, LogRecord *record
     return true;
 }
 
+/* Whether the log ends with a record of --log-close-last-line, which is then taken off it: an empty
+ * one with the time stamp of the one before. */
+static inline bool take_closing(GString *log)
+{
+    const size_t length = RECORD_HEADER_LENGTH + 1;
+    const char *begin = log->str + log->len - length;
+    const char *before;
+
+    if (log->len < 2 * length || begin[-1] != '\n' || begin[RECORD_TAG_AT] != 'F')
+        return false;
+    before = g_strrstr_len(log->str, (gssize)(log->len - length - 1), "\n");
+    before = before == NULL ? log->str : before + 1;
+    if (memcmp(before, begin, RECORD_TIME_LENGTH) != 0)
+        return false;
+    g_string_truncate(log, log->len - length);
+    return true;
+}
+
 /* How many bytes a record tells to be lost, 0 if it is none of those that tell it. */
 static inline uint64_t told_by(const LogRecord *record)
 {

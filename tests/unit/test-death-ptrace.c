@@ -300,6 +300,14 @@ static void resume_and_compare(Death *death, pid_t pid)
     k8s_file_hurry(&copy.log);
     k8s_file_pump(&copy.log, STREAM_STDOUT, SPLIT_END);
 
+    if (script->limits.closes_last_line) {
+        GString *content = file_content(copy.path);
+
+        ck_assert_msg(take_closing(content) && !take_closing(content), "after death %u: %s",
+                      death->deaths, content->str);
+        ck_assert(g_file_set_contents(copy.path, content->str, (gssize)content->len, NULL));
+        g_string_free(content, TRUE);
+    }
     if (script->limits.says_losses) {
         GString *content = file_content(copy.path);
 
@@ -458,8 +466,8 @@ END_TEST
 START_TEST(a_line_that_is_damaged)
 {
     static const K8sLimits says = {.line_max = 16, .partial_flush = 100, .says_losses = true};
-    static const char *const pieces[] = {"begins", ", goes on", ", ends\nnext\n", "\n", "last\n",
-                                         NULL};
+    static const char *const pieces[] = {"begins", ", goes on", ", ends\nnext\n",
+                                         "\n",     "last\n",    NULL};
 
     for (rlim_t size = 52; size <= 92; size += 10)
         die_everywhere(&(Script){"rfrfrwgrwgwurwe", pieces, says, size, 0, false});
@@ -472,6 +480,20 @@ START_TEST(a_newline_that_is_late)
     static const char *const pieces[] = {"begins", "\n", "next", ", lost\n", "last\n", NULL};
 
     die_everywhere(&(Script){"rfrwurfgrwurwe", pieces, silent, 60, 0, false});
+}
+END_TEST
+
+START_TEST(a_last_line_that_is_closed)
+{
+    static const K8sLimits closes = {
+        .line_max = 16, .partial_flush = 100, .says_losses = true, .closes_last_line = true};
+    static const K8sLimits waits = {
+        .line_max = 16, .partial_flush = 100, .waits = true, .closes_last_line = true};
+    static const char *const pieces[] = {"one\nlast", " line", NULL};
+
+    die_everywhere(&(Script){"rfrexex", pieces, closes, 0, 0, false});
+    for (rlim_t size = 100; size < 160; size += 15)
+        die_everywhere(&(Script){"rfreueex", pieces, waits, size, 0, false});
 }
 END_TEST
 
@@ -535,4 +557,5 @@ END_TEST
 SUITE("death", rotation_by_size, rotation_that_discards_the_oldest, rotation_on_request,
       reading_splitting_writing, several_reads_before_a_write, external_rotation,
       a_log_that_is_full, a_torn_record_over_several_batches, a_loss_that_is_told,
-      a_line_that_is_damaged, a_newline_that_is_late, a_log_that_is_waited_for, a_rate_limit)
+      a_line_that_is_damaged, a_newline_that_is_late, a_last_line_that_is_closed,
+      a_log_that_is_waited_for, a_rate_limit)

@@ -894,6 +894,106 @@ START_TEST(a_newline_that_waits_in_vain_is_lost)
 }
 END_TEST
 
+static const K8sLimits closes = {
+    .line_max = 256, .partial_flush = -1, .says_losses = true, .closes_last_line = true};
+
+/* By a record with the time stamp of the one before it in the log, of whichever stream. */
+START_TEST(a_last_line_is_closed_once)
+{
+    LogFixture fixture;
+    GString *content;
+    GString *joined = g_string_new(NULL);
+
+    log_setup(&fixture, closes);
+    log_feed(&fixture, STREAM_STDOUT, "one\nlast", 8, SPLIT_FLUSH);
+    log_feed(&fixture, STREAM_STDERR, "error\n", 6, SPLIT_WAIT);
+    for (int i = 0; i < 3; i++) {
+        for (StreamId stream = STREAM_STDOUT; stream < STREAMS; stream++)
+            k8s_file_pump(&fixture.log, stream, SPLIT_END);
+        k8s_file_finish(&fixture.log);
+    }
+    content = file_content(fixture.path);
+    ck_assert(g_str_has_suffix(content->str, " stdout F \n"));
+    ck_assert(take_closing(content));
+    ck_assert(!take_closing(content));
+    ck_assert(g_str_has_suffix(content->str, " stderr F error\n"));
+    ck_assert(join_records(content, STREAM_STDOUT, joined));
+    ck_assert_str_eq(joined->str, "one\nlast");
+    ck_assert_uint_eq(state_cursors(&fixture.state)->counters[STREAM_STDOUT].bytes, 8);
+    ck_assert_uint_eq(state_cursors(&fixture.state)->counters[STREAM_STDOUT].records, 2);
+    g_string_free(content, TRUE);
+    g_string_free(joined, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_last_line_that_has_its_newline_is_not_closed)
+{
+    for (int closes_it = 0; closes_it < 2; closes_it++) {
+        LogFixture fixture;
+        K8sLimits limits = closes;
+        GString *content;
+
+        limits.closes_last_line = closes_it != 0;
+        log_setup(&fixture, limits);
+        log_feed(&fixture, STREAM_STDOUT, "one\nlast", 8, SPLIT_FLUSH);
+        if (closes_it)
+            log_feed(&fixture, STREAM_STDOUT, "\n", 1, SPLIT_FLUSH);
+        k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_END);
+        content = file_content(fixture.path);
+        ck_assert(!take_closing(content));
+        g_string_free(content, TRUE);
+        log_teardown(&fixture);
+    }
+}
+END_TEST
+
+/* For every size at which the file can be full; what is lost is told, and no such record is. */
+START_TEST(a_last_line_is_closed_on_a_full_disk)
+{
+    for (rlim_t size = 40; size < 260; size++) {
+        LogFixture fixture;
+        GString *wrote = g_string_new("one\nand the last");
+        const LogCounters *counters;
+        GString *content;
+
+        log_setup(&fixture, closes);
+        limit_file_size(size);
+        log_feed(&fixture, STREAM_STDERR, wrote->str, wrote->len, SPLIT_FLUSH);
+        k8s_file_pump(&fixture.log, STREAM_STDERR, SPLIT_END);
+        limit_file_size(RLIM_INFINITY);
+        fixture.state.page->log.retry_at = 0;
+        k8s_file_pump(&fixture.log, STREAM_STDERR, SPLIT_END);
+        k8s_file_finish(&fixture.log);
+        content = file_content(fixture.path);
+        counters = &state_cursors(&fixture.state)->counters[STREAM_STDERR];
+        ck_assert_msg(take_closing(content) == (counters->lost_bytes == 0), "size %d: %s",
+                      (int)size, content->str);
+        ck_assert_uint_eq(check_told(content, STREAM_STDERR, wrote), wrote->len);
+        ck_assert_uint_eq(counters->bytes + counters->lost_bytes, wrote->len);
+        g_string_free(content, TRUE);
+        g_string_free(wrote, TRUE);
+        log_teardown(&fixture);
+    }
+}
+END_TEST
+
+START_TEST(what_is_capped_is_not_closed)
+{
+    LogFixture fixture;
+    K8sLimits limits = closes;
+    GString *content;
+
+    limits.global_size_max = 70;
+    log_setup(&fixture, limits);
+    log_feed(&fixture, STREAM_STDOUT, "last", 4, SPLIT_END);
+    content = file_content(fixture.path);
+    ck_assert(g_str_has_suffix(content->str, " stdout P last\n"));
+    g_string_free(content, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
 START_TEST(a_loss_is_said_on_the_stream_that_lost_and_by_the_next_attempt)
 {
     LogFixture fixture;
@@ -1396,9 +1496,10 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       two_ends_of_a_damaged_line_never_become_one, a_damaged_line_that_is_not_told_ends_as_well,
       a_newline_alone_is_late_and_not_lost,
       a_damaged_line_without_a_newline_is_ended_by_what_tells_of_it,
-      loss_records_stand_alone_whatever_fails,
-      a_rate_that_cuts_a_line_does_not_keep_its_newline, a_newline_that_waits_in_vain_is_lost,
-      a_loss_is_said_on_the_stream_that_lost_and_by_the_next_attempt,
+      loss_records_stand_alone_whatever_fails, a_rate_that_cuts_a_line_does_not_keep_its_newline,
+      a_newline_that_waits_in_vain_is_lost, a_last_line_is_closed_once,
+      a_last_line_that_has_its_newline_is_not_closed, a_last_line_is_closed_on_a_full_disk,
+      what_is_capped_is_not_closed, a_loss_is_said_on_the_stream_that_lost_and_by_the_next_attempt,
       a_size_limit_that_has_no_room_for_the_loss_record_ends, a_rate_that_waits_loses_nothing,
       the_end_lifts_a_rate_that_nobody_has_waited_for, a_rate_that_drops_counts_and_says,
       a_rate_that_is_lifted_before_its_loss_is_said, stamps_rise_strictly,
