@@ -6,14 +6,22 @@
 #include "util/fd.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define NAME "conward"
 #define DROP_IN CONF_DIRECTORY "/99-conward-doctor.conf"
 #define SIZE_MAX_KEY "log-size-max"
+#define LINE_MAX_KEY "log-line-max"
+#define LINE_MAX_USUAL "16384"
 #define LINE SIZE_MAX_KEY " = " LOG_SIZE_MAX
 #define LINES LINE "\nlog-rotate = yes"
+
+/* Fluent Bit's tail input (buffer_max_size) and Vector's kubernetes_logs source (max_line_bytes)
+ * read no lines of more than 32 KiB by default. That is for a record with its header of 45 bytes,
+ * and a little is left to spare. */
+enum { CONTENT_COLLECTED_MOST = 32700 };
 
 static const char FROM_THEN_ON[] =
     "nothing; it holds for containers and runs that start from then on";
@@ -236,6 +244,30 @@ static void examine_size(const Look *look)
     mend_size(look, finding);
 }
 
+/* Longer records are right, and some collectors do not take them. */
+static void examine_line_max(const Look *look)
+{
+    const Setting *line = look->taken[tunable_find(LINE_MAX_KEY)];
+    uint32_t most = look->config.log.log_line_max;
+    Finding *finding;
+
+    if (line == NULL || most <= CONTENT_COLLECTED_MOST)
+        return;
+    finding = finding_add(look->examination->findings, SEVERITY_WARNING, NAME,
+                          g_strdup_printf("conward.conf lets a record have %" PRIu32
+                                          " bytes: Fluent Bit and Vector read lines of up to "
+                                          "32 KiB unless told otherwise",
+                                          most));
+    finding->why = "Fluent Bit stops reading a log at a longer one, and Vector leaves it out. See "
+                   "conward-log(5).";
+    finding->restart = FROM_THEN_ON;
+    finding_at(finding, line);
+    fix_replace(look->examination, finding, line, LINE_MAX_USUAL);
+    finding->mend = g_strdup("In this line, put: " LINE_MAX_KEY " = " LINE_MAX_USUAL ", or let the "
+                             "collector read longer lines: buffer_max_size of Fluent Bit's tail "
+                             "input, max_line_bytes of Vector's kubernetes_logs source.");
+}
+
 bool examine_conward(Examination *examination)
 {
     Look look = {
@@ -248,6 +280,7 @@ bool examine_conward(Examination *examination)
     look_at_all(&look);
     tell_settings(&look);
     examine_size(&look);
+    examine_line_max(&look);
     is_here = look.settings->read > 0 || root_has_program(examination->root, "conward") ||
               examination->unlimited->len + examination->limited->len > 0;
     settings_free(look.settings);

@@ -99,6 +99,22 @@ def test_what_is_no_file(image):
     assert "it is a symbolic link to a file that does not exist" in found["what"]
 
 
+@pytest.mark.parametrize("value, warns", [(32700, False), (32701, True), (1048576, True)])
+def test_records_that_collectors_do_not_read(image, value, warns):
+    image.put(CONF, f"[conward]\nlog-line-max = {value}\n")
+    found = image.examine()
+    if not warns:
+        assert found == []
+        return
+    (one,) = found
+    assert (one["program"], one["severity"], one["line"]) == ("conward", "warning", 2)
+    assert f"lets a record have {value} bytes: Fluent Bit and Vector" in one["what"]
+    assert "conward-log(5)" in one["why"] and "buffer_max_size" in one["mend"]
+    found_of_conward(image, "--fix", status=0)
+    assert image.text(CONF) == "[conward]\nlog-line-max = 16384\n"
+    assert image.examine() == []
+
+
 def test_no_limit(podman):
     (found,) = found_of_conward(podman)
     assert found["what"].startswith("log files of containers grow without limit: neither Podman nor conward.conf")
