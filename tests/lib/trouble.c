@@ -16,10 +16,10 @@
  *   failing-write   writing to a log fails with EIO; this one lasts until its file is removed
  *   empty-write     writing to a log writes nothing, and does not fail; the same
  *   failing-look    fstat and writes of a log fail with EIO; the same
- *   suspend         the clock that counts suspends is ahead, by the seconds that the file holds;
- * the same held-rename     renaming a file to a log takes for ever after it has been renamed poll
- * the monitor crashes when it asks for news, before it has any; so does each next image of it,
- * until the file is removed
+ *   suspend         the clock that counts suspends is ahead by the seconds that the file holds
+ *   held-rename     renaming a file to a log takes for ever after it has been renamed
+ *   poll            the monitor crashes when it asks for news, before it has any; so does each next
+ *                   image of it, until the file is removed
  *
  * What takes for ever waits to read from a fifo in DIRECTORY, `gate`.
  *
