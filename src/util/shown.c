@@ -10,7 +10,7 @@ size_t shown_character(const char *text, size_t length)
 {
     gunichar value;
 
-    if (length > 0 && text[0] > 0)
+    if (length > 0 && text[0] != '\0' && (unsigned char)text[0] < 0x80)
         return 1;
     value = g_utf8_get_char_validated(text, (gssize)length);
     if (value == (gunichar)-1 || value == (gunichar)-2)
