@@ -128,6 +128,17 @@ def test_places_are_its_own(place):
 
 
 @needs_root
+def test_devices_can_be_made(tmp_path):
+    """As on a disk, or tests that need one are skipped."""
+    make = "mknod {}/null c 1 3 && : > {}/null"
+    try:
+        subprocess.run(["sh", "-c", make.format(tmp_path, tmp_path)], check=True)
+    except subprocess.CalledProcessError:
+        pytest.skip("no device can be made here")
+    assert run("sh", "-c", make.format("/tmp", "/tmp")).returncode == 0
+
+
+@needs_root
 def test_other_places_are_read_only():
     writable = "for place in / /etc /usr /var /var/lib /root /home; do [ ! -w $place ] || echo $place; done"
     done = run("sh", "-c", f"{writable}; cd {PROJECT} && mkdir -p build-run && file=$(mktemp -p build-run) && rm $file")
