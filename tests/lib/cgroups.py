@@ -35,6 +35,15 @@ def _make(directory):
             setting.write_text((directory.parent / setting.name).read_text())
 
 
+def _enter(directory):
+    """Returns whether that was possible."""
+    try:
+        (directory / "cgroup.procs").write_text("0")
+        return True
+    except OSError:
+        return False
+
+
 def _remove(directory):
     """Returns whether it is gone, with all that is below it."""
     try:
@@ -62,13 +71,12 @@ class Cgroups:
 
     def enter(self):
         """For a process in a mount namespace of its own: to it and all it starts they are the roots of the hierarchies."""
-        for directory in self._made.values():
-            (directory / "cgroup.procs").write_text("0")
+        entered = {place: directory for place, directory in self._made.items() if _enter(directory)}
         unshare(NEW_CGROUP)
-        for place, directory in self._made.items():
+        for place, directory in entered.items():
             if (directory / "cgroup.controllers").exists():
                 (directory / "tests").mkdir()
-                (directory / "tests/cgroup.procs").write_text("0")
+                _enter(directory / "tests")
             cover(place, directory)
 
     def remove(self):
