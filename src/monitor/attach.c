@@ -100,6 +100,15 @@ void monitor_attach_remove(Monitor *monitor)
         attach_remove_files(&monitor->state, &setup);
 }
 
+void monitor_attach_remove_lost(Monitor *monitor)
+{
+    const AttachSetup setup = setup_of(monitor);
+
+    if (is_attachable(monitor->config))
+        attach_claim_files(&monitor->state, &setup);
+    monitor_attach_remove(monitor);
+}
+
 void monitor_tell_attachable(Monitor *monitor)
 {
     char line[SYNC_LINE_MAX];

@@ -106,8 +106,10 @@ int monitor_resume(const Config *config, char **argv, int page_fd);
 int monitor_attach_init(Monitor *monitor, Error *error);
 void monitor_attach_adopt(Monitor *monitor);
 
-/* Removes the socket's files, if they are still there. */
+/* Removes the socket's files, if they are still there; and so when the page has lost what it knew,
+ * as long as no end is reported: until then there is no other monitor of that container. */
 void monitor_attach_remove(Monitor *monitor);
+void monitor_attach_remove_lost(Monitor *monitor);
 
 /* Tells the engine that it can attach now, if it waits for that. */
 void monitor_tell_attachable(Monitor *monitor);

@@ -4,6 +4,7 @@
 #include "process/children.h"
 #include "process/file-limit.h"
 #include "state/fds.h"
+#include "state/page-file.h"
 #include "util/fd.h"
 
 #include <inttypes.h>
@@ -219,12 +220,14 @@ static int end_blindly(Monitor *monitor, const char *why)
     state_discard(&monitor->state);
     state_deinit(&monitor->state);
     close_range(3, ~0U, 0); /* the engine and the clients see the end */
+    page_file_remove_lost();
     if (state_create(&monitor->state, &error) == 0 && monitor_take_signals(monitor, &error) == 0) {
         monitor_timers_init(monitor);
         monitor_oom_init(monitor);
         monitor_page(monitor)->container_status = STATUS_UNKNOWN;
         monitor_page(monitor)->old_file_limit = file_limit_raise();
         monitor_page(monitor)->phase = PHASE_REPORTING;
+        monitor_attach_remove_lost(monitor);
         monitor_end(monitor);
         status = monitor_loop(monitor);
     }

@@ -3,6 +3,7 @@
 #include "util/fault-point.h"
 #include "util/fd.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -64,16 +65,27 @@ static int create_in(const char *directory, off_t size)
     return fd_steal(&fd);
 }
 
-int page_file_create(off_t size, Error *error)
+/* Newly allocated; NULL if there is none. */
+static char *directory_of_user(void)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
+    char *directory;
+
+    if (runtime == NULL || runtime[0] != '/' || asprintf(&directory, "%s/conward", runtime) < 0)
+        return NULL;
+    return directory;
+}
+
+int page_file_create(off_t size, Error *error)
+{
     char *directory = NULL;
     bool is_expected = geteuid() == 0;
     int fd = create_in(PAGE_FILE_DIRECTORY, size);
 
     *error = (Error)ERROR_NULL;
-    if (fd < 0 && runtime != NULL && runtime[0] == '/' &&
-        asprintf(&directory, "%s/conward", runtime) >= 0) {
+    if (fd < 0)
+        directory = directory_of_user();
+    if (directory != NULL) {
         is_expected = true;
         fd = create_in(directory, size);
     }
@@ -144,4 +156,36 @@ void page_file_remove(int fd)
     FAULT_POINT();
     if (is_there(fd, path))
         unlink(path);
+}
+
+static void remove_lost_in(const char *path)
+{
+    DIR *directory = opendir(path);
+    struct dirent *entry;
+    char prefix[16];
+    int length = snprintf(prefix, sizeof(prefix), "%d-", (int)getpid());
+
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        CLEANUP_FD int fd = -1;
+
+        if (strncmp(entry->d_name, prefix, (size_t)length) != 0 || !is_page_name(entry->d_name))
+            continue;
+        fd =
+            openat(dirfd(directory), entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        /* A process of another namespace may have our pid, too; its page is locked. */
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+            page_file_remove(fd);
+    }
+    if (directory != NULL)
+        closedir(directory);
+}
+
+void page_file_remove_lost(void)
+{
+    char *of_user = directory_of_user();
+
+    remove_lost_in(PAGE_FILE_DIRECTORY);
+    if (of_user != NULL)
+        remove_lost_in(of_user);
+    free(of_user);
 }

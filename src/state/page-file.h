@@ -41,3 +41,7 @@ bool page_file_beside(int fd, const char *suffix, char path[PATH_MAX]);
 /* Removes the page's file and what is beside it, if it has one and nothing else has come to its
  * path. */
 void page_file_remove(int fd);
+
+/* The same for all that this process has left where it may make one, when it has lost the
+ * descriptor. */
+void page_file_remove_lost(void);

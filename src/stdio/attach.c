@@ -404,6 +404,17 @@ static void remove_files(Attach *attach)
     state_commit(&page->attach_inode, 0);
 }
 
+void attach_claim_files(State *state, const AttachSetup *setup)
+{
+    g_autofree char *path = g_build_filename(setup->bundle, "attach", NULL);
+    struct stat st;
+
+    if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        return;
+    state->page->attach_device = st.st_dev;
+    state->page->attach_inode = st.st_ino;
+}
+
 void attach_remove_files(State *state, const AttachSetup *setup)
 {
     Attach attach;

@@ -87,6 +87,9 @@ void attach_adopt(Attach *attach, State *state, const AttachSetup *setup);
 /* The feed has room again: whoever was turned away is read again. */
 void attach_read_again(Attach *attach);
 
+/* Takes the socket that is there for our own, where the page does not know any more. */
+void attach_claim_files(State *state, const AttachSetup *setup);
+
 /* Removes the socket and the link, if they are still ours, and takes no further clients. */
 void attach_stop_listening(Attach *attach);
 

@@ -35,6 +35,7 @@ from crashes import (
     fault_tool,
     image,
     page,
+    page_files,
     printed,
     wait_at_rest,
 )
@@ -743,6 +744,8 @@ def test_damaged_page(new_container, damage):
     os.write(go, b"\n")
     status = container.wait()
     witness.watch.close()
+    assert not os.path.lexists(container.bundle / "attach")
+    assert page_files(container.monitor.pid) == []
     assert (container.bundle / "beginnings").read_text() == "began\n"
     assert (status, container.exit_file.read_text()) in [(7, "7"), (255, "-1")]
     assert witness.commands.read_text().count("began\n") == 1
@@ -766,5 +769,6 @@ def test_damaged_page_of_a_run(new_run, damage):
         wait_until(lambda: not command.alive(), "the command to end")
         os.close(fd)
     status = run.wait()
+    assert page_files(run.pid) == []
     assert (run.top / "beginnings").read_text() == "began\n"
     assert (status, run.exit_file.read_text()) in [(7, "7"), (255, "-1")]

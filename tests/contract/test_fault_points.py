@@ -26,7 +26,7 @@ import engine
 import k8slog
 import memory
 import procfs
-from crashes import HeldFault, Trouble, Witness, page, spoil
+from crashes import HeldFault, Trouble, Witness, page, page_files, spoil
 from engine import CRIO, PODMAN
 from exec_engine import Exec, ExecSync
 from fake_journal import FakeJournal
@@ -65,12 +65,6 @@ OF_MEMORY_CGROUPS = ("open_count", "open_events", "count_kills", "kills_in", "on
 OF_MEMORY_CGROUPS += ("make_directory", "add_undo", "remove_undo", "limit_memory", "cgroup_place_unmake")
 # And what only v2 has.
 OF_CGROUP_V2 = ("hand_memory_down", "step_aside", "step_back")
-
-
-def page_files(pid):
-    """What a monitor shows of itself to others, and what lies beside it."""
-    directories = [pathlib.Path("/run/conward"), pathlib.Path(os.environ.get("XDG_RUNTIME_DIR", "/nowhere"), "conward")]
-    return [path for directory in directories for path in directory.glob(f"{pid}-*")]
 
 
 class NotStarted(Exception):

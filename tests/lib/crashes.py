@@ -260,6 +260,12 @@ def page(pid):
     return {name: int(number) for name, _, number in (line.partition("=") for line in said.splitlines())}
 
 
+def page_files(pid):
+    """What a monitor shows of itself to others, and what lies beside it."""
+    directories = [pathlib.Path("/run/conward"), pathlib.Path(os.environ.get("XDG_RUNTIME_DIR", "/nowhere"), "conward")]
+    return [path for directory in directories for path in directory.glob(f"{pid}-*")]
+
+
 def damage_page(pid, at, data):
     """Writes to the page itself, which the next image of the monitor is to believe."""
     for fd, target in procfs.Process(pid).descriptors().items():
