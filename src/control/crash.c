@@ -26,6 +26,8 @@ static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SI
 /* All that a signal handler needs: it gets no pointer of ours. */
 static struct {
     const Image *image;
+    CrashLost lost;
+    void *owner;
     pid_t pid;
     bool core;
     int wake_fd;
@@ -223,7 +225,7 @@ static void on_fatal(int number, siginfo_t *info, void *context)
         return;
     }
     count_stuck(crash.image->state->page);
-    image_execute(crash.image);
+    crash.lost(-image_execute(crash.image), crash.owner);
     die(number);
 }
 
@@ -266,7 +268,7 @@ static int make_stack(Error *error)
     return 0;
 }
 
-int crash_init(const Image *image, bool core, Error *error)
+int crash_init(const Image *image, bool core, CrashLost lost, void *owner, Error *error)
 {
     struct sigaction action = {.sa_sigaction = on_fatal,
                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
@@ -281,6 +283,8 @@ int crash_init(const Image *image, bool core, Error *error)
         return error_set(error, errno, "Cannot survive a crash: no eventfd");
     crash.source = watch_fd(crash.wake_fd, G_IO_IN, on_woken, NULL);
     crash.image = image;
+    crash.lost = lost;
+    crash.owner = owner;
     crash.core = core;
     crash.stack_top = (uint64_t)(uintptr_t)__builtin_frame_address(0) + CALLERS_FRAMES;
     crash.pid = getpid();
@@ -335,14 +339,17 @@ void crash_quiet(Page *page)
     state_commit(&page->crashes_stuck, 0);
 }
 
-void crash_take_over(void)
+int crash_take_over(void)
 {
     sigset_t all;
     sigset_t before;
+    int r;
 
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
-    image_execute(crash.image);
-    crash.asked = 0; /* it could not be done: this image is as good as it was */
+    r = image_execute(crash.image);
+    crash.asked = 0;
+    alarm(0);
     sigprocmask(SIG_SETMASK, &before, NULL);
+    return r;
 }

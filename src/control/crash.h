@@ -16,11 +16,15 @@
  * not come round is interrupted after a while.
  */
 
+/* A fault of our own, and no other image can take over, for that reason (errno): we die of it when
+ * this returns. Must be async-signal-safe. */
+typedef void (*CrashLost)(int number, void *owner);
+
 /*
  * Installs the handlers; `image` is kept by reference. With `core`, every crash also leaves a core
  * dump, made by a child that dies of the same signal. Returns 0, or negative with *error filled.
  */
-int crash_init(const Image *image, bool core, Error *error);
+int crash_init(const Image *image, bool core, CrashLost lost, void *owner, Error *error);
 
 /* Takes what must never be blocked out of a mask, which the caller of this program may have set. */
 void crash_unblock(sigset_t *mask);
@@ -40,5 +44,6 @@ bool crash_asked(void);
  */
 void crash_quiet(Page *page);
 
-/* Makes another image go on. Returns only if that cannot be done. */
-void crash_take_over(void);
+/* Makes another image go on. Returns only if that cannot be done, with -errno: this one is as good
+ * as it was. */
+int crash_take_over(void);

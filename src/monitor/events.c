@@ -37,6 +37,7 @@ static const KindName NAMES[EVENTS] = {
     [EVENT_READERS_DROPPED] = {"c80d66328b814d97a97598ac1c87b41a", "readers-dropped",
                                "drops of attach clients"},
     [EVENT_RESUMED] = {"726cdfd8921d489086c5c3ae43d993af", "resumed", "crashes of the monitor"},
+    [EVENT_LOST] = {"937180d7583b400c88e14a454ff1b16d", "lost", "losses of the monitor"},
 };
 
 /* One that is being put together. */
@@ -361,6 +362,16 @@ void event_resumed(Monitor *monitor, const char *places)
         "%#" PRIx64 "%s%s, build id %s. The container is not affected; please report this line",
         page->crashes, crash->signal, crash->is_our_own ? "our own fault" : "sent by a process",
         crash->code, crash->address, places, alike, page->build_id);
+}
+
+GString *event_lost(Monitor *monitor)
+{
+    Event event;
+
+    begin_at(&event, monitor, EVENT_LOST, LEVEL_ERROR, INT64_MAX);
+    add_text(&event, "SYSLOG_IDENTIFIER", monitor->config->messages.ident);
+    add_number(&event, "PRIORITY", LOG_CRIT);
+    return event.fields;
 }
 
 /* --- What was held back --- */

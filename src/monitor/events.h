@@ -46,6 +46,12 @@ void event_readers_dropped(Monitor *monitor, unsigned count, int seconds);
 /* The monitor has crashed, and goes on; `places` are addresses in its program. */
 void event_resumed(Monitor *monitor, const char *places);
 
+/*
+ * The fields, but for the MESSAGE, of the last event there can be: the monitor has crashed, and
+ * cannot go on. The caller owns them; NULL: the journal is to hear of nothing.
+ */
+GString *event_lost(Monitor *monitor);
+
 /* When there is something to say of what was held back, CLOCK_BOOTTIME microseconds, 0 = never. */
 int64_t events_due_at(const Monitor *monitor);
 

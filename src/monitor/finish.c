@@ -1,4 +1,4 @@
-#include "monitor/monitor.h"
+#include "monitor/last-words.h"
 
 #include "util/fd.h"
 
@@ -23,6 +23,7 @@ static void remove_traces(Monitor *monitor)
 static void tear_down(Monitor *monitor)
 {
     image_deinit(&monitor->image);
+    last_words_deinit(monitor);
     keyboard_deinit(&monitor->keyboard);
     monitor_timers_deinit(monitor);
     monitor_requests_deinit(monitor);

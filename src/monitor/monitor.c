@@ -2,6 +2,7 @@
 
 #include "monitor/events.h"
 #include "monitor/foreground.h"
+#include "monitor/last-words.h"
 #include "process/children.h"
 #include "process/file-limit.h"
 #include "process/oom-score.h"
@@ -100,11 +101,23 @@ static void take_turn(Monitor *monitor)
         crash_quiet(monitor_page(monitor));
 }
 
+/* A process has sent a signal that would have been fatal. */
+static void take_over(Monitor *monitor)
+{
+    int r = crash_take_over();
+
+    message(&monitor->config->messages, LEVEL_ERROR,
+            "A process has sent signal %d, after which the monitor's program %s cannot be executed "
+            "again: %s. The monitor goes on as it is, but would not survive a fault of its own: "
+            "see that files may be executed where the program is",
+            monitor_page(monitor)->crash.signal, monitor->image.path, strerror(-r));
+}
+
 int monitor_loop(Monitor *monitor)
 {
     while (monitor_page(monitor)->phase != PHASE_GONE) {
         if (crash_asked())
-            crash_take_over();
+            take_over(monitor);
         monitor_show(monitor);
         take_turn(monitor);
     }
@@ -127,8 +140,14 @@ void monitor_prepare_for_crashes(Monitor *monitor, char **argv)
 {
     Error error = ERROR_NULL;
 
-    if (image_init(&monitor->image, &monitor->state, argv, &error) < 0 ||
-        crash_init(&monitor->image, monitor->config->crash_core, &error) < 0)
+    int r = image_init(&monitor->image, &monitor->state, argv, &error);
+
+    if (r == 0) {
+        last_words_init(monitor);
+        r = crash_init(&monitor->image, monitor->config->crash_core, last_words_say, monitor,
+                       &error);
+    }
+    if (r < 0)
         message(&monitor->config->messages, LEVEL_WARNING, "%s", error.text);
 }
 

@@ -23,6 +23,12 @@
 #include <signal.h>
 #include <stdbool.h>
 
+/* See last-words.h. */
+typedef struct LastWords {
+    char *text;
+    GString *fields; /* NULL: not for the journal */
+} LastWords;
+
 /*
  * One monitor: owner of everything that watches one container. What must outlive this program
  * image is on the state's page; the rest is rebuilt from it and from the configuration.
@@ -36,6 +42,7 @@ typedef struct Monitor {
     const Config *config;
     State state;
     Image image; /* what goes on if this one crashes */
+    LastWords last_words;
     Signals signals;
     Stream streams[STREAMS];
     K8sFile log; /* fd -1 without a file */

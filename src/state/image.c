@@ -8,8 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { COPY_SIZE = 1 << 20 };
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U /* Linux 6.3 */
+#endif
 
 /* Our environment and the variable. */
 static char **make_environment(int page_fd)
@@ -80,6 +88,33 @@ static void set_inherited(const Image *image, bool inherited)
     fd_set_cloexec(image->state->page_fd, !inherited);
 }
 
+/* Returns a descriptor of a copy of our program in memory, or -errno. */
+static int copy_program(const Image *image)
+{
+    CLEANUP_FD int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    CLEANUP_FD int copy = memfd_create(image->state->page->comm, MFD_CLOEXEC | MFD_EXEC);
+    ssize_t n;
+
+    if (copy < 0 && errno == EINVAL) /* an older kernel, where all of them may be executed */
+        copy = memfd_create(image->state->page->comm, MFD_CLOEXEC);
+    do
+        n = sendfile(copy, program, NULL, COPY_SIZE);
+    while (n > 0);
+    return n < 0 ? -errno : fd_steal(&copy);
+}
+
+/*
+ * Where nothing may be executed on the file system of the program (noexec), a copy in memory may
+ * be. /proc/PID/exe then names that.
+ */
+static void execute_copy(const Image *image)
+{
+    CLEANUP_FD int copy = copy_program(image);
+
+    if (copy >= 0)
+        fexecve(copy, image->argv, image->environment);
+}
+
 int image_execute(const Image *image)
 {
     const char *path = image->path;
@@ -94,6 +129,7 @@ int image_execute(const Image *image)
     set_inherited(image, true);
     execve(path, image->argv, image->environment);
     error = errno;
+    execute_copy(image);
     set_inherited(image, false);
     return -error;
 }

@@ -32,7 +32,9 @@ int image_init(Image *image, State *state, char **argv, Error *error);
 void image_deinit(Image *image);
 
 /*
- * Takes over. Async-signal-safe. Returns only if it could not be done, with -errno.
+ * Takes over: the program that runs, wherever its file has gone, or a copy of it in memory where
+ * the file may not be executed any more. Async-signal-safe. Returns only if it could not be done,
+ * with -errno.
  */
 int image_execute(const Image *image);
 

@@ -327,6 +327,7 @@ typedef enum EventKind {
     EVENT_RATE_LIMITED,
     EVENT_READERS_DROPPED,
     EVENT_RESUMED,
+    EVENT_LOST,
     EVENTS,
 } EventKind;
 

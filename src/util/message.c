@@ -75,6 +75,11 @@ static const char *run_prefix(Level level)
     return "conward: ";
 }
 
+const char *message_prefix(const Messages *messages, Level level)
+{
+    return messages->engine_style ? engine_prefix(level) : run_prefix(level);
+}
+
 static const char *syslog_word(Level level)
 {
     switch (level) {
@@ -141,7 +146,7 @@ void message_v(const Messages *messages, Level level, const char *format, va_lis
     if (level > messages->level)
         return;
     format_line(text, format, args);
-    say(messages->engine_style ? engine_prefix(level) : run_prefix(level), text);
+    say(message_prefix(messages, level), text);
     if (messages->syslog)
         tell_syslog(messages, level, text);
     errno = saved;

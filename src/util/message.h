@@ -34,5 +34,8 @@ void message(const Messages *messages, Level level, const char *format, ...)
 void message_v(const Messages *messages, Level level, const char *format, va_list args)
     __attribute__((format(printf, 3, 0)));
 
+/* What each line on stderr begins with. */
+const char *message_prefix(const Messages *messages, Level level);
+
 /* Translates a --log-level word, without regard to case. Returns false for an unknown word. */
 bool level_parse(const char *word, Level *level);
