@@ -103,6 +103,8 @@ void version_print(void)
 
 void messages_init(Messages *messages, bool engine_style, bool syslog, const char *argv0)
 {
+    /* The kernel's word behind the path of a file that was removed, or replaced by an upgrade. */
+    static const char DELETED[] = " (deleted)";
     char path[4096];
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
     const char *program = argv0 != NULL ? argv0 : "conward";
@@ -115,6 +117,8 @@ void messages_init(Messages *messages, bool engine_style, bool syslog, const cha
     };
     if (length > 0) {
         path[length] = '\0';
+        if (g_str_has_suffix(path, DELETED))
+            path[strlen(path) - strlen(DELETED)] = '\0';
         program = path;
     }
     slash = strrchr(program, '/');

@@ -5,11 +5,13 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 
 import pytest
 
+import engine
 import memory
 import node
 from crashes import crash, page
@@ -56,6 +58,24 @@ def text(event):
 
 def numbers(event, *names):
     return tuple(int(event["CONWARD_" + name]) for name in names)
+
+
+def test_identifier_after_the_program_was_replaced(journal, new_run, directory, monkeypatch):
+    """It is the name of the program, and not what the kernel calls a file that is gone."""
+    program = directory / "conward"
+    shutil.copy(engine.conward(), program)
+    monkeypatch.setenv("CONWARD", str(program))
+    command = new_run("read word < go; exit 7")
+    os.mkfifo(command.top / "go")
+    command.launch(preexec_fn=journal.enter)
+    journal.wait_event("started")
+    program.unlink()
+    os.kill(command.pid, signal.SIGSEGV)
+    journal.wait_event("resumed")
+    with open(command.top / "go", "w") as go:
+        go.write("\n")
+    assert command.wait() == 7
+    assert {event["SYSLOG_IDENTIFIER"] for event in journal.events} == {b"conward"}
 
 
 # Each kind
