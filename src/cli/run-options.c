@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <glib.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -86,6 +87,18 @@ static int usage_error(const Messages *messages, const char *text)
     return REFUSED;
 }
 
+/* A unit's file may be missing, or may not say what the unit is to run. */
+static int no_command(const Messages *messages, const char *cid)
+{
+    if (cid == NULL || getenv("NOTIFY_SOCKET") == NULL)
+        return usage_error(messages, "No command to run");
+    message(messages, LEVEL_ERROR,
+            "No command to run: the unit conward@%s takes it from the line COMMAND= of the file "
+            "/etc/conward/units/%s, which does not exist or has no such line",
+            cid, cid);
+    return REFUSED;
+}
+
 static int parse(char **argv, const Messages *messages, RunOptions *options)
 {
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -119,7 +132,7 @@ static int parse(char **argv, const Messages *messages, RunOptions *options)
         return DONE;
     }
     if (options->command == NULL)
-        return usage_error(messages, "No command to run");
+        return no_command(messages, options->shared.cid);
     return GO_ON;
 }
 

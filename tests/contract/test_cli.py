@@ -678,6 +678,15 @@ def test_message_is_bounded():
     assert answer.err.endswith("ä…\n")
 
 
+def test_unit_without_a_command(directory):
+    """The sentence names the file that the unit takes it from."""
+    with_unit = {**os.environ, "NOTIFY_SOCKET": str(directory / "notify")}
+    words = [engine.conward(), "run", "--quiet", "--cid", "demo", "--log-path", directory / "log", "--"]
+    done = subprocess.run(words, env=with_unit, capture_output=True, check=False, text=True)
+    assert done.returncode == 2
+    assert "COMMAND= of the file /etc/conward/units/demo" in done.stderr
+
+
 def run_with(start, *words):
     return answer_of([*start, engine.conward(), *words])
 

@@ -103,10 +103,12 @@ counting="trap 'echo asked; exit 0' TERM; i=0; while :; do echo \$i; i=\$((i + 1
 	journalctl -u $unit | grep -q 'Cannot execute /nowhere: No such file or directory'
 }
 
-@test "no command" {
-	drop_in Restart=no
+@test "no command: the file is named, and it is not tried again" {
 	run ! systemctl start $unit
+	equal failed "$(property ActiveState)"
 	equal 2 "$(property ExecMainStatus)"
+	equal 0 "$(property NRestarts)"
+	journalctl -u $unit | grep -q '/etc/conward/units/demo'
 }
 
 @test "a command that the signal ends was stopped, and has not failed" {
