@@ -341,7 +341,9 @@ int monitor_exit_status(const Monitor *monitor)
 {
     const Page *page = monitor_page(monitor);
 
-    if (page->ended & ENDED_COMMAND && page->command_status != 0)
+    /* Whoever stops a unit sends the signal to all of its processes: a cleanup that is interrupted
+     * by it is no failure. */
+    if (page->ended & ENDED_COMMAND && page->command_status != 0 && !page->hurried)
         return page->command_status;
     return page->failed ? monitor_own_failure(monitor->config) : container_status(page) & 0xff;
 }

@@ -303,6 +303,7 @@ def take_signals(monitor, sig, send):
 @AFTER_THE_END
 @pytest.mark.parametrize("status", [0, 3])
 def test_signal_while_the_exit_command_runs(new_container, sig, status):
+    """A service manager sends it to all processes of a unit: what the exit command makes of it is no failure."""
     container = new_container(command="exit 5")
     hold = container.hold_exit_command()
     container.create()
@@ -311,7 +312,7 @@ def test_signal_while_the_exit_command_runs(new_container, sig, status):
     take_signals(container.monitor, sig, container.signal_monitor)
     assert command.alive()
     hold.let_go(status)
-    assert container.wait() == (status or 5)
+    assert container.wait() == (status if sig == signal.SIGHUP and status else 5)
     assert container.exit_file.read_bytes() == b"5"
 
 
@@ -380,6 +381,21 @@ def test_signal_while_the_exit_command_of_an_exec_runs(new_exec, sig):
     assert command.alive()
     hold.let_go()
     assert process.wait() == 5
+
+
+def test_signal_that_also_ends_the_exit_command(new_container):
+    """The monitor finds both when it goes on."""
+    container = new_container(command="exit 5")
+    hold = container.hold_exit_command()
+    container.create()
+    container.start()
+    command = procfs.Process(hold.wait())
+    container.pause_monitor()
+    container.signal_monitor(signal.SIGTERM)
+    os.kill(command.pid, signal.SIGTERM)
+    wait_until(lambda: not command.alive(), "the exit command to end")
+    container.resume_monitor()
+    assert container.wait() == 5
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
