@@ -229,11 +229,17 @@ static void on_fatal(int number, siginfo_t *info, void *context)
     die(number);
 }
 
-static void on_alarm(int number)
+/* Only the clock says that the loop hangs: who sends this can do so at any moment. */
+static void on_alarm(int number, siginfo_t *info, void *context)
 {
     (void)number;
+    (void)context;
     if (getpid() != crash.pid || !crash.asked)
         return;
+    if (info->si_code <= 0) {
+        alarm(HUNG_AFTER); /* ours may have been taken for the same */
+        return;
+    }
     count_stuck(crash.image->state->page);
     crash_take_over();
 }
@@ -272,7 +278,7 @@ int crash_init(const Image *image, bool core, CrashLost lost, void *owner, Error
 {
     struct sigaction action = {.sa_sigaction = on_fatal,
                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
-    struct sigaction hung = {.sa_handler = on_alarm, .sa_flags = SA_ONSTACK};
+    struct sigaction hung = {.sa_sigaction = on_alarm, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     sigset_t set;
 
     alarm(0); /* another image may have set it */
