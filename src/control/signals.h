@@ -3,13 +3,14 @@
 #include <glib.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/signalfd.h>
 
 /*
  * Signals as events: those the monitor acts on are blocked and read from a signalfd, so that
- * nothing runs between two instructions of the monitor. SIGPIPE, SIGXFSZ and SIGXCPU are ignored
- * for life: an engine may send the first to every monitor at a node's shutdown, and the others
- * would end the monitor over the size of a log or its own use of the CPU.
+ * nothing runs between two instructions of the monitor. Those that are a crash have their handlers
+ * (control/crash.h). All others that would end or stop the monitor are ignored for life, so that
+ * nobody's mistake costs a container its log and the report of its end.
  */
 typedef void (*SignalArrived)(const struct signalfd_siginfo *info, void *owner);
 
@@ -25,15 +26,25 @@ typedef struct Signals {
         .fd = -1     \
     }
 
-/* Ignores the three signals named above. */
-void signals_ignore(void);
+/*
+ * Ignores all that need not be heard. In the `background` that includes what a terminal sends to
+ * stop a job, and a hangup, until it is handled: a daemon has no terminal.
+ */
+void signals_ignore(bool background);
+
+/*
+ * The set (util/ignored.h) of the signals that our caller has let be ignored, as nohup(1) and
+ * shells do for what they run in the background, and that a program which only executes another
+ * leaves to it. Not what is about that program's own children, pipes and limits: its default action
+ * is what it expects. To be called before signals_ignore().
+ */
+uint64_t signals_kept_ignored(void);
 
 /*
  * Blocks the signals, and those of `mask` and no others, and begins to deliver them through the
- * main loop; with `even_ignored` also those that the caller of this program has let be ignored, as
- * a shell does for what it runs in the background. Returns 0 or -errno.
+ * main loop, but for those that are in the set `ignored`. Returns 0 or -errno.
  */
-int signals_init(Signals *signals, const sigset_t *mask, bool even_ignored, SignalArrived arrived,
+int signals_init(Signals *signals, const sigset_t *mask, uint64_t ignored, SignalArrived arrived,
                  void *owner);
 
 void signals_deinit(Signals *signals);

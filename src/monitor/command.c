@@ -35,7 +35,7 @@ static pid_t spawn_command(Monitor *monitor, const Pipes *pipes, int failure_fd,
                            Error *error)
 {
     const Config *config = monitor->config;
-    const sigset_t mask = monitor_child_mask(monitor);
+    const ChildSignals signals = monitor_child_signals(monitor);
     const Spawn what = {
         .file = config->command[0],
         .argv = config->command,
@@ -43,7 +43,7 @@ static pid_t spawn_command(Monitor *monitor, const Pipes *pipes, int failure_fd,
         .search = true,
         .own_terminal = config->terminal,
         .stdio = {pipes->their_input, pipes->theirs[STREAM_STDOUT], pipes->theirs[STREAM_STDERR]},
-        .mask = &mask,
+        .signals = &signals,
         .oom_score_adj = monitor_page(monitor)->old_oom_score_adj,
         .file_limit = monitor_page(monitor)->old_file_limit,
         .pid = &monitor_page(monitor)->container_pid,

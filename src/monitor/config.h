@@ -121,5 +121,11 @@ static inline bool config_runs_at_once(const Config *config)
     return config->kind == KIND_EXEC || config->kind == KIND_RESTORE;
 }
 
+/* Whether the monitor is no job of our caller's terminal. */
+static inline bool config_in_background(const Config *config)
+{
+    return config->kind != KIND_RUN || config->detach;
+}
+
 /* Frees the strings. */
 void config_deinit(Config *config);

@@ -162,10 +162,10 @@ static void close_sync(Monitor *monitor)
 static void start_exit_command(Monitor *monitor)
 {
     const Config *config = monitor->config;
-    const sigset_t mask = monitor_child_mask(monitor);
+    const ChildSignals signals = monitor_child_signals(monitor);
     Page *page = monitor_page(monitor);
     Error error = ERROR_NULL;
-    pid_t pid = exit_command_start(config->exit_command, config->exit_command_args, &mask,
+    pid_t pid = exit_command_start(config->exit_command, config->exit_command_args, &signals,
                                    page->old_oom_score_adj, page->old_file_limit,
                                    &page->command_pid, &error);
 

@@ -11,6 +11,7 @@
 #include "util/build-id.h"
 #include "util/clock.h"
 #include "util/fd.h"
+#include "util/ignored.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -35,29 +36,29 @@ void monitor_set_running(Monitor *monitor)
     event_started(monitor);
 }
 
-/* A page holds numbers only: bit N - 1 is signal N, as in /proc/PID/status. */
+/* A page holds numbers only: a set is as in util/ignored.h. */
 static uint64_t mask_to_bits(const sigset_t *mask)
 {
     uint64_t bits = 0;
 
-    for (int number = 1; number <= 64; number++) {
+    for (int number = 1; number <= SIGNALS_MOST; number++) {
         if (sigismember(mask, number) == 1)
-            bits |= UINT64_C(1) << (number - 1);
+            bits |= signal_bit(number);
     }
     return bits;
 }
 
-sigset_t monitor_child_mask(const Monitor *monitor)
+ChildSignals monitor_child_signals(const Monitor *monitor)
 {
-    uint64_t bits = monitor_page(monitor)->child_mask;
-    sigset_t mask;
+    const Page *page = monitor_page(monitor);
+    ChildSignals signals = {.ignored = page->child_ignored};
 
-    sigemptyset(&mask);
-    for (int number = 1; number <= 64; number++) {
-        if (bits & UINT64_C(1) << (number - 1))
-            sigaddset(&mask, number);
+    sigemptyset(&signals.mask);
+    for (int number = 1; number <= SIGNALS_MOST; number++) {
+        if (page->child_mask & signal_bit(number))
+            sigaddset(&signals.mask, number);
     }
-    return mask;
+    return signals;
 }
 
 /* Everything an engine may use as soon as it hears of the container, and then the runtime. */
@@ -131,6 +132,7 @@ typedef struct Inherited {
     int oom_score_adj;
     uint64_t file_limit;
     sigset_t mask;
+    uint64_t ignored;           /* signals, for the command */
     char engine[PAGE_COMM_MAX]; /* the name of our caller */
     ServiceManager service;     /* whose unit we are, if anybody's */
 } Inherited;
@@ -161,6 +163,7 @@ static int make_state(Monitor *monitor, const Inherited *inherited, Error *error
     page->old_oom_score_adj = inherited->oom_score_adj;
     page->old_file_limit = inherited->file_limit;
     page->child_mask = mask_to_bits(&inherited->mask);
+    page->child_ignored = inherited->ignored;
     prctl(PR_GET_NAME, page->comm);
     build_id(page->build_id, sizeof(page->build_id));
     snprintf(page->id, sizeof(page->id), "%s", monitor->config->cid);
@@ -258,7 +261,7 @@ static int take_pipes(const Config *config, EnginePipes *pipes, Error *error)
 int monitor_main(const Config *config, char **argv)
 {
     bool engine = config->kind != KIND_RUN;
-    Inherited inherited = {oom_score_get(), file_limit_raise(), {{0}}, "", SERVICE_MANAGER_NULL};
+    Inherited inherited = {oom_score_get(), file_limit_raise(), {{0}}, 0, "", SERVICE_MANAGER_NULL};
     int started_fd = -1;
     EnginePipes pipes = ENGINE_PIPES_NULL;
     Error error = ERROR_NULL;
@@ -267,7 +270,9 @@ int monitor_main(const Config *config, char **argv)
     sigprocmask(SIG_SETMASK, NULL, &inherited.mask);
     child_comm(getppid(), inherited.engine);
     oom_score_set(MONITOR_OOM_SCORE);
-    signals_ignore();
+    /* An engine's signals are meant for the container, whatever its caller ignores. */
+    inherited.ignored = engine ? 0 : signals_kept_ignored();
+    signals_ignore(config_in_background(config));
     if (engine && (take_pipes(config, &pipes, &error) < 0 ||
                    foreground_wait_for_engine(pipes.start_fd, &error) < 0))
         status = STATUS_FAILED;

@@ -9,6 +9,7 @@
 #include "log/k8s-file.h"
 #include "monitor/config.h"
 #include "process/cgroup-oom.h"
+#include "process/spawn.h"
 #include "process/sync-pipe.h"
 #include "state/state.h"
 #include "stdio/attach.h"
@@ -395,8 +396,8 @@ void monitor_prepare_for_crashes(Monitor *monitor, char **argv);
 /* The container runs: commits the phase, and when --timeout ends it. */
 void monitor_set_running(Monitor *monitor);
 
-/* The signal mask of our children: the one the monitor was started with. */
-sigset_t monitor_child_mask(const Monitor *monitor);
+/* How signals are for our children: as the caller of the monitor has them. */
+ChildSignals monitor_child_signals(const Monitor *monitor);
 
 /* The status to exit with when the monitor could not do its work. */
 static inline int monitor_own_failure(const Config *config)

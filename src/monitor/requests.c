@@ -47,7 +47,8 @@ static void forward(Monitor *monitor, int number)
     const Page *page = monitor_page(monitor);
     pid_t target;
 
-    monitor_reap(monitor); /* signals that come together are read by number, the end after SIGTERM */
+    monitor_reap(
+        monitor); /* signals that come together are read by number, the end after SIGTERM */
     target = page->container_pid > 0 ? page->container_pid : page->runtime_pid;
     if (page->phase > PHASE_RUNNING) {
         monitor_hurry(monitor);
@@ -62,8 +63,7 @@ static void on_signal(const struct signalfd_siginfo *info, void *owner)
     Monitor *monitor = owner;
     const Config *config = monitor->config;
     /* With a terminal of its own, the command is in another group than we are. */
-    bool in_foreground = config->kind == KIND_RUN && !config->detach;
-    bool shares_terminal = in_foreground && !config->terminal;
+    bool shares_terminal = !config_in_background(config) && !config->terminal;
     int number = (int)info->ssi_signo;
 
     switch (number) {
@@ -80,7 +80,7 @@ static void on_signal(const struct signalfd_siginfo *info, void *owner)
             monitor_service_reload(monitor);
             break;
         }
-        if (!in_foreground)
+        if (config_in_background(config))
             break;
         /* fall through */
     default:
@@ -120,14 +120,11 @@ static void on_ctl(const CtlRequest *request, void *owner)
 
 int monitor_take_signals(Monitor *monitor, Error *error)
 {
-    /* An engine's signals are meant for the container. Those of a command by hand follow the
-     * convention of nohup(1) and of shells: what is ignored stays so, for the command too. */
-    bool even_ignored = monitor->config->kind != KIND_RUN;
-    sigset_t mask = monitor_child_mask(monitor);
+    ChildSignals signals = monitor_child_signals(monitor);
     int r;
 
-    crash_unblock(&mask);
-    r = signals_init(&monitor->signals, &mask, even_ignored, on_signal, monitor);
+    crash_unblock(&signals.mask);
+    r = signals_init(&monitor->signals, &signals.mask, signals.ignored, on_signal, monitor);
 
     return r < 0 ? error_set(error, -r, "Cannot receive signals") : 0;
 }

@@ -250,7 +250,7 @@ int monitor_resume(const Config *config, char **argv, int page_fd)
     int status;
 
     monitor.config = config;
-    signals_ignore();
+    signals_ignore(config_in_background(config));
     if (config->passthrough)
         fd_null_stdio(); /* the container's, if there is one; otherwise there will be none */
     if (state_adopt(&monitor.state, page_fd, &error) < 0)

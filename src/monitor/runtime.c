@@ -63,7 +63,7 @@ static char **argv_of(const Monitor *monitor)
 int monitor_start_runtime(Monitor *monitor, Error *error)
 {
     const Config *config = monitor->config;
-    const sigset_t mask = monitor_child_mask(monitor);
+    const ChildSignals signals = monitor_child_signals(monitor);
     CLEANUP_PIPES Pipes pipes = PIPES_NULL;
     CLEANUP_LISTEN_PID ListenPid listen = LISTEN_PID_NULL;
     g_autofree char **argv = argv_of(monitor);
@@ -71,7 +71,7 @@ int monitor_start_runtime(Monitor *monitor, Error *error)
         .file = config->runtime,
         .argv = argv,
         .die_with_us = true,
-        .mask = &mask,
+        .signals = &signals,
         .oom_score_adj = monitor_page(monitor)->old_oom_score_adj,
         .file_limit = monitor_page(monitor)->old_file_limit,
         .pid = &monitor_page(monitor)->runtime_pid,

@@ -1,7 +1,5 @@
 #include "process/exit-command.h"
 
-#include "process/spawn.h"
-
 #include <glib.h>
 #include <unistd.h>
 
@@ -28,8 +26,9 @@ static char **make_environment(void)
     return (char **)g_ptr_array_free(words, FALSE);
 }
 
-pid_t exit_command_start(const char *file, const char *const *arguments, const sigset_t *mask,
-                         int oom_score_adj, uint64_t file_limit, int32_t *committed, Error *error)
+pid_t exit_command_start(const char *file, const char *const *arguments,
+                         const ChildSignals *signals, int oom_score_adj, uint64_t file_limit,
+                         int32_t *committed, Error *error)
 {
     g_autofree char **argv = make_argv(file, arguments);
     g_autofree char **environment = make_environment();
@@ -39,7 +38,7 @@ pid_t exit_command_start(const char *file, const char *const *arguments, const s
         .environment = environment,
         .stdio = {-1, -1, -1},
         .close_others = true,
-        .mask = mask,
+        .signals = signals,
         .oom_score_adj = oom_score_adj,
         .file_limit = file_limit,
         .pid = committed,

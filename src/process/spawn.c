@@ -5,6 +5,7 @@
 #include "process/sync-pipe.h"
 #include "state/state.h"
 #include "util/fd.h"
+#include "util/ignored.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,12 +76,10 @@ static void write_pid(char *text, pid_t pid)
 
 static void become(const Spawn *what, pid_t parent)
 {
-    static const int ours[] = {SIGPIPE, SIGXFSZ, SIGXCPU, SIGSEGV, SIGBUS, SIGFPE,
-                               SIGILL,  SIGTRAP, SIGSYS,  SIGABRT, SIGALRM};
     int r;
 
-    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
-        signal(ours[i], SIG_DFL);
+    for (int number = 1; number <= SIGNALS_MOST; number++)
+        signal_set_ignored(number, what->signals->ignored & signal_bit(number));
     if (what->cgroup_fd >= 0 && write(what->cgroup_fd, "0", 1) < 0) {
         say_failure(what, -errno);
         _exit(127);
@@ -105,7 +104,7 @@ static void become(const Spawn *what, pid_t parent)
     file_limit_set(what->file_limit);
     if (what->close_others)
         syscall(SYS_close_range, 3U, ~0U, 0U);
-    sigprocmask(SIG_SETMASK, what->mask, NULL);
+    sigprocmask(SIG_SETMASK, &what->signals->mask, NULL);
     if (what->gate_fd >= 0)
         wait_at_gate(what->gate_fd);
 

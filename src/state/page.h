@@ -450,6 +450,7 @@ typedef struct Page {
 
     uint64_t old_file_limit; /* soft limit on file sizes, for our children */
     uint64_t child_mask;     /* signal mask of our children, the caller's: bit N - 1 = signal N */
+    uint64_t child_ignored;  /* signals that they ignore, likewise */
     uint32_t window;         /* commit: size asked of the terminal, rows << 16 | columns */
     char init_comm[PAGE_COMM_MAX]; /* of the container while its program has not been executed */
     char console_directory[PAGE_PATH_MAX]; /* of the socket for the terminal, "" = none */
