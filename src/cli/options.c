@@ -155,7 +155,17 @@ static bool check_exec(const EngineOptions *options, const Messages *messages)
     return refuse(messages, "Exec process spec path not provided. Use --exec-process-spec");
 }
 
-/* Fills in what conmon derives from the working directory, for which it asks even if unneeded. */
+/* Fills in what conmon derives from the working directory. */
+static void set_paths_in(const char *directory, EngineOptions *options)
+{
+    if (options->shared.container_pidfile == NULL)
+        options->shared.container_pidfile =
+            g_strdup_printf("%s/pidfile-%s", directory, options->shared.cid);
+    if (options->bundle == NULL && !options->exec)
+        options->bundle = g_strdup(directory);
+}
+
+/* conmon asks for it even if it needs it not. */
 static bool check_directory(EngineOptions *options, const Messages *messages)
 {
     g_autofree char *directory = getcwd(NULL, 0);
@@ -166,11 +176,7 @@ static bool check_directory(EngineOptions *options, const Messages *messages)
                 strerror(errno));
         return false;
     }
-    if (options->shared.container_pidfile == NULL)
-        options->shared.container_pidfile =
-            g_strdup_printf("%s/pidfile-%s", directory, options->shared.cid);
-    if (options->bundle == NULL && !options->exec)
-        options->bundle = g_steal_pointer(&directory);
+    set_paths_in(directory, options);
     return true;
 }
 
@@ -312,10 +318,12 @@ static void set_log(const LogChoice *choice, EngineOptions *options, Config *con
 static bool resume(EngineOptions *options, const Resumed *resumed, Messages *messages,
                    Config *config)
 {
+    g_autofree char *directory = getcwd(NULL, 0); /* NULL: it has been removed meanwhile */
     LogChoice choice;
 
+    set_paths_in(directory != NULL ? directory : "/proc/self/cwd", options);
     if (!shared_options_check_level(&options->shared, messages) ||
-        !check_directory(options, messages) || !take_settings(options, resumed, config) ||
+        !take_settings(options, resumed, config) ||
         !shared_options_choose_log(&options->shared, messages, &choice))
         return false;
     set_log(&choice, options, config);

@@ -3,6 +3,7 @@ and a container has not is a child that waits for the engine's word, output befo
 status on the sync pipe."""
 
 import os
+import shutil
 
 import pytest
 
@@ -179,3 +180,40 @@ def test_restored(new_container, kind):
     os.write(go, b"\n")
     witness.check(7)
     assert container.output() == b"hello\n"
+
+
+@KINDS
+def test_working_directory_that_is_deleted(new_exec, kind):
+    """It is the bundle, which Podman may remove before the monitor has ended."""
+    process = new_exec("exec < go; echo ready; read word; echo last; exit 7")
+    go = process.fifo("go")
+    process.begin()
+    client = process.attach()
+    process.go()
+    assert process.report()["data"] > 0
+    with reading(client):
+        wait_until(lambda: client.output() == b"ready\n", "the process to be ready")
+        shutil.rmtree(process.bundle)
+        crash(process.monitor.pid, kind)
+        os.write(go, b"\n")
+    assert client.output() == b"ready\nlast\n"
+    assert process.report() == {"data": 7}
+    assert process.wait() == 7
+    assert (process.persist / "exit").read_bytes() == b"7"
+
+
+@KINDS
+def test_default_bundle_that_is_deleted(new_container, kind):
+    container = new_container(command="exec < go; read word; exit 7")
+    go = container.fifo("go")
+    container.options["--bundle"] = None
+    container.cwd = container.bundle
+    container.create()
+    container.start()
+    read_by_it = procfs.Process(container.pid).descriptors
+    wait_until(lambda: str(container.bundle / "go") in read_by_it().values(), "the container to be ready")
+    shutil.rmtree(container.bundle)
+    crash(container.monitor.pid, kind)
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    assert container.exit_file.read_bytes() == b"7"
