@@ -7,10 +7,14 @@
 #include "util/clock.h"
 #include "util/fd.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Microseconds between two looks whether the container is still there. */
+enum { LOOK_PAUSE = 5 * 1000000 };
 
 static void set_phase(Monitor *monitor, Phase phase)
 {
@@ -182,12 +186,36 @@ static bool exit_command_was_started(const Page *page)
     return page->command_pid > 0 || page->ended & ENDED_COMMAND;
 }
 
+/*
+ * Whether the engine has removed the container: then nobody asks any more how it ended. The bundle
+ * of an exec says nothing: Podman removes it at once, and keeps what it knows of the exec with the
+ * container, in whose directory it was, until the exit command.
+ *
+ * It is looked at now and then. inotify tells nothing of the end of a directory as long as one of
+ * ours, removed before, was in it; and it has few instances, which all programs of a user share.
+ */
+static bool container_is_gone(const Monitor *monitor)
+{
+    const char *bundle = monitor->config->bundle;
+    g_autofree char *path = bundle == NULL ? NULL : g_canonicalize_filename(bundle, NULL);
+    g_autofree char *parent = path == NULL ? NULL : g_path_get_dirname(path);
+    const char *directory = monitor->config->kind == KIND_EXEC ? parent : path;
+
+    return directory != NULL && access(directory, F_OK) < 0 && errno == ENOENT;
+}
+
 static void start_exit_command_if_due(Monitor *monitor)
 {
     const Page *page = monitor_page(monitor);
+    int64_t now = clock_boottime_us();
 
-    if (page->command_at == 0 || page->command_at > clock_boottime_us())
+    monitor->look_at = 0;
+    if (page->command_at == 0)
         return;
+    if (page->command_at > now && !container_is_gone(monitor)) {
+        monitor->look_at = now + LOOK_PAUSE;
+        return;
+    }
     if (!exit_command_was_started(page))
         start_exit_command(monitor);
     state_commit(&monitor_page(monitor)->command_at, 0);

@@ -63,6 +63,7 @@ static int64_t next_deadline(const Monitor *monitor)
         at = earlier(at, page->flush_at[i]);
     at = earlier(at, page->timeout_at);
     at = earlier(at, page->command_at);
+    at = earlier(at, monitor->look_at);
     if (page->phase == PHASE_DRAINING)
         at = earlier(at, page->late_at);
     at = earlier(at, page->stop_at);
@@ -228,7 +229,7 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
     log_due = journal_is_due(monitor, now) || log_due;
     if (log_due)
         monitor_log_go_on(monitor);
-    if ((page->command_at != 0 && page->command_at <= now) ||
+    if ((page->command_at != 0 && page->command_at <= now) || is_due(&monitor->look_at, now) ||
         (page->phase == PHASE_DRAINING && page->late_at <= now) ||
         (page->phase > PHASE_RUNNING && log_due) || settle_at(monitor) <= now)
         monitor_end(monitor);

@@ -11,7 +11,7 @@ import pytest
 import engine
 import k8slog
 import procfs
-from crashes import descriptors_at_rest
+from crashes import crash, descriptors_at_rest
 from exec_engine import BATS_EXEC, SESSION, Exec, ExecSync
 from waiting import Watch, is_readable, wait_until
 
@@ -671,6 +671,26 @@ def test_exit_delay(new_exec):
     assert not hold.reached()
     assert not process.monitor_ended()
     process.signal_monitor(signal.SIGTERM)
+    hold.wait()
+    hold.let_go()
+    assert process.wait() == 5
+
+
+@pytest.mark.survival
+def test_exit_delay_ends_with_the_container(new_exec):
+    """Podman removes the bundle of an exec as soon as that has ended, and must still be able to say how it ended, until
+    the exit command; but not when the container, in whose directory the bundle was, has been removed. The other image
+    looks at once."""
+    process = new_exec("exit 5")
+    process.options["--exit-delay"] = "1000"
+    hold = process.hold_exit_command()
+    process.execute()
+    assert process.report() == {"data": 5}
+    shutil.rmtree(process.bundle)
+    crash(process.monitor.pid, "fault")
+    wait_until(lambda: process.monitor.stat()[0] == "S", "the other image to have looked")
+    assert not hold.reached()
+    shutil.rmtree(process.bundle.parent)
     hold.wait()
     hold.let_go()
     assert process.wait() == 5

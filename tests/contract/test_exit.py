@@ -1,6 +1,7 @@
 """The end of a container: status, exit files, exit command, time limit, signals, and what must not delay any of it."""
 
 import os
+import shutil
 import signal
 import stat
 
@@ -222,6 +223,20 @@ def test_exit_delay(new_container):
     hold.wait()
     hold.let_go(3)
     assert container.wait() == 3
+
+
+def test_exit_delay_ends_with_the_bundle(new_container):
+    """The container has been removed: there is nothing left to wait for."""
+    container = new_container(command="exit 5")
+    container.options["--exit-delay"] = "1000"
+    hold = container.hold_exit_command()
+    container.create()
+    container.start()
+    wait_until(container.exit_file.exists, "the exit file")
+    shutil.rmtree(container.bundle)
+    hold.wait()
+    hold.let_go()
+    assert container.wait() == 5
 
 
 def test_exit_command_does_not_wait_for_orphans(new_container):
