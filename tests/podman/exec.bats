@@ -196,3 +196,21 @@ end_box() {
 	wait_gone "$pid"
 	equal "" "$(monitors)"
 }
+
+@test "over the API: what is known of an exec stays for a while, its monitor no longer than the container" {
+	monitor_is_conward || skip "conmon stays for five minutes"
+	start_box remote
+	"${PODMAN[@]}" system service --time 0 "unix://$home/api" >/dev/null 2>&1 3>&- &
+	service=$!
+	timeout "$limit" sh -c "until [ -S $home/api ]; do sleep 0.1; done"
+	run -7 env -u CONTAINERS_CONF timeout "$limit" podman --remote --url "unix://$home/api" exec remote sh -c 'exit 7'
+	session=$(field remote '{{index .ExecIDs 0}}')
+	[[ ! -e $directory/$session && ! -e $(dirname "$(field remote '{{.OCIConfigPath}}')")/$session ]]
+	exec_monitor=$(monitors | grep -vx "$(field remote '{{.State.ConmonPid}}')")
+	kill -SEGV "$exec_monitor" # it looks at once whether it can end
+	curl --silent --unix-socket "$home/api" "http://podman/v4.0.0/libpod/exec/$session/json" | grep -q '"ExitCode":7'
+	podman rm -f -t 0 remote
+	wait_gone "$exec_monitor"
+	kill "$service"
+	wait "$service" || true
+}
