@@ -32,6 +32,8 @@ static const KindName NAMES[EVENTS] = {
     [EVENT_LOG_FAILS] = {"db24db6e3f53427bb89a72e673575501", "log-fails", "failures of the log"},
     [EVENT_LOG_RECOVERED] = {"73464c21c1a44770aec850d784f2fc35", "log-recovered",
                              "recoveries of the log"},
+    [EVENT_LOG_INCOMPLETE] = {"05869514e7a54779b352fa9ba873e2b8", "log-incomplete",
+                              "logs that are incomplete"},
     [EVENT_RATE_LIMITED] = {"a15dd0e4156948348e73747c07c3c79d", "rate-limited",
                             "times at the rate limit"},
     [EVENT_READERS_DROPPED] = {"c80d66328b814d97a97598ac1c87b41a", "readers-dropped",
@@ -316,6 +318,18 @@ void event_log_recovered(Monitor *monitor, LogDriver driver, const LogCounters c
     say(&event,
         "The %s can be written again; lost so far: %" PRIu64 " bytes in %" PRIu64 " records", log,
         bytes, records);
+}
+
+void event_log_incomplete(Monitor *monitor, uint64_t bytes, uint64_t records, const char *text)
+{
+    Event event;
+
+    if (was_said(monitor, EVENT_LOG_INCOMPLETE))
+        return;
+    begin(&event, monitor, EVENT_LOG_INCOMPLETE, LEVEL_WARNING);
+    add_number(&event, "CONWARD_LOST_BYTES", (int64_t)bytes);
+    add_number(&event, "CONWARD_LOST_RECORDS", (int64_t)records);
+    say(&event, "%s", text);
 }
 
 void event_rate_limited(Monitor *monitor)

@@ -37,6 +37,11 @@ typedef enum LogDriver {
 void event_log_fails(Monitor *monitor, LogDriver driver, const char *why, bool waits);
 void event_log_recovered(Monitor *monitor, LogDriver driver, const LogCounters counters[STREAMS]);
 
+/* At the end: all that the container's logs have lost together. A log that could not be written to
+ * the last does not say it, and an engine's monitor has no standard error. `text` says it for
+ * people. */
+void event_log_incomplete(Monitor *monitor, uint64_t bytes, uint64_t records, const char *text);
+
 /* There is more output than --log-rate-limit lets through. */
 void event_rate_limited(Monitor *monitor);
 

@@ -174,7 +174,7 @@ static bool hurry_journal(Monitor *monitor)
 {
     const Page *page = monitor_page(monitor);
     bool has_failed = monitor_has_journal(monitor) && page->journal.retry_at != 0 &&
-                      page->journal.settle_at == SETTLING_NOT; /* once */
+                      page->journal.settle_at == 0; /* once */
 
     if (has_failed)
         journald_retry(&monitor->journal);
@@ -206,15 +206,16 @@ static int64_t give_up_at(const Monitor *monitor)
 
 void monitor_log_moved(Monitor *monitor, int64_t *settle_at)
 {
-    if (*settle_at > SETTLING_AT_ONCE)
+    if (*settle_at != 0)
         state_commit(settle_at, give_up_at(monitor));
 }
 
 bool monitor_log_may_wait(Monitor *monitor, int64_t *settle_at)
 {
-    if (*settle_at == SETTLING_NOT)
+    if (*settle_at == 0)
         state_commit(settle_at, give_up_at(monitor));
-    return monitor->config->kind != KIND_EXEC && *settle_at > clock_boottime_us();
+    return monitor_page(monitor)->report_at != REPORT_AT_ONCE &&
+           monitor->config->kind != KIND_EXEC && *settle_at > clock_boottime_us();
 }
 
 int64_t monitor_log_settle_at(const Monitor *monitor)
@@ -253,11 +254,7 @@ bool monitor_settle_log(Monitor *monitor)
 
 void monitor_settle_log_at_once(Monitor *monitor)
 {
-    Page *page = monitor_page(monitor);
-
-    state_commit(&page->log.settle_at, SETTLING_AT_ONCE);
-    state_commit(&page->journal.settle_at, SETTLING_AT_ONCE);
-    state_commit(&page->report_at, SETTLING_AT_ONCE);
+    state_commit(&monitor_page(monitor)->report_at, REPORT_AT_ONCE);
 }
 
 bool monitor_describe_loss(const Monitor *monitor, char *text, size_t size)
@@ -275,34 +272,48 @@ bool monitor_describe_loss(const Monitor *monitor, char *text, size_t size)
     return true;
 }
 
-static void say_loss(const Monitor *monitor, StreamId id, uint64_t bytes, uint64_t records,
-                     const char *log, const char *why)
+/* All losses, while they are added up. */
+typedef struct Losses {
+    GString *text;
+    uint64_t bytes;
+    uint64_t records;
+} Losses;
+
+static void add_loss(Losses *losses, StreamId id, uint64_t bytes, uint64_t records, const char *log,
+                     const char *why)
 {
-    if (records > 0)
-        message(&monitor->config->messages, LEVEL_WARNING,
-                "Lost %" PRIu64 " bytes in %" PRIu64 " records of %s: the %s %s", bytes, records,
-                stream_name(id), log, why);
+    if (records == 0)
+        return;
+    losses->bytes += bytes;
+    losses->records += records;
+    g_string_append_printf(
+        losses->text, "%sLost %" PRIu64 " bytes in %" PRIu64 " records of %s: the %s %s",
+        losses->text->len > 0 ? ". " : "", bytes, records, stream_name(id), log, why);
 }
 
 void monitor_say_losses(Monitor *monitor)
 {
     g_autofree char *log = g_strconcat("log ", monitor->config->log_path, NULL);
+    g_autoptr(GString) text = g_string_new(NULL);
+    Losses losses = {.text = text};
 
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
         const LogCounters *counters = &state_cursors(&monitor->state)->counters[i];
         const LogCounters *journal = &state_journal_cursors(&monitor->state)->counters[i];
 
-        say_loss(monitor, i, counters->lost_bytes - counters->limited_bytes,
+        add_loss(&losses, i, counters->lost_bytes - counters->limited_bytes,
                  counters->lost_records - counters->limited_records, log, "could not be written");
-        say_loss(monitor, i, counters->limited_bytes, counters->limited_records, log,
+        add_loss(&losses, i, counters->limited_bytes, counters->limited_records, log,
                  "may not grow faster than --log-rate-limit says");
-        say_loss(monitor, i, journal->lost_bytes, journal->lost_records, "journal",
+        add_loss(&losses, i, journal->lost_bytes, journal->lost_records, "journal",
                  "did not take them");
         if (counters->capped_bytes > 0)
             message(&monitor->config->messages, LEVEL_WARNING,
                     "Left out %" PRIu64 " bytes of %s: --log-global-size-max was reached",
                     counters->capped_bytes, stream_name(i));
     }
+    if (losses.records > 0)
+        event_log_incomplete(monitor, losses.bytes, losses.records, text->str);
 }
 
 void monitor_sync_log(Monitor *monitor)

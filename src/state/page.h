@@ -107,12 +107,8 @@ typedef struct LossPage {
                          own: it is not lost, but owed, and neither in `bytes` nor in `records` */
 } LossPage;
 
-/* When to give up what waits for a log, after the container's end. */
-typedef enum Settling {
-    SETTLING_NOT = 0,     /* nothing has waited since then */
-    SETTLING_AT_ONCE = 1, /* somebody wants the end: progress does not put it off */
-                          /* else CLOCK_BOOTTIME microseconds, put off by all progress */
-} Settling;
+/* In place of Page.report_at: somebody wants the end, and nothing waits for a log any more. */
+enum { REPORT_AT_ONCE = 1 };
 
 /* What a rotation of the log is doing: see log/rotation.h. Until it is done, it is begun again. */
 typedef enum RotationStep {
@@ -184,7 +180,7 @@ typedef struct LogPage {
     int64_t
         turn_at; /* commit: until when a stream waits for the other's long line; 0 = none does */
     int64_t rate_until; /* commit: until when --log-rate-limit lets the container wait; 0 = not */
-    int64_t settle_at;  /* commit: after the end, when to give up what waits: see Settling */
+    int64_t settle_at;  /* commit: after the end, when to give up what waits; put off by progress */
 
     /* For who looks on; not of use for going on. */
     int64_t blocked_since; /* since when a write has not returned, CLOCK_BOOTTIME microseconds */
@@ -324,6 +320,7 @@ typedef enum EventKind {
     EVENT_FLOOD,
     EVENT_LOG_FAILS,
     EVENT_LOG_RECOVERED,
+    EVENT_LOG_INCOMPLETE,
     EVENT_RATE_LIMITED,
     EVENT_READERS_DROPPED,
     EVENT_RESUMED,

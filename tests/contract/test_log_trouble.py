@@ -17,6 +17,7 @@ import pytest
 import engine
 import k8slog
 from crashes import AT_FULL_SPEED, FATAL, ON_BOTH, Trouble, crash, page, printed
+from fake_journal import FakeJournal
 from small_disk import SmallDisk
 from waiting import wait_until
 
@@ -246,6 +247,49 @@ def test_disk_that_stays_full(disk, new_run):
     assert told_bytes <= bytes_lost and told_records <= records_lost
     assert len(rest) == bytes_lost - told_bytes
     assert rest.count(b"\n") == records_lost - told_records
+
+
+@pytest.mark.parametrize("stands", [True, False], ids=["journal", "syslog"])
+def test_end_while_the_disk_is_full(disk, logging_to, directory, system_log, stands):
+    """The log cannot tell what it has lost, and an engine's monitor has no standard error: the journal is told, to the
+    byte, and without one the system log is."""
+    container = logging_to("drop", "seq 1 40000; seq 1 1000 >&2; exit 7")
+    container.options["--syslog"] = True
+    log, find_log = system_log
+    journal = FakeJournal(directory / "node", present=stands)
+    disk.fill(leave=100_000)
+
+    def prepare():
+        journal.enter()
+        find_log()
+
+    container.create(prepare=prepare)
+    container.start()
+    assert container.wait() == 7
+    wanted = {"stdout": k8slog.numbered(1, 40000), "stderr": k8slog.numbered(1, 1000)}
+    missing = {name: text[len(container.output(name)) :] for name, text in wanted.items()}
+    assert all(container.output(name) + missing[name] == text for name, text in wanted.items())
+    if stands:
+        event = journal.wait_event("log-incomplete")
+        assert event["CONWARD_LOST_BYTES"] == b"%d" % sum(map(len, missing.values()))
+        assert event["CONWARD_LOST_RECORDS"] == b"%d" % sum(text.count(b"\n") for text in missing.values())
+        assert event["CONWARD_CONTAINER_ID"] == container.options["--cid"].encode()
+        said = event["MESSAGE"].decode()
+        journal.wait_event("exited")
+        assert len(journal.events_of("log-incomplete")) == 1
+    else:
+        said = "\n".join(iter(lambda: read_datagram(log), ""))
+    journal.close()
+    for name, text in missing.items():
+        records = text.count(b"\n")
+        assert f"Lost {len(text)} bytes in {records} records of {name}: the log {container.log} could not be written" in said
+
+
+def read_datagram(receiver):
+    try:
+        return receiver.recv(65536).decode()
+    except BlockingIOError:
+        return ""
 
 
 def test_end_while_the_log_waits(disk, logging_to):
