@@ -25,6 +25,7 @@ setup_file() {
 
 setup() {
 	[[ -e $home/journald ]] || skip "there is no $journald"
+	kill -CONT "$(cat "$home/journald")" # of a test that has failed
 	PODMAN=(nsenter -t "$(cat "$home/journald")" -m "${PODMAN[@]}")
 }
 
@@ -66,6 +67,27 @@ logged() {
 	podman logs many >"$BATS_TEST_TMPDIR/out"
 	seq 1 20000 | cmp - "$BATS_TEST_TMPDIR/out"
 	equal "$(seq 19998 20000)" "$(podman logs --tail 3 many)"
+}
+
+@test "podman logs: very many lines, and a journal that is slow until long after the end" {
+	local journal watcher
+	journal=$(cat "$home/journald")
+	kill -STOP "$journal"
+	logged --name slow -d -- seq 1 20000 >/dev/null
+	watcher=$(field slow '{{.State.ConmonPid}}')
+	podman wait slow >/dev/null
+	# It runs for a moment every few seconds, five times: more than ten seconds in all.
+	for _ in {1..5}; do
+		kill -CONT "$journal"
+		sleep 0.02
+		kill -STOP "$journal"
+		sleep 2.5
+	done
+	[[ -e /proc/$watcher ]]
+	kill -CONT "$journal"
+	timeout "$limit" tail --pid="$watcher" -f /dev/null
+	podman logs slow >"$BATS_TEST_TMPDIR/out"
+	seq 1 20000 | cmp - "$BATS_TEST_TMPDIR/out"
 }
 
 # What conwardctl shows of a container: ctl_logs NAME
