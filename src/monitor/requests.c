@@ -116,6 +116,8 @@ static void on_ctl(const CtlRequest *request, void *owner)
         monitor_reopen_log(monitor);
     else
         set(monitor, request);
+    if (monitor_page(monitor)->phase > PHASE_RUNNING)
+        monitor_end(monitor); /* what was waited for may be settled now */
 }
 
 int monitor_take_signals(Monitor *monitor, Error *error)

@@ -4,6 +4,7 @@ place, or the container waits and nothing is lost; and its end is reported all t
 The disks are real, and small. `check_told` (tests/lib/k8slog.py) compares what a log tells with what was written."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import random
@@ -363,6 +364,36 @@ def test_impatience_while_the_log_waits(disk, logging_to):
     wait_until(container.exit_file.exists, "the exit file")
     container.signal_monitor(signal.SIGTERM)
     assert container.wait() == 7
+
+
+@pytest.mark.parametrize("says", ["yes", "no"])
+def test_policy_that_changes_after_the_end(disk, logging_to, says):
+    """Then nothing waits any more, and the monitor leaves."""
+    container = logging_to("wait", "seq 1 1000; exit 7")
+    container.options["--log-loss-record"] = says
+    disk.fill()
+    container.create()
+    container.start()
+    wait_until(container.exit_file.exists, "the exit file")
+    container.control("set log-on-error drop\n")
+    assert container.wait() == 7
+
+
+def test_reopen_after_the_end(disk, logging_to):
+    """What has waited goes to the new file, and the monitor leaves."""
+    container = logging_to("wait", "seq 1 1000; exit 7")
+    trouble = Trouble(container)
+    disk.fill()
+    container.create()
+    container.start()
+    wait_until(container.exit_file.exists, "the exit file")
+    (trouble.directory / "failing-write").touch()
+    disk.free()
+    wait_until(lambda: page(container.monitor.pid)["last_error"] == errno.EIO, "an attempt to write")
+    (trouble.directory / "failing-write").unlink()
+    container.control("2 0 0\n")
+    assert container.wait() == 7
+    assert container.output() == k8slog.numbered(1, 1000)
 
 
 @POLICIES
