@@ -2,6 +2,7 @@
 
 #include "log/line-count.h"
 #include "log/loss.h"
+#include "log/seam.h"
 #include "log/turn.h"
 #include "state/input.h"
 #include "util/clock.h"
@@ -13,6 +14,9 @@ enum {
     /* At a rate limit the container is woken so often a second, or so seldom begins to lose. */
     RATE_WAKEUPS = 20,
     RATE_LOSSES = 1,
+
+    /* A file ends early by such a part of its limit at most, for a line that may be too long. */
+    USUAL_PART = 8,
 };
 
 _Static_assert(RECORD_HEADER_LENGTH + 1 <= STATE_RECORD_OVERHEAD, "a batch has too little room");
@@ -56,17 +60,23 @@ static bool fits(const Builder *builder, uint64_t record)
     return is_fresh(builder) || others + record <= STATE_BATCH_SIZE;
 }
 
-/* Whether the file would become longer than its limit. It may hold one record of the container's
- * that is too long, and what has to come before that one. */
-static bool too_long(const Builder *builder, uint64_t record)
+/* Whether the file would become longer than that with so much more. It may hold one record of the
+ * container's that is too long, and what has to come before that one. */
+static bool is_beyond(const Builder *builder, uint64_t more, uint64_t most)
 {
-    const K8sFile *file = builder->file;
     const LogCursors *next = builder->next;
     bool is_first = next->log_before + next->rest_length == 0 && is_fresh(builder);
-    uint64_t length = next->log_before + next->batch_length;
 
-    return file->to.regular && file->limits.size_max > 0 && !builder->unlimited && !is_first &&
-           length + record > (uint64_t)file->limits.size_max;
+    return builder->file->to.regular && !builder->unlimited && !is_first &&
+           next->log_before + next->batch_length + more > most;
+}
+
+/* Whether the file would become longer than its limit. */
+static bool too_long(const Builder *builder, uint64_t record)
+{
+    uint64_t most = seam_size_max(builder->file, builder->next);
+
+    return most > 0 && is_beyond(builder, record, most);
 }
 
 /* Whether all that is ever logged may grow by so much. Once it may not, nothing is logged any more:
@@ -286,15 +296,46 @@ static void drop(Builder *builder, uint64_t content, bool full)
     loss_add(loss, lost, !full, reason, builder->now);
 }
 
+/* So much the stream's buffer holds behind what is in the batch. */
+static uint64_t buffered(const Builder *builder)
+{
+    StreamId stream = builder->stream;
+
+    return builder->file->to.state->page->streams[stream].end - builder->next->start[stream];
+}
+
 /* Whether it is the beginning of a line that is cut because of its length. */
 static bool begins_long_line(const Builder *builder, Split split)
 {
     const LogCursors *next = builder->next;
-    StreamId stream = builder->stream;
-    uint64_t size = builder->file->to.state->page->streams[stream].end - next->start[stream];
 
-    return split.tag == SPLIT_PARTIAL && next->counters[stream].line == 0 &&
-           size > builder->file->limits.line_max;
+    return split.tag == SPLIT_PARTIAL && next->counters[builder->stream].line == 0 &&
+           buffered(builder) > builder->file->limits.line_max;
+}
+
+/*
+ * Whether a line begins that the file could not take as a whole, not even beyond its limit, and the
+ * next file can: then that is where it begins. Of a line whose end is not there yet, it is taken
+ * for as long as what is there, and as the longest line before it.
+ */
+static bool outgrows(const Builder *builder, Split split, const uint8_t *bytes)
+{
+    const K8sFile *file = builder->file;
+    const LogCursors *next = builder->next;
+    uint64_t most = seam_size_max(file, next) + seam_overrun(file);
+    uint64_t size = buffered(builder);
+    uint64_t usual =
+        MIN(next->counters[builder->stream].longest, (uint64_t)file->limits.size_max / USUAL_PART);
+    const uint8_t *end;
+    uint64_t records;
+
+    if (file->limits.size_max <= 0 || !begins_long_line(builder, split) ||
+        !seam_is_here(file, next))
+        return false;
+    end = memchr(bytes + split.length, '\n', size - split.length);
+    size = end == NULL ? MAX(size, usual) : (uint64_t)(end - bytes);
+    records = size + (size / file->limits.line_max + 1) * (RECORD_HEADER_LENGTH + 1);
+    return records <= most && is_beyond(builder, records, most);
 }
 
 /* Adds one record to the batch, if it can be there. */
@@ -318,7 +359,7 @@ static Built add_record(Builder *builder, Split split, const uint8_t *bytes)
         drop(builder, content, full);
     } else if (is_capped(builder, record)) {
         counters->capped_bytes += content;
-    } else if (too_long(builder, record)) {
+    } else if (too_long(builder, record) || outgrows(builder, split, bytes)) {
         return BUILT_TOO_LONG;
     } else {
         append(builder, full ? 'F' : 'P', bytes, split.length);

@@ -3,6 +3,7 @@
 #include "log/builder.h"
 #include "log/loss.h"
 #include "log/rotation.h"
+#include "log/seam.h"
 #include "log/turn.h"
 #include "state/fds.h"
 #include "util/clock.h"
@@ -147,10 +148,8 @@ static int pump_stream(K8sFile *file, StreamId stream, SplitMode mode)
         int one = pump_batch(&builder, &built);
 
         r = later(r, one);
-        if (built == BUILT_ALL || built == BUILT_TURN)
-            break;
         /* The promise is the log; its limit comes second, and is tried again later. */
-        if (built == BUILT_TOO_LONG) {
+        if (built == BUILT_TOO_LONG || seam_is_wanted(file)) {
             builder.unlimited = !rotation_is_due(&file->rotation) || rotate(file) < 0;
             /* A torn record that the old file could not complete comes first, as a whole. If the
              * new one cannot take it either, a further one would not. */
@@ -158,6 +157,8 @@ static int pump_stream(K8sFile *file, StreamId stream, SplitMode mode)
             builder.unlimited = builder.unlimited || one < 0;
             r = later(r, one);
         }
+        if (built == BUILT_ALL || built == BUILT_TURN)
+            break;
     }
     set_retry(file, r, file->to.written != written);
 
@@ -191,6 +192,8 @@ int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
     int r = pump_in_turn(file, stream, mode);
 
     file->ended[stream] = mode == SPLIT_END;
+    if (mode == SPLIT_END && seam_is_wanted(file))
+        r = later(r, pump_in_turn(file, stream, mode)); /* the end of its open line is a seam */
     /* At the end of a long line the stream that has waited for it is next, and then this one. */
     while (turn_is_due(file, state_cursors(file->to.state))) {
         turn_forget(file);
@@ -255,15 +258,22 @@ int k8s_file_reopen(K8sFile *file)
     if (!file->to.regular)
         return error_set(&file->rotation.error, 0,
                          "Cannot replace the log %s: it is not a regular file", file->path);
-    rotation_ask(&file->rotation);
-    return rotate(file);
+    seam_ask(file);
+    return seam_is_reached(file) ? rotate(file) : 0;
 }
 
 int64_t k8s_file_reopen_at(const K8sFile *file)
 {
-    bool asked = file->to.fd >= 0 && state_cursors(file->to.state)->rotation_asked;
+    const LogCursors *live = file->to.fd >= 0 ? state_cursors(file->to.state) : NULL;
 
-    return asked ? file->rotation.retry_at : 0;
+    if (live == NULL || !live->rotation_asked)
+        return 0;
+    return MAX(file->rotation.retry_at, live->rotation_at);
+}
+
+bool k8s_file_awaits_seam(const K8sFile *file)
+{
+    return k8s_file_reopen_at(file) != 0 && file->rotation.retry_at == 0;
 }
 
 /* What it is, as noted when it was opened: after a crash, it may not be possible to look again. */
@@ -287,7 +297,7 @@ void k8s_file_init(K8sFile *file, State *state, int fd, const char *path, K8sLim
     fds_add(state, FD_LOG, fd);
     rotation_init(&file->rotation, state, path, limits.backups, limits.allowed);
     batch_resume(&file->to);
-    if (rotation_is_owed(state))
+    if (rotation_has_begun(state) || seam_is_wanted(file))
         rotate(file);
     if (state_cursors(state)->total == 0) {
         /* What an earlier container has left in the file counts for the global limit. */

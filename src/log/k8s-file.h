@@ -109,6 +109,17 @@ bool k8s_file_holds(const K8sFile *file, StreamId stream);
 /* Nobody waits for the end of a long line any more: both streams are to be pumped. */
 void k8s_file_end_turn(K8sFile *file);
 
+enum { K8S_FILE_PATIENCE_MOST = 1000 /* milliseconds */ };
+
+/* How long something waits for the end of another's line, in microseconds: as long as an unfinished
+ * line does for its own, and no more than so many milliseconds. */
+static inline int64_t k8s_file_patience(const K8sFile *file, int64_t most)
+{
+    int64_t flush = file->limits.partial_flush;
+
+    return (flush < 0 || flush > most ? most : flush) * 1000;
+}
+
 /* The container has ended: what it has left, and what is still read of it, is not held back by its
  * rate limit any more. What exceeds that is lost nevertheless, if it was to be lost. */
 void k8s_file_hurry(K8sFile *file);
@@ -123,16 +134,20 @@ void k8s_file_give_up(K8sFile *file);
 void k8s_file_finish(K8sFile *file);
 
 /*
- * Puts a new, empty file at the path and goes on there (ctl message 2): see log/rotation.h. On
- * failure the old file stays in use; k8s_file_reopen_at() says when to come back. What is not a
- * regular file (/dev/null) is never replaced, and a request for that is not repeated.
+ * Puts a new, empty file at the path and goes on there (ctl message 2): see log/rotation.h. If a
+ * line is open, it does so at the line's end, or a moment later: see log/seam.h. On failure the old
+ * file stays in use. k8s_file_reopen_at() says when to come back. What is not a regular file
+ * (/dev/null) is never replaced, and a request for that is not repeated.
  *
  * Returns 0, or negative with the reason in rotation.error.
  */
 int k8s_file_reopen(K8sFile *file);
 
 /*
- * When a reopen that could not be done is to be tried again, by another k8s_file_reopen():
+ * When a reopen that waits or could not be done is to be tried again, by another k8s_file_reopen():
  * CLOCK_BOOTTIME microseconds, 0 = there is none.
  */
 int64_t k8s_file_reopen_at(const K8sFile *file);
+
+/* Whether a reopen waits for the end of a line. */
+bool k8s_file_awaits_seam(const K8sFile *file);

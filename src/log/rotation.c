@@ -516,9 +516,15 @@ int rotation_run(Rotation *rotation, int fd)
     return r;
 }
 
-void rotation_ask(Rotation *rotation)
+void rotation_ask(Rotation *rotation, uint64_t size, int64_t at)
 {
-    state_cursors_next(rotation->state)->rotation_asked = 1;
+    LogCursors *next = state_cursors_next(rotation->state);
+
+    if (next->rotation_asked)
+        return;
+    next->rotation_asked = 1;
+    next->rotation_from = size;
+    next->rotation_at = at;
     state_cursors_commit(rotation->state);
 }
 

@@ -52,15 +52,21 @@ void rotation_failed(Rotation *rotation);
 /* Whether enough time has passed since an attempt that has failed. */
 bool rotation_is_due(const Rotation *rotation);
 
-/* Somebody waits for a new file: until there is one, a rotation is owed. */
-void rotation_ask(Rotation *rotation);
+/* Somebody waits for a new file: until there is one, a rotation is owed. The old one has `size`
+ * bytes now, and waits for a seam until `at` (CLOCK_BOOTTIME microseconds). Asking again changes
+ * neither. */
+void rotation_ask(Rotation *rotation, uint64_t size, int64_t at);
+
+/* Whether a rotation has been begun, and is not done. */
+static inline bool rotation_has_begun(const State *state)
+{
+    return state_cursors(state)->rotation != ROTATION_NONE;
+}
 
 /* Whether a rotation has been asked for or begun, and not done. */
 static inline bool rotation_is_owed(const State *state)
 {
-    const LogCursors *live = state_cursors(state);
-
-    return live->rotation != ROTATION_NONE || live->rotation_asked;
+    return rotation_has_begun(state) || state_cursors(state)->rotation_asked;
 }
 
 /*

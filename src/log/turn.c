@@ -2,8 +2,6 @@
 
 #include "util/clock.h"
 
-#include <sys/param.h>
-
 static bool is_others(const K8sFile *file, StreamId stream)
 {
     const LogCursors *live = state_cursors(file->to.state);
@@ -37,9 +35,8 @@ bool turn_is_full(const K8sFile *file, StreamId stream)
 void turn_wait(const K8sFile *file, StreamId stream)
 {
     int64_t *at = &file->to.state->page->log.turn_at;
-    int32_t flush = file->limits.partial_flush;
-    int64_t most = waiting(file, stream) < TURN_FULL ? TURN_MOST : TURN_MOST_FULL;
-    int64_t until = clock_boottime_us() + (flush < 0 ? most : MIN(flush, most)) * 1000;
+    int64_t most = waiting(file, stream) < TURN_FULL ? K8S_FILE_PATIENCE_MOST : TURN_MOST_FULL;
+    int64_t until = clock_boottime_us() + k8s_file_patience(file, most);
 
     if (*at == 0 || *at > until)
         state_commit(at, until);

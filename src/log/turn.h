@@ -11,14 +11,13 @@
  * of two long lines whose records come in turn, they make one wrong line.
  *
  * What waits stays in the stream's input buffer: for as long as an unfinished line may wait for its
- * rest, at most TURN_MOST. With TURN_FULL bytes there the stream is not read any more, and the
+ * rest, at most a second. With TURN_FULL bytes there the stream is not read any more, and the
  * rest of the wait is short: who writes to both streams may be the one who has to write the line's
  * end. Then the line has had its turn: it is not waited for any more, however long it goes on. A
  * line is only ever waited for if it is longer than a record at its very beginning: not a prompt,
  * nor a line that has grown slowly.
  */
 enum {
-    TURN_MOST = 1000,          /* milliseconds */
     TURN_MOST_FULL = 20,       /* milliseconds */
     TURN_FULL = 65536,         /* bytes: a whole pipe */
     TURN_BYTES = 2 * TURN_FULL /* that are read all the same, at the end: no more wait */

@@ -141,6 +141,7 @@ void monitor_log_pump(Monitor *monitor, StreamId id, SplitMode mode)
     if (monitor_has_file(monitor)) {
         pump_file(monitor, id, mode);
         speak_of_rotation(monitor);
+        monitor_service_log_tried(monitor);
         speak_of_rate(monitor);
     } else {
         log_none_pump(&monitor->state, id);
@@ -165,6 +166,7 @@ void monitor_reopen_log(Monitor *monitor)
         return;
     k8s_file_reopen(&monitor->log);
     speak_of_rotation(monitor);
+    monitor_service_log_tried(monitor);
     monitor_log_go_on(monitor); /* what waits may have room in the new file */
 }
 

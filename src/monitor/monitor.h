@@ -284,6 +284,9 @@ void monitor_service_tell(Monitor *monitor, ServiceWord word);
 /* Tells it what it could not be told before, and gives the sign of life that is due. */
 void monitor_service_speak(Monitor *monitor, int64_t now);
 
+/* A new file for the log may be there, or could not be made: a reload that waits for it is over. */
+void monitor_service_log_tried(Monitor *monitor);
+
 /* It wants a reload: a new file for the log. */
 void monitor_service_reload(Monitor *monitor);
 

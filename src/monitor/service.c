@@ -119,6 +119,12 @@ void monitor_service_tell(Monitor *monitor, ServiceWord word)
     say_owed(monitor);
 }
 
+static void end_reload(Monitor *monitor)
+{
+    state_commit(&monitor_page(monitor)->service.reload, 0);
+    say_owed(monitor);
+}
+
 /* The page knows how many files the log had before: a new one is made once, whatever crashes. */
 static void go_on_reloading(Monitor *monitor)
 {
@@ -130,8 +136,18 @@ static void go_on_reloading(Monitor *monitor)
         !rotation_is_owed(&monitor->state))
         monitor_reopen_log(monitor);
     FAULT_POINT();
-    state_commit(&page->reload, 0);
-    say_owed(monitor);
+    if (!k8s_file_awaits_seam(&monitor->log))
+        end_reload(monitor);
+}
+
+void monitor_service_log_tried(Monitor *monitor)
+{
+    uint64_t reload = monitor_page(monitor)->service.reload;
+    bool is_done = state_cursors(&monitor->state)->reopens >= reload;
+    bool has_failed = rotation_is_owed(&monitor->state) && !k8s_file_awaits_seam(&monitor->log);
+
+    if (reload != 0 && (is_done || has_failed))
+        end_reload(monitor);
 }
 
 void monitor_service_reload(Monitor *monitor)

@@ -159,6 +159,9 @@ typedef struct LogCursors {
     uint64_t rotation;        /* RotationStep */
     uint64_t rotation_backup; /* 1: it makes the old file a backup */
     uint64_t rotation_asked;  /* 1: somebody waits for it, until it is done */
+    uint64_t rotation_from;   /* the old file's size when that was asked for, */
+    int64_t rotation_at;      /* and when not to wait for the end of a line any more, CLOCK_BOOTTIME
+                                 microseconds: see log/seam.h */
     uint64_t reopens;         /* how often there was a new file */
     uint64_t backups;         /* how often the old one became a backup */
 

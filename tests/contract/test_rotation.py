@@ -11,6 +11,7 @@ import pathlib
 import random
 import re
 import resource
+import signal
 import stat
 import subprocess
 import time
@@ -19,6 +20,7 @@ import pytest
 
 import engine
 import k8slog
+import procfs
 from crashes import Trouble, page
 from waiting import LIMIT, Watch, wait_until
 
@@ -68,6 +70,20 @@ def rotating(watched, files, size=None):
     return watched
 
 
+def _control(run):
+    places = (pathlib.Path("/run/conward"), run.top / "conward")
+    found = [path for place in places for path in place.glob(f"{run.pid}-*.ctl")]
+    # Killed monitors leave theirs, and one may have had this pid.
+    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+def ask(run):
+    """Asks for a new log file, as an engine does."""
+    fd = os.open(wait_until(lambda: _control(run), "the control fifo"), os.O_WRONLY | os.O_NONBLOCK)
+    os.write(fd, b"2 0 0\n")
+    os.close(fd)
+
+
 class Steps:
     """A `conward run` whose command prints a word for each one that it is given, and ends with 5 after the last."""
 
@@ -89,17 +105,7 @@ class Steps:
         wait_until(lambda: log.exists() and f" {word}\n".encode() in log.read_bytes(), f"{word!r} in {log}")
 
     def ask(self):
-        """Asks for a new log file, as an engine does."""
-        ctl = wait_until(self._ctl, "the control fifo")
-        fd = os.open(ctl, os.O_WRONLY | os.O_NONBLOCK)
-        os.write(fd, b"2 0 0\n")
-        os.close(fd)
-
-    def _ctl(self):
-        places = (pathlib.Path("/run/conward"), self.run.top / "conward")
-        found = [path for place in places for path in place.glob(f"{self.run.pid}-*.ctl")]
-        # Killed monitors leave theirs, and one may have had this pid.
-        return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+        ask(self.run)
 
     def said(self):
         return (self.run.top / "stderr").read_text()
@@ -158,6 +164,21 @@ def test_record_longer_than_the_limit(new_container):
     container.run()
     assert [path.stat().st_size > 100 for path in backups(container.log)] == [True, False]
     assert output(container.log) == b"one\n" + b"0" * 500 + b"\ntwo\n"
+
+
+@pytest.mark.parametrize("size", [980_000, 986_000, 1_000_000])
+def test_long_lines_are_not_cut_in_two_files(new_container, size):
+    """Programs that collect logs join the records of one file only."""
+    container = rotating(new_container(command="cat content & cat content >&2; wait"), 100, size)
+    content = 100 * (b"x" * 60000 + b"\n")
+    (container.bundle / "content").write_bytes(content)
+    container.run()
+    found = backups(container.log)
+    assert len(found) >= 10
+    assert {sequence(path)[-1].tag for path in found} == {"F"}
+    assert max(path.stat().st_size for path in found) <= size + 2 * (k8slog.HEADER + 16384 + 1)
+    for stream in ("stdout", "stderr"):
+        assert k8slog.output(sequence(*reversed(found), container.log), stream) == content
 
 
 def test_what_was_in_the_file_counts(new_container):
@@ -227,6 +248,42 @@ def test_on_request(steps):
     assert words(backup(steps.log, 1)) == ["one"]
     assert words(steps.log) == ["two"]
     assert len(backups(steps.log)) == 1
+
+
+def test_request_in_the_middle_of_a_line(new_run):
+    """The old file is left behind the end of the line. Until then, and only until then, it is written to."""
+    run = rotating(new_run("printf %020000d 0; read word < go; echo end; read word < go; echo more"), 2)
+    run.options["--log-partial-flush"] = "never"
+    os.mkfifo(run.top / "go", 0o600)
+    go = os.open(run.top / "go", os.O_RDWR | os.O_CLOEXEC)
+    run.launch()
+    wait_until(lambda: run.log.exists() and b" P 000" in run.log.read_bytes(), "the beginning of the line")
+    run.signal(signal.SIGSTOP)
+    ask(run)
+    os.write(go, b"\n")
+    wait_until(lambda: procfs.waiting_in_pipe(run.command_pid(), 1) > 0, "the end of the line")
+    run.signal(signal.SIGCONT)
+    old = backup(run.log, 1)
+    wait_until(old.exists, "the new log")
+    os.write(go, b"\n")
+    assert run.wait() == 0
+    os.close(go)
+    assert words(old) == ["0" * 20000 + "end"]
+    assert words(run.log) == ["more"]
+
+
+def test_request_in_the_middle_of_a_line_that_goes_on(new_run):
+    run = rotating(new_run("printf %020000d 0; read word < go; echo end"), 2)
+    os.mkfifo(run.top / "go", 0o600)
+    go = os.open(run.top / "go", os.O_RDWR | os.O_CLOEXEC)
+    run.launch()
+    wait_until(lambda: run.log.exists() and b" P 000" in run.log.read_bytes(), "the beginning of the line")
+    ask(run)
+    wait_until(backup(run.log, 1).exists, "the new log")
+    os.write(go, b"\n")
+    assert run.wait() == 0
+    os.close(go)
+    assert words(backup(run.log, 1), run.log) == ["0" * 20000 + "end"]
 
 
 def test_an_empty_log_is_not_kept(steps):

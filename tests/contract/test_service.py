@@ -281,6 +281,23 @@ def test_reload(new_unit):
     assert run.wait() == 7
 
 
+def test_reload_in_the_middle_of_a_line(new_unit):
+    """The new file comes a moment later, and that is said only then."""
+    run, manager = new_unit(waiting("printf word; read word < go; echo more"))
+    begin(run, manager)
+    wait_until(lambda: run.output() == b"word", "the beginning of the line")
+    run.log.rename(run.logs / "before")
+    run.signal(signal.SIGHUP)
+    assert manager.receive().startswith(b"RELOADING=1\n")
+    assert manager.receive() == b"READY=1\nSTATUS=4 bytes logged, a line of 4 goes on"
+    assert run.log.read_bytes() == b"", "the new file is there when that is said"
+    let_go(run)
+    wait_until(lambda: run.output() == b"more\n", "the end of the line")
+    let_go(run)
+    assert manager.receive().startswith(b"STOPPING=1\n")
+    assert run.wait() == 7
+
+
 def test_reload_without_a_log(new_unit):
     run, manager = new_unit(waiting(":"))
     run.options["--log-path"] = "none"

@@ -4,6 +4,7 @@
 #include "util/clock.h"
 
 #include <signal.h>
+#include <sys/param.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -249,8 +250,218 @@ START_TEST(directories_are_compared_by_name_and_not_by_prefix)
 }
 END_TEST
 
+/* Between two lines rather than in one */
+
+enum { OVERRUN = STREAMS * (RECORD_HEADER_LENGTH + 256 + 1) };
+
+static K8sLimits limits_of(int64_t size_max)
+{
+    return (K8sLimits){.line_max = 256, .partial_flush = 100, .size_max = size_max, .backups = 100};
+}
+
+/* So many bytes of a line. */
+static void feed_part(LogFixture *fixture, size_t size)
+{
+    char *part = g_strnfill(size, 'x');
+
+    log_feed(fixture, STREAM_STDOUT, part, size, SPLIT_WAIT);
+    g_free(part);
+}
+
+static void feed_long_line(LogFixture *fixture, size_t size)
+{
+    feed_part(fixture, size);
+    feed_line(fixture, "\n");
+}
+
+static uint64_t size_of(const LogFixture *fixture)
+{
+    struct stat st;
+
+    ck_assert_int_eq(stat(fixture->path, &st), 0);
+    return (uint64_t)st.st_size;
+}
+
+/* Whether the file ends where a line does. */
+static bool ends_at_a_seam(const char *path)
+{
+    GString *content = file_content(path);
+    size_t last = 0;
+    bool ends;
+
+    ck_assert_uint_gt(content->len, RECORD_HEADER_LENGTH);
+    for (size_t i = 0; i + 1 < content->len; i++)
+        last = content->str[i] == '\n' ? i + 1 : last;
+    ends = content->str[last + RECORD_TAG_AT] == 'F';
+    g_string_free(content, TRUE);
+    return ends;
+}
+
+static uint64_t backups_of(const LogFixture *fixture)
+{
+    return state_cursors(&fixture->state)->backups;
+}
+
+START_TEST(a_size_limit_waits_for_the_end_of_a_line)
+{
+    static const size_t sizes[] = {300, 500, 511, 512, 513, 600, 700, 767};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        LogFixture fixture;
+        uint64_t most = 0;
+
+        log_setup(&fixture, limits_of(2000));
+        for (int line = 0; line < 50; line++) {
+            feed_long_line(&fixture, sizes[i]);
+            most = MAX(most, size_of(&fixture));
+        }
+        ck_assert_uint_ge(backups_of(&fixture), 7);
+        ck_assert_uint_le(most, 2000 + OVERRUN);
+        for (uint64_t j = 1; j <= backups_of(&fixture); j++) {
+            char *suffix = g_strdup_printf(".%u", (unsigned)j);
+            char *path = beside(&fixture, suffix);
+
+            ck_assert_msg(ends_at_a_seam(path), "lines of %zu bytes are cut at %s", sizes[i],
+                          suffix);
+            g_free(path);
+            g_free(suffix);
+        }
+        log_teardown(&fixture);
+    }
+}
+END_TEST
+
+/* Endless lines, one or both of them: each file is as long as it may be, to the byte. */
+START_TEST(a_line_without_end_is_not_waited_for)
+{
+    LogFixture fixture;
+    uint64_t most = 0;
+
+    log_setup(&fixture, limits_of(3 * 302));
+    for (int i = 0; i < 1000; i++) {
+        feed_part(&fixture, 64);
+        most = MAX(most, size_of(&fixture));
+    }
+    ck_assert_uint_eq(most, 5 * 302);
+    ck_assert_uint_le(most, 3 * 302 + OVERRUN);
+    ck_assert_uint_gt(backups_of(&fixture), 30);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_line_that_no_file_can_take_does_not_end_one_early)
+{
+    LogFixture fixture;
+    struct stat st;
+    char *oldest;
+
+    log_setup(&fixture, limits_of(1000));
+    feed_line(&fixture, "a line\n");
+    feed_long_line(&fixture, 5000);
+    ck_assert_uint_eq(backups_of(&fixture), 3);
+    oldest = beside(&fixture, ".3");
+    ck_assert_int_eq(stat(oldest, &st), 0);
+    ck_assert_int_eq(st.st_size, RECORD_HEADER_LENGTH + 7 + 5 * 302);
+    g_free(oldest);
+    log_teardown(&fixture);
+}
+END_TEST
+
+/* A stream that has ended without a newline has no open line: the other one's files are no longer.
+ */
+START_TEST(a_stream_that_has_ended_is_not_waited_for)
+{
+    LogFixture fixture;
+    uint64_t most = 0;
+
+    log_setup(&fixture, limits_of(500));
+    feed_line(&fixture, "last words");
+    k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_END);
+    for (int i = 0; i < 100; i++) {
+        log_feed(&fixture, STREAM_STDERR, "a line\n", 7, SPLIT_WAIT);
+        most = MAX(most, size_of(&fixture));
+    }
+    ck_assert_uint_le(most, 500);
+    log_teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_request_waits_for_the_end_of_a_line)
+{
+    LogFixture fixture;
+    char *backup;
+
+    log_setup(&fixture, limits_of(0));
+    feed_part(&fixture, 300);
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0);
+    ck_assert(k8s_file_awaits_seam(&fixture.log));
+    ck_assert_int_le(k8s_file_reopen_at(&fixture.log), clock_boottime_us() + 100000);
+    ck_assert_uint_eq(backups_of(&fixture), 0);
+    feed_line(&fixture, "end\nnew\n");
+    ck_assert_uint_eq(backups_of(&fixture), 1);
+    ck_assert(!k8s_file_awaits_seam(&fixture.log));
+    ck_assert_int_eq(k8s_file_reopen_at(&fixture.log), 0);
+    ck_assert_uint_eq(size_of(&fixture), RECORD_HEADER_LENGTH + 4);
+    backup = beside(&fixture, ".1");
+    ck_assert(ends_at_a_seam(backup));
+    g_free(backup);
+
+    /* None is open: at once. */
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0);
+    ck_assert_uint_eq(backups_of(&fixture), 2);
+    log_teardown(&fixture);
+}
+END_TEST
+
+/* Its time is over, or it is too long, or its stream ends, or the next image comes after that. */
+START_TEST(a_request_does_not_wait_for_ever)
+{
+    LogFixture fixture;
+    K8sFile next;
+    LogCursors *cursors;
+
+    log_setup(&fixture, limits_of(0));
+    feed_part(&fixture, 300);
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0);
+    for (uint64_t size = size_of(&fixture), i = 0; backups_of(&fixture) == 0; i++) {
+        ck_assert_uint_le(size_of(&fixture), size + OVERRUN);
+        ck_assert_uint_lt(i, 100);
+        feed_part(&fixture, 64);
+    }
+
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0);
+    ck_assert(k8s_file_awaits_seam(&fixture.log));
+    cursors = state_cursors_next(&fixture.state);
+    cursors->rotation_at = 1;
+    state_cursors_commit(&fixture.state);
+    ck_assert_int_eq(k8s_file_reopen_at(&fixture.log), 1);
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0);
+    ck_assert_uint_eq(backups_of(&fixture), 2);
+
+    feed_part(&fixture, 300);
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0);
+    k8s_file_init(&next, &fixture.state, fixture.log.to.fd, fixture.path, limits_of(0));
+    ck_assert(k8s_file_awaits_seam(&next));
+    ck_assert_uint_eq(backups_of(&fixture), 2);
+    cursors = state_cursors_next(&fixture.state);
+    cursors->rotation_at = 1;
+    state_cursors_commit(&fixture.state);
+    k8s_file_init(&next, &fixture.state, fixture.log.to.fd, fixture.path, limits_of(0));
+    ck_assert_uint_eq(backups_of(&fixture), 3);
+
+    feed_part(&fixture, 300);
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0);
+    k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_END);
+    ck_assert_uint_eq(backups_of(&fixture), 4);
+    log_teardown(&fixture);
+}
+END_TEST
+
 SUITE("rotation", the_pause_grows_from_a_second_to_a_minute, not_every_record_is_an_attempt,
       a_request_outlives_a_crash, a_file_that_was_moved_already_is_moved_back,
       a_torn_record_is_completed_before_the_file_is_left,
       a_batch_is_written_again_after_copytruncate,
-      directories_are_compared_by_name_and_not_by_prefix)
+      directories_are_compared_by_name_and_not_by_prefix, a_size_limit_waits_for_the_end_of_a_line,
+      a_line_without_end_is_not_waited_for, a_line_that_no_file_can_take_does_not_end_one_early,
+      a_stream_that_has_ended_is_not_waited_for, a_request_waits_for_the_end_of_a_line,
+      a_request_does_not_wait_for_ever)
