@@ -32,8 +32,9 @@ static const char *const suffixes[] = {"", ".1", ".2", ".3", ".4", ".tmp"};
 enum { NAMES = sizeof(suffixes) / sizeof(suffixes[0]), TO_READ = NAMES - 1 };
 
 /* What the child does, one letter a step: r reads the next piece, w pumps, f flushes, e ends the
- * stream, x finishes the file, m moves the log away and reopens it (external rotation), o reopens
- * it as it is, g lets the file grow a little and u as it likes, and what waits go on. */
+ * stream (R, W and E do the same for stderr), t ends the turn of a long line, x finishes the file,
+ * m moves the log away and reopens it (external rotation), o reopens it as it is, g lets the file
+ * grow a little and u as it likes, and what waits go on. */
 typedef struct Script {
     const char *steps;
     const char *const *pieces;
@@ -46,7 +47,7 @@ typedef struct Script {
 typedef struct Death {
     const Script *script;
     LogFixture fixture;
-    GString *input;
+    GString *input[STREAMS];
     Page page;      /* as it was when last looked at */
     uint64_t files; /* likewise */
     unsigned deaths;
@@ -59,6 +60,11 @@ static K8sFile adopt(State *state, const char *path, int fd, K8sLimits limits)
 
     k8s_file_init(&log, state, fd, path, limits);
     return log;
+}
+
+static StreamId stream_of(char step)
+{
+    return g_ascii_isupper(step) ? STREAM_STDERR : STREAM_STDOUT;
 }
 
 static void child_main(const Death *death)
@@ -82,22 +88,29 @@ static void child_main(const Death *death)
     ptrace(PTRACE_TRACEME, 0, NULL, NULL);
     raise(SIGSTOP);
     for (const char *step = script->steps; *step != '\0'; step++) {
+        StreamId stream = stream_of(*step);
+
         switch (*step) {
         case 'r':
+        case 'R':
             if (write(fixture->pipe[1], *piece, strlen(*piece)) < 0)
                 _exit(3);
             piece++;
-            input_read(&state, STREAM_STDOUT, fixture->pipe[0],
-                       state_cursors(&state)->start[STREAM_STDOUT]);
+            input_read(&state, stream, fixture->pipe[0], state_cursors(&state)->start[stream]);
             break;
         case 'w':
-            k8s_file_pump(&log, STREAM_STDOUT, SPLIT_WAIT);
+        case 'W':
+            k8s_file_pump(&log, stream, SPLIT_WAIT);
+            break;
+        case 't':
+            k8s_file_end_turn(&log);
             break;
         case 'f':
             k8s_file_pump(&log, STREAM_STDOUT, SPLIT_FLUSH);
             break;
         case 'e':
-            k8s_file_pump(&log, STREAM_STDOUT, SPLIT_END);
+        case 'E':
+            k8s_file_pump(&log, stream, SPLIT_END);
             break;
         case 'x':
             k8s_file_finish(&log);
@@ -188,23 +201,40 @@ static void copy_remains(const Death *death, LogFixture *copy, pid_t pid)
     copy_files(death, copy);
     *copy->state.page = *state->page;
     copy->state.page->log.place = 0; /* it is elsewhere now */
-    memcpy(copy->state.input[STREAM_STDOUT], state->input[STREAM_STDOUT], COPIED);
+    for (int i = 0; i < STREAMS; i++)
+        memcpy(copy->state.input[i], state->input[i], COPIED);
     memcpy(copy->state.output, state->output, COPIED);
     memcpy(copy->state.output + STATE_BATCH_AREA, state->output + STATE_BATCH_AREA, COPIED);
     copy->log = adopt(&copy->state, copy->path, open_copy(death, copy, pid), death->script->limits);
 }
 
+/* Checks that every record is later than the one before, and keeps the last one's time. */
+static void check_rising(const GString *content, char *last)
+{
+    for (size_t at = 0; at < content->len;) {
+        const char *record = content->str + at;
+        const char *newline = memchr(record, '\n', content->len - at);
+
+        ck_assert_msg(strncmp(last, record, RECORD_TIME_LENGTH) < 0, "not later than %s: %s", last,
+                      record);
+        memcpy(last, record, RECORD_TIME_LENGTH);
+        at = newline == NULL ? content->len : at + (size_t)(newline - record) + 1;
+    }
+}
+
 /* What a reader of all files finds, oldest first. */
-static GString *join_files(const LogFixture *fixture)
+static GString *join_files(const LogFixture *fixture, StreamId stream)
 {
     GString *joined = g_string_new(NULL);
+    char last[RECORD_TIME_LENGTH + 1] = "";
 
     for (size_t i = TO_READ; i-- > 0;) {
         char *path = g_strconcat(fixture->path, suffixes[i], NULL);
         GString *content = file_content(path);
 
-        ck_assert_msg(join_records(content, STREAM_STDOUT, joined), "torn, in the log%s: %s",
-                      suffixes[i], content->str);
+        ck_assert_msg(join_records(content, stream, joined), "torn, in the log%s: %s", suffixes[i],
+                      content->str);
+        check_rising(content, last);
         g_string_free(content, TRUE);
         g_free(path);
     }
@@ -238,14 +268,15 @@ static void check_names(const Death *death, const LogFixture *copy)
 static void kill_and_compare(const Death *death)
 {
     unsigned more = 2 * death->script->limits.backups + 1; /* enough for all names */
+    const char *input = death->input[STREAM_STDOUT]->str;
     GString *wanted;
     GString *joined;
     LogFixture copy;
 
     copy_files(death, &copy);
-    wanted = join_files(&copy);
-    ck_assert_msg(strstr(death->input->str, wanted->str) != NULL &&
-                      (death->script->discards || g_str_has_prefix(death->input->str, wanted->str)),
+    wanted = join_files(&copy, STREAM_STDOUT);
+    ck_assert_msg(strstr(input, wanted->str) != NULL &&
+                      (death->script->discards || g_str_has_prefix(input, wanted->str)),
                   "killed at %u: %s", death->deaths, wanted->str);
     copy.log = adopt(&copy.state, copy.path, k8s_file_open(copy.path), death->script->limits);
     for (unsigned i = 0; i < more; i++) {
@@ -255,7 +286,7 @@ static void kill_and_compare(const Death *death)
         g_string_append(wanted, line);
         g_free(line);
     }
-    joined = join_files(&copy);
+    joined = join_files(&copy, STREAM_STDOUT);
     ck_assert_msg(g_str_has_suffix(wanted->str, joined->str), "killed at %u: %s", death->deaths,
                   joined->str);
     ck_assert_ptr_nonnull(strstr(joined->str, "next 0\n"));
@@ -277,28 +308,57 @@ static void check_writes_to_path(const LogFixture *copy)
     ck_assert_uint_eq(held.st_ino, at_path.st_ino);
 }
 
+/* What a stream's records say, against what was written to it. */
+static void compare(Death *death, const LogFixture *copy, StreamId stream)
+{
+    const Script *script = death->script;
+    const LogCounters *counters = &state_cursors(&copy->state)->counters[stream];
+    const GString *input = death->input[stream];
+    GString *joined = join_files(copy, stream);
+    uint64_t told;
+    uint64_t records;
+
+    take_losses(joined, &told, &records);
+    if (script->discards)
+        ck_assert(g_str_has_suffix(input->str, joined->str));
+    else if (script->file_size == 0 || script->limits.waits)
+        ck_assert_msg(joined->len == input->len &&
+                          memcmp(joined->str, input->str, joined->len) == 0,
+                      "after death %u, the log says: %s", death->deaths, joined->str);
+    if (!script->discards) {
+        ck_assert_uint_eq(joined->len + counters->lost_bytes, input->len);
+        ck_assert_uint_eq(joined->len, counters->bytes);
+    }
+    if (script->limits.says_losses)
+        ck_assert_uint_eq(told, counters->lost_bytes);
+    death->lost_most = MAX(death->lost_most, counters->lost_bytes);
+    g_string_free(joined, TRUE);
+}
+
 /* Goes on from the copy to the end of the input, and compares. */
 static void resume_and_compare(Death *death, pid_t pid)
 {
     const Script *script = death->script;
-    const LogCounters *counters;
     LogFixture copy;
-    GString *joined;
-    uint64_t told;
-    uint64_t records;
-    uint64_t end;
 
     copy_remains(death, &copy, pid);
     check_writes_to_path(&copy);
     copy.state.page->log.retry_at = 0; /* the time has come */
-    k8s_file_pump(&copy.log, STREAM_STDOUT, SPLIT_WAIT);
-    while ((end = copy.state.page->streams[STREAM_STDOUT].end) < death->input->len) {
-        size_t piece = death->input->len - end < 5 ? death->input->len - end : 5;
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
+        k8s_file_pump(&copy.log, i, SPLIT_WAIT);
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        const GString *input = death->input[i];
+        uint64_t end;
 
-        log_feed(&copy, STREAM_STDOUT, death->input->str + end, piece, SPLIT_WAIT);
+        while ((end = copy.state.page->streams[i].end) < input->len) {
+            size_t piece = input->len - end < 5 ? input->len - end : 5;
+
+            log_feed(&copy, i, input->str + end, piece, SPLIT_WAIT);
+        }
     }
     k8s_file_hurry(&copy.log);
-    k8s_file_pump(&copy.log, STREAM_STDOUT, SPLIT_END);
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
+        k8s_file_pump(&copy.log, i, SPLIT_END);
 
     if (script->limits.closes_last_line) {
         GString *content = file_content(copy.path);
@@ -309,31 +369,17 @@ static void resume_and_compare(Death *death, pid_t pid)
         g_string_free(content, TRUE);
     }
     if (script->limits.says_losses) {
+        const GString *input = death->input[STREAM_STDOUT];
         GString *content = file_content(copy.path);
 
-        ck_assert_uint_eq(check_told(content, STREAM_STDOUT, death->input), death->input->len);
+        ck_assert_uint_eq(check_told(content, STREAM_STDOUT, input), input->len);
         g_string_free(content, TRUE);
     }
-    joined = join_files(&copy);
-    counters = &state_cursors(&copy.state)->counters[STREAM_STDOUT];
-    take_losses(joined, &told, &records);
-    if (script->discards)
-        ck_assert(g_str_has_suffix(death->input->str, joined->str));
-    else if (script->file_size == 0 || script->limits.waits)
-        ck_assert_msg(joined->len == death->input->len &&
-                          memcmp(joined->str, death->input->str, joined->len) == 0,
-                      "after death %u, the log says: %s", death->deaths, joined->str);
-    if (!script->discards) {
-        ck_assert_uint_eq(joined->len + counters->lost_bytes, death->input->len);
-        ck_assert_uint_eq(joined->len, counters->bytes);
-    }
-    if (script->limits.says_losses)
-        ck_assert_uint_eq(told, counters->lost_bytes);
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
+        compare(death, &copy, i);
     if (script->limits.size_max > 0)
         ck_assert_uint_eq(state_cursors(&copy.state)->backups, script->rotations);
     check_names(death, &copy);
-    death->lost_most = MAX(death->lost_most, counters->lost_bytes);
-    g_string_free(joined, TRUE);
     log_teardown(&copy);
 }
 
@@ -367,12 +413,16 @@ static bool has_changed(Death *death)
 
 static void die_everywhere(const Script *script)
 {
-    Death death = {.script = script, .input = g_string_new(NULL)};
+    Death death = {.script = script, .input = {g_string_new(NULL), g_string_new(NULL)}};
+    const char *const *piece = script->pieces;
     int status;
     pid_t pid;
 
-    for (const char *const *piece = script->pieces; *piece != NULL; piece++)
-        g_string_append(death.input, *piece);
+    for (const char *step = script->steps; *step != '\0'; step++) {
+        if (g_ascii_tolower(*step) == 'r')
+            g_string_append(death.input[stream_of(*step)], *piece++);
+    }
+    ck_assert_ptr_null(*piece);
     log_setup(&death.fixture, script->limits);
     pid = fork();
     ck_assert_int_ge(pid, 0);
@@ -400,7 +450,8 @@ static void die_everywhere(const Script *script)
     ck_assert_uint_gt(death.deaths, LEAST_DEATHS); /* or nothing has been looked at */
     if (script->file_size > 0 && !script->limits.waits)
         ck_assert_uint_gt(death.lost_most, 0);
-    g_string_free(death.input, TRUE);
+    for (int i = 0; i < STREAMS; i++)
+        g_string_free(death.input[i], TRUE);
     log_teardown(&death.fixture);
 }
 
@@ -554,8 +605,34 @@ START_TEST(rotation_on_request)
 }
 END_TEST
 
+/* Of both streams: one waits, in vain and then until the end of the other's line. */
+START_TEST(two_long_lines)
+{
+    static const char *const pieces[] = {"a line beyond the limit", "one\ntwo\n", " in pieces\nand",
+                                         "another of that kind",    " end\n",     NULL};
+
+    die_everywhere(&(Script){"rwRWtWrwRWrwe", pieces, small, 0, 0, false});
+    die_everywhere(&(Script){"rwRWrwRErwe", pieces, small, 0, 0, false});
+}
+END_TEST
+
+/* The old file waits for the end of the line, or of the stream. */
+START_TEST(rotation_on_request_in_the_middle_of_a_line)
+{
+    static const char *const pieces[] = {"before\nbeyond the limit", " of a record\nafter",
+                                         " all of it, and more", NULL};
+    K8sLimits limits = rotating(3);
+
+    limits.size_max = 0;
+    limits.partial_flush = 100;
+    die_everywhere(&(Script){"rwmrwrwe", pieces, limits, 0, 0, false});
+    die_everywhere(&(Script){"rworwrwoe", pieces, limits, 0, 0, false});
+}
+END_TEST
+
 SUITE("death", rotation_by_size, rotation_that_discards_the_oldest, rotation_on_request,
       reading_splitting_writing, several_reads_before_a_write, external_rotation,
       a_log_that_is_full, a_torn_record_over_several_batches, a_loss_that_is_told,
       a_line_that_is_damaged, a_newline_that_is_late, a_last_line_that_is_closed,
-      a_log_that_is_waited_for, a_rate_limit)
+      a_log_that_is_waited_for, a_rate_limit, two_long_lines,
+      rotation_on_request_in_the_middle_of_a_line)
