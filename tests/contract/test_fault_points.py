@@ -394,6 +394,30 @@ def told_loss(play):
     assert lost > 0
 
 
+def damaged_line(play):
+    """A line that loses its end: its newline comes late. And the last line, which has none, gets one."""
+    begin = b"x" * 120_000  # the file is longer than the one of the points that are passed
+    container = play.container(command="cat begin; read word < go; echo ', end'; read word < go; printf last; exit 7")
+    (container.bundle / "begin").write_bytes(begin)
+    container.options["--log-close-last-line"] = "yes"
+    go = container.fifo("go")
+    witness = Witness(container)
+    play.create(container)
+    container.start()
+    wait_until(lambda: sum(len(record.content) for record in container.records()) == len(begin), "the beginning")
+    limit_log(container, container.log.stat().st_size)
+    os.write(go, b"\n")
+    wait_until(lambda: page(container.monitor.pid)["stdout_lost"] == len(", end"), "the loss")
+    limit_log(container, resource.RLIM_INFINITY)
+    wait_until(lambda: b"[conward] lost " in container.log.read_bytes(), "the loss record")
+    os.write(go, b"\n")
+    witness.check(7)
+    records = container.records()
+    assert k8slog.check_told(k8slog.without_closings(records), begin + b", end\nlast") == (len(", end"), 1, b"")
+    assert [(record.tag, record.content) for record in records[-2:]] == [("P", b"last"), ("F", b"")]
+    assert len(k8slog.without_closings(records)) == len(records) - 1
+
+
 def slow_log(play):
     """A container that waits for its rate, and ends before all that it has written is logged."""
     container = play.container(command="seq 1 500; read word < go; seq 501 4000; read word < go; exit 7")
@@ -1166,6 +1190,7 @@ SCENARIOS = [
     waiting_log,
     truncated_log,
     told_loss,
+    damaged_line,
     slow_log,
     long_lines,
     limited_log,
