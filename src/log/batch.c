@@ -109,7 +109,8 @@ static void count_lost(LogCursors *next, const BatchRecord *record, bool open, i
 {
     LogCounters *counters = &next->counters[record->stream];
     LossPage *loss = &next->loss[record->stream];
-    uint64_t lost = loss_take(next, record->stream, record->content, !record->partial, open);
+    uint64_t lost =
+        loss_take(loss, &next->open[record->stream], record->content, !record->partial, open);
 
     counters->bytes -= record->content;
     counters->records--;
@@ -123,7 +124,7 @@ static void count_lost(LogCursors *next, const BatchRecord *record, bool open, i
 /* The same for a record that is not the container's: it had only ended a line. */
 static void lose_own(LogCursors *next, StreamId stream, bool open)
 {
-    uint64_t lost = loss_take(next, stream, 0, false, open);
+    uint64_t lost = loss_take(&next->loss[stream], &next->open[stream], 0, false, open);
 
     next->counters[stream].lost_bytes += lost;
     next->loss[stream].bytes += lost;
@@ -378,25 +379,15 @@ void batch_resume(BatchFile *file)
         batch_stop(file, done, true, 0);
 }
 
-/* The newlines that are owed are lost, each with its record. */
+/* The newlines that are owed are lost. */
 static void lose_newlines(BatchFile *file)
 {
     LogCursors *next = state_cursors_next(file->state);
     int64_t now = clock_realtime_ns();
 
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
-        LogCounters *counters = &next->counters[i];
-        LossPage *loss = &next->loss[i];
-
-        if (!loss_owes_newline(next, i))
-            continue;
-        counters->lost_bytes++;
-        counters->lost_records += loss->records == 0; /* else the rest of it is counted */
-        if (loss->records == 0)
-            loss_add(loss, 1, loss->damaged, loss->reason, now);
-        else
-            loss->bytes++;
-        loss->ends = 0;
+        if (loss_owes_newline(&next->loss[i], next->open[i]))
+            loss_take_newline(&next->loss[i], &next->counters[i], now);
     }
     state_cursors_commit(file->state);
 }

@@ -171,13 +171,19 @@ static Built say_loss(Builder *builder, uint64_t after)
     return BUILT_ALL;
 }
 
+static bool owes_newline(const Builder *builder)
+{
+    const LogCursors *next = builder->next;
+
+    return loss_owes_newline(&next->loss[builder->stream], next->open[builder->stream]);
+}
+
 /* Whether there is anything to write of a loss. */
 static bool has_loss(const Builder *builder)
 {
     const LossPage *loss = &builder->next->loss[builder->stream];
 
-    return loss_owes_newline(builder->next, builder->stream) ||
-           (loss->records > 0 && builder->file->limits.says_losses);
+    return owes_newline(builder) || (loss->records > 0 && builder->file->limits.says_losses);
 }
 
 /* Whether it is to be written now: when the loss and the line it has damaged are over, or at the
@@ -197,7 +203,7 @@ static Built settle_loss(Builder *builder, uint64_t after)
     LossPage *loss = &builder->next->loss[builder->stream];
     Built built = BUILT_ALL;
 
-    if (loss_owes_newline(builder->next, builder->stream))
+    if (owes_newline(builder))
         built = add_newline(builder);
     if (built != BUILT_ALL || !has_loss(builder))
         return built;
@@ -284,8 +290,8 @@ static void drop(Builder *builder, uint64_t content, bool full)
     LogCounters *counters = &next->counters[builder->stream];
     LossPage *loss = &next->loss[builder->stream];
     int32_t reason = loss->damaged ? loss->reason : LOSS_RATE;
-    uint64_t lost =
-        loss_take(next, builder->stream, content, full, next->open[builder->stream] != 0);
+    uint64_t *open = &next->open[builder->stream];
+    uint64_t lost = loss_take(loss, open, content, full, *open != 0);
 
     counters->lost_bytes += lost;
     counters->lost_records += lost > 0;

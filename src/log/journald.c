@@ -109,6 +109,8 @@ static int send_line(Journald *journald, StreamId stream, const Line *line)
     next->counters[stream].bytes += line->content;
     next->counters[stream].records++;
     next->counters[stream].partials += !full;
+    next->open[stream] = !full;
+    next->loss[stream].ends = 0; /* that was before */
     state_journal_cursors_commit(journald->state);
     journal_sender_worked(&journald->sender);
     return 0;
@@ -119,10 +121,12 @@ static void lose_line(Journald *journald, StreamId stream, const Line *line, int
     int64_t now = clock_realtime_ns();
     JournalCursors *next = take_line(journald, stream, line, now);
     bool full = line->split.tag == SPLIT_FULL;
+    uint64_t *open = &next->open[stream];
+    uint64_t lost = loss_take(&next->loss[stream], open, line->content, full, *open != 0);
 
-    next->counters[stream].lost_bytes += line->content;
-    next->counters[stream].lost_records++;
-    loss_add(&next->loss[stream], line->content, !full, reason, now);
+    next->counters[stream].lost_bytes += lost;
+    next->counters[stream].lost_records += lost > 0;
+    loss_add(&next->loss[stream], lost, !full, reason, now);
     state_journal_cursors_commit(journald->state);
 }
 
@@ -136,15 +140,50 @@ static bool is_damaged(const Journald *journald, StreamId stream)
     return loss_of(journald, stream)->damaged != 0;
 }
 
-/* Whether there is a loss to speak of now: when the line it has damaged is over, or at the end. Of
- * what does not end it is said now and then. */
-static bool must_say_loss(const Journald *journald, StreamId stream, SplitMode mode)
+static bool owes_newline(const Journald *journald, StreamId stream)
+{
+    return loss_owes_newline(loss_of(journald, stream),
+                             state_journal_cursors(journald->state)->open[stream]);
+}
+
+/* Whether there is anything to send of a loss. */
+static bool has_loss(const Journald *journald, StreamId stream)
+{
+    return owes_newline(journald, stream) ||
+           (loss_of(journald, stream)->records > 0 && journald->limits.says_losses);
+}
+
+/* Whether it is to be sent now: when the line that the loss has damaged is over, or at the end. Of
+ * a loss that goes on it is sent every few seconds. */
+static bool must_settle_loss(const Journald *journald, StreamId stream, SplitMode mode)
 {
     const LossPage *loss = loss_of(journald, stream);
     bool is_over = !loss->damaged || mode == SPLIT_END;
 
-    return loss->records > 0 && journald->limits.says_losses &&
-           (is_over || loss_is_late(loss, clock_realtime_ns()));
+    return has_loss(journald, stream) && (is_over || loss_is_late(loss, clock_realtime_ns()));
+}
+
+/* The newline that the line which is open in the journal owes: what follows is not of that line. */
+static int send_newline(Journald *journald, StreamId stream)
+{
+    JournalCursors *next;
+    char fields[128];
+    int r;
+
+    print_head(journald, stream, state_journal_cursors(journald->state)->priority[stream], fields,
+               sizeof(fields));
+    r = journal_sender_send(&journald->sender, fields, "\n", 1);
+    if (r < 0)
+        return r;
+    next = state_journal_cursors_next(journald->state);
+    next->entries++;
+    next->open[stream] = 0;
+    next->loss[stream].ends = 0;
+    next->counters[stream].bytes++;
+    next->counters[stream].records++;
+    state_journal_cursors_commit(journald->state);
+    journal_sender_worked(&journald->sender);
+    return 0;
 }
 
 static int say_loss(Journald *journald, StreamId stream)
@@ -166,20 +205,41 @@ static int say_loss(Journald *journald, StreamId stream)
         return r;
     next = state_journal_cursors_next(journald->state);
     next->entries++;
+    next->open[stream] = 0;
     next->loss[stream] = (LossPage){.reason = loss.reason, .damaged = loss.damaged};
     state_journal_cursors_commit(journald->state);
     journal_sender_worked(&journald->sender);
     return 0;
 }
 
-/* Sends the line, and before it what is to be said. What belongs to a damaged line is not sent. */
+static int settle_loss(Journald *journald, StreamId stream)
+{
+    int r = owes_newline(journald, stream) ? send_newline(journald, stream) : 0;
+
+    return r == 0 && has_loss(journald, stream) ? say_loss(journald, stream) : r;
+}
+
+/* Sends the line, and before it what there is of a loss. What belongs to a damaged line is not
+ * sent.
+ */
 static int send_next(Journald *journald, StreamId stream, SplitMode mode, const Line *line)
 {
-    int r = must_say_loss(journald, stream, mode) ? say_loss(journald, stream) : 0;
+    int r = must_settle_loss(journald, stream, mode) ? settle_loss(journald, stream) : 0;
 
     if (r == 0 && line->split.tag != SPLIT_MORE && !is_damaged(journald, stream))
         r = send_line(journald, stream, line);
     return r;
+}
+
+/* It cannot be sent, and nothing follows that it could wait for. */
+static void lose_newline(Journald *journald, StreamId stream)
+{
+    JournalCursors *next = state_journal_cursors_next(journald->state);
+
+    if (!owes_newline(journald, stream))
+        return;
+    loss_take_newline(&next->loss[stream], &next->counters[stream], clock_realtime_ns());
+    state_journal_cursors_commit(journald->state);
 }
 
 static int32_t reason_of(int r)
@@ -207,8 +267,11 @@ int journald_pump(Journald *journald, StreamId stream, SplitMode mode)
         Line line = next_line(journald, stream, mode);
         int r = send_next(journald, stream, mode, &line);
 
-        if (line.split.tag == SPLIT_MORE)
+        if (line.split.tag == SPLIT_MORE) {
+            if (r < 0 && mode == SPLIT_END && !has_patience(journald))
+                lose_newline(journald, stream);
             break;
+        }
         if (is_damaged(journald, stream))
             lose_line(journald, stream, &line, loss_of(journald, stream)->reason);
         else if (r < 0 && has_patience(journald))
@@ -251,8 +314,8 @@ static bool has_unsaid_loss(const Journald *journald)
     bool unsaid = false;
 
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
-        unsaid = unsaid || (loss_of(journald, i)->records > 0 && !is_damaged(journald, i));
-    return unsaid && journald->limits.says_losses;
+        unsaid = unsaid || (has_loss(journald, i) && !is_damaged(journald, i));
+    return unsaid;
 }
 
 bool journald_tells(const Journald *journald)
@@ -307,6 +370,7 @@ void journald_skip(Journald *journald, StreamId stream, uint64_t offset)
         return;
     next = state_journal_cursors_next(journald->state);
     next->start[stream] = offset;
+    next->open[stream] = 0;
     next->loss[stream] = (LossPage){.bytes = 0};
     state_journal_cursors_commit(journald->state);
     journald->is_behind[stream] = false;

@@ -44,7 +44,8 @@ static bool has_arrears(const K8sFile *file)
         const LossPage *loss = &live->loss[i];
         bool tells = loss->records > 0 && file->limits.says_losses;
 
-        has_loss = has_loss || (!loss->damaged && (tells || loss_owes_newline(live, i)));
+        has_loss =
+            has_loss || (!loss->damaged && (tells || loss_owes_newline(loss, live->open[i])));
     }
     return live->batch_length > 0 || has_loss;
 }

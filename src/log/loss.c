@@ -8,14 +8,14 @@
 /* A loss is said at the end of the damaged line, but never later than after so many nanoseconds. */
 #define SAY_WITHIN INT64_C(10000000000)
 
-uint64_t loss_take(LogCursors *next, StreamId stream, uint64_t content, bool full, bool open)
+uint64_t loss_take(LossPage *loss, uint64_t *open, uint64_t content, bool full, bool is_open)
 {
-    uint64_t owed = loss_owes_newline(next, stream);
+    uint64_t owed = loss_owes_newline(loss, *open);
 
-    next->open[stream] = open;
+    *open = is_open;
     if (full)
-        next->loss[stream].ends = 1;
-    return content + owed - loss_owes_newline(next, stream);
+        loss->ends = 1;
+    return content + owed - loss_owes_newline(loss, *open);
 }
 
 void loss_add(LossPage *loss, uint64_t content, bool partial, int32_t reason, int64_t now)
@@ -28,6 +28,19 @@ void loss_add(LossPage *loss, uint64_t content, bool partial, int32_t reason, in
     loss->bytes += content;
     loss->records += content > 0;
     loss->damaged = partial;
+}
+
+void loss_take_newline(LossPage *loss, LogCounters *counters, int64_t now)
+{
+    bool alone = loss->records == 0; /* else the rest of its record is counted */
+
+    counters->lost_bytes++;
+    counters->lost_records += alone;
+    if (alone)
+        loss_add(loss, 1, loss->damaged, loss->reason, now);
+    else
+        loss->bytes++;
+    loss->ends = 0;
 }
 
 void loss_merge(LossPage *loss, const LossPage *earlier)

@@ -20,18 +20,22 @@ enum {
     LOSS_TEXT_MOST = 320,
 };
 
-/*
- * Notes that a record of `content` bytes of the stream does not come into the log, in which the
- * stream's last record is then a P if `open`. Returns how many bytes that loses: one less if a
- * newline is owed from now on, and one more if one is not owed any more, modulo 2^64.
- */
-uint64_t loss_take(LogCursors *next, StreamId stream, uint64_t content, bool full, bool open);
-
-/* Whether the newline of the line that is open in the log is among what did not come into it. */
-static inline bool loss_owes_newline(const LogCursors *cursors, StreamId stream)
+/* Whether the newline of the line that is open in the log (`open`, as the cursors have it) is among
+ * what did not come into it. */
+static inline bool loss_owes_newline(const LossPage *loss, uint64_t open)
 {
-    return cursors->open[stream] && cursors->loss[stream].ends;
+    return open && loss->ends;
 }
+
+/*
+ * Notes that a record of `content` bytes does not come into the log, in which the stream's last
+ * record is then a P if `is_open`. Returns how many bytes that loses: one less if a newline is owed
+ * from now on, and one more if one is not owed any more, modulo 2^64.
+ */
+uint64_t loss_take(LossPage *loss, uint64_t *open, uint64_t content, bool full, bool is_open);
+
+/* The newline that is owed is lost as well. */
+void loss_take_newline(LossPage *loss, LogCounters *counters, int64_t now);
 
 /* Adds a record that has lost `content` bytes just now for that reason, as LossPage has it; one
  * that has lost none is none. */

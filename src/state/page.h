@@ -200,6 +200,7 @@ typedef struct JournalCursors {
     uint64_t entries;           /* sent so far: the number of the next one */
     uint32_t priority[STREAMS]; /* of the entries that hold the beginning of the open line */
     LossPage loss[STREAMS];
+    uint64_t open[STREAMS]; /* 1: the stream's last entry says that its line goes on */
     LogCounters counters[STREAMS];
 } JournalCursors;
 

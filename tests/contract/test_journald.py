@@ -402,6 +402,39 @@ def test_journal_that_is_away_for_a_while(journal, logging, trouble, policy):
     assert (lost > 0) == (policy == "drop")
 
 
+@pytest.mark.parametrize("tells", ["yes", "no"])
+@pytest.mark.parametrize("crashes", [False, pytest.param(True, marks=pytest.mark.survival)], ids=["", "crashes"])
+def test_line_that_loses_its_end(journal, logging, tells, crashes):
+    """The newline is not lost: no other entry is joined to the one that has the line's beginning."""
+    container = logging(
+        f"printf %0{PARTIAL + 1}d 0; read word < go; printf %0{2 * PARTIAL}d 0; echo; seq 100;"
+        " read word < go; echo next; exit 7"
+    )
+    container.options["--log-loss-record"] = tells
+    go = begin(container, journal)
+    journal.wait_output(b"0" * PARTIAL)
+    journal.kill()
+    os.write(go, b"\n")
+    rest = 1 + 2 * PARTIAL + len(k8slog.numbered(1, 100))
+    wait_until(lambda: page(container.monitor.pid)["stdout_unsent"] == rest, "the loss")
+    if crashes:
+        crash(container.monitor.pid, "fault")
+    journal.start()
+    journal.wait_output(b"\n")
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    journal.wait_output(b"next\n")
+    found = [entry for entry in journal.all() if entry.stream == "stdout"]
+    assert [(entry["MESSAGE"], entry.is_partial) for entry in found if not entry.is_loss] == [
+        (b"0" * PARTIAL, True),
+        (b"\n", False),
+        (b"next\n", False),
+    ]
+    assert [entry.is_loss for entry in found] == ([False, False, True, False] if tells == "yes" else [False] * 3)
+    if tells == "yes":
+        assert journal.told()[0] == rest
+
+
 @POLICIES
 def test_journal_that_never_comes(journal, new_run, policy):
     """The exit file is there at once, and the end follows; what is lost is said."""
