@@ -316,7 +316,6 @@ static void wait_no_longer(Monitor *monitor)
     if (page->command_at != 0)
         state_commit(&page->command_at, clock_boottime_us());
     state_commit(&page->late_at, 0);
-    monitor_settle_log_at_once(monitor);
     monitor_drop_readers(monitor);
 }
 

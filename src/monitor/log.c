@@ -216,8 +216,8 @@ bool monitor_log_may_wait(Monitor *monitor, int64_t *settle_at)
 {
     if (*settle_at == 0)
         state_commit(settle_at, give_up_at(monitor));
-    return monitor_page(monitor)->report_at != REPORT_AT_ONCE &&
-           monitor->config->kind != KIND_EXEC && *settle_at > clock_boottime_us();
+    return !monitor_page(monitor)->hurried && monitor->config->kind != KIND_EXEC &&
+           *settle_at > clock_boottime_us();
 }
 
 int64_t monitor_log_settle_at(const Monitor *monitor)
@@ -252,11 +252,6 @@ bool monitor_settle_log(Monitor *monitor)
     bool journal = !monitor_has_journal(monitor) || monitor_journal_settle(monitor);
 
     return file && journal;
-}
-
-void monitor_settle_log_at_once(Monitor *monitor)
-{
-    state_commit(&monitor_page(monitor)->report_at, REPORT_AT_ONCE);
 }
 
 bool monitor_describe_loss(const Monitor *monitor, char *text, size_t size)

@@ -368,9 +368,6 @@ bool monitor_settle_log(Monitor *monitor);
 /* CLOCK_BOOTTIME microseconds; INT64_MAX: nothing waits. */
 int64_t monitor_log_settle_at(const Monitor *monitor);
 
-/* Somebody wants the end: what waits is given up, whether it goes on or not. */
-void monitor_settle_log_at_once(Monitor *monitor);
-
 /* One of the logs, whose settle_at that is, has taken some of what waits. */
 void monitor_log_moved(Monitor *monitor, int64_t *settle_at);
 

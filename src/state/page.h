@@ -107,9 +107,6 @@ typedef struct LossPage {
                          own: it is not lost, but owed, and neither in `bytes` nor in `records` */
 } LossPage;
 
-/* In place of Page.report_at: somebody wants the end, and nothing waits for a log any more. */
-enum { REPORT_AT_ONCE = 1 };
-
 /* What a rotation of the log is doing: see log/rotation.h. Until it is done, it is begun again. */
 typedef enum RotationStep {
     ROTATION_NONE,
