@@ -132,14 +132,14 @@ PAGE_VALUE(monitor_cpu, snapshot->process.cpu)
 const Field MONITOR_FIELDS[] = {
     {"start_time", "When the monitor began", FIELD_GAUGE, UNIT_TIME, started_at},
     {"log_size", "Size of the log file", FIELD_GAUGE, UNIT_BYTES, log_size},
-    {"log_size_max", "Limit on the size of the log file, 0 for none", FIELD_GAUGE, UNIT_BYTES,
+    {"log_size_max", "Limit on the size of the log file, 0 for none", FIELD_GAUGE, UNIT_LIMIT,
      log_size_max},
     {"log_max_files", "Old log files to keep, 0 without --log-rotate", FIELD_GAUGE, UNIT_NONE,
      log_backups},
-    {"log_global_size_max", "Limit on all that is ever logged, 0 for none", FIELD_GAUGE, UNIT_BYTES,
+    {"log_global_size_max", "Limit on all that is ever logged, 0 for none", FIELD_GAUGE, UNIT_LIMIT,
      log_global_size_max},
     {"log_line_max", "Longest content of a record", FIELD_GAUGE, UNIT_BYTES, log_line_max},
-    {"log_rate_limit", "Limit on what is logged in a second, 0 for none", FIELD_GAUGE, UNIT_BYTES,
+    {"log_rate_limit", "Limit on what is logged in a second, 0 for none", FIELD_GAUGE, UNIT_LIMIT,
      log_rate_limit},
     {"log_rate_burst", "What may be logged at once in spite of that", FIELD_GAUGE, UNIT_BYTES,
      log_rate_burst},
@@ -176,7 +176,7 @@ const Field MONITOR_FIELDS[] = {
     {"memory_limit",
      "Limit on the container's memory when it began or was last short of it, 0 for "
      "none",
-     FIELD_GAUGE, UNIT_BYTES, memory_limit},
+     FIELD_GAUGE, UNIT_LIMIT, memory_limit},
     {"crashes", "Crashes that the monitor has survived", FIELD_COUNTER, UNIT_NONE, crashes},
     {"monitor_rss", "Memory that the monitor itself has resident", FIELD_GAUGE, UNIT_BYTES,
      monitor_rss},
@@ -187,11 +187,9 @@ const Field MONITOR_FIELDS[] = {
 
 static void add_fields(GString *line, const Snapshot *monitor, const Field *fields, StreamId stream)
 {
-    static const char *const UNITS[] = {[UNIT_NONE] = "",
-                                        [UNIT_BYTES] = "_bytes",
-                                        [UNIT_MICROSECONDS] = "_us",
-                                        [UNIT_TIME] = "_us",
-                                        [UNIT_ERRNO] = ""};
+    static const char *const UNITS[] = {[UNIT_NONE] = "",        [UNIT_BYTES] = "_bytes",
+                                        [UNIT_LIMIT] = "_bytes", [UNIT_MICROSECONDS] = "_us",
+                                        [UNIT_TIME] = "_us",     [UNIT_ERRNO] = ""};
 
     for (; fields->name != NULL; fields++) {
         g_autofree char *name = g_strconcat(fields->name, UNITS[fields->unit], NULL);

@@ -16,6 +16,7 @@ typedef enum FieldType {
 typedef enum FieldUnit {
     UNIT_NONE,
     UNIT_BYTES,
+    UNIT_LIMIT,        /* bytes, 0 = none */
     UNIT_MICROSECONDS, /* a duration; exported in seconds */
     UNIT_TIME,         /* microseconds since 1970, 0 = never; exported in seconds */
     UNIT_ERRNO,        /* an error number, 0 = none */

@@ -43,7 +43,7 @@ static void append_rate(GString *to, uint64_t bytes, const Judgement *judgement)
     char amount[TEXT_AMOUNT];
 
     g_string_append_printf(to, "%s/s",
-                           text_amount(whole((double)bytes / judgement->seconds), amount));
+                           amount_text(whole((double)bytes / judgement->seconds), amount));
 }
 
 static void say_what(GString *to, const Suspect *suspect, const Judgement *judgement)
@@ -98,7 +98,7 @@ static void append_log(GString *to, const Account *account)
     else if (account->growth == GROWTH_UNKNOWN)
         g_string_append(to, " could not be compared");
     else
-        g_string_append_printf(to, " grew by %s", text_amount(account->logged, amount));
+        g_string_append_printf(to, " grew by %s", amount_text(account->logged, amount));
 }
 
 static void say_evidence(GString *to, const Suspect *suspect, const Judgement *judgement)
@@ -108,18 +108,18 @@ static void say_evidence(GString *to, const Suspect *suspect, const Judgement *j
 
     if (suspect->kind == SUSPECT_MEMORY)
         g_string_append_printf(to, "its memory grew by %s to %s",
-                               text_amount(suspect->grown, amount),
-                               text_amount(suspect->logger->amount, more));
+                               amount_text(suspect->grown, amount),
+                               amount_text(suspect->logger->amount, more));
     if (suspect->kind == SUSPECT_MEMORY && account == NULL)
         g_string_append_printf(to, "; containers that can be why: %u", suspect->possible);
     if (suspect->kind == SUSPECT_ENDLESS)
         g_string_append_printf(to, "no line ends in the last %s of it",
-                               text_amount(LOG_TAIL, amount));
+                               amount_text(LOG_TAIL, amount));
     if (account != NULL) {
         g_string_append_printf(to, "%sthe container's processes wrote %s", to->len > 0 ? "; " : "",
-                               text_amount(account->written, amount));
+                               amount_text(account->written, amount));
         if (account->writer != NULL) {
-            g_string_append_printf(to, ", %s of it by ", text_amount(account->most, more));
+            g_string_append_printf(to, ", %s of it by ", amount_text(account->most, more));
             append_task(to, account->writer);
         }
         append_log(to, account);

@@ -67,11 +67,9 @@ static GPtrArray *all_labels(const Monitors *monitors)
 
 static char *name_of(const Field *field)
 {
-    static const char *const UNITS[] = {[UNIT_NONE] = "",
-                                        [UNIT_BYTES] = "_bytes",
-                                        [UNIT_MICROSECONDS] = "_seconds",
-                                        [UNIT_TIME] = "_seconds",
-                                        [UNIT_ERRNO] = ""};
+    static const char *const UNITS[] = {[UNIT_NONE] = "",         [UNIT_BYTES] = "_bytes",
+                                        [UNIT_LIMIT] = "_bytes",  [UNIT_MICROSECONDS] = "_seconds",
+                                        [UNIT_TIME] = "_seconds", [UNIT_ERRNO] = ""};
 
     return g_strconcat("conward_", field->name, UNITS[field->unit],
                        field->type == FIELD_COUNTER ? "_total" : "", NULL);

@@ -44,7 +44,7 @@ static void add_amount(Table *table, uint64_t bytes)
 {
     char text[TEXT_AMOUNT];
 
-    table_add(table, text_amount(bytes, text));
+    table_add(table, amount_text(bytes, text));
 }
 
 static void add_line(Table *table, const Snapshot *monitor)
@@ -197,8 +197,14 @@ static void print_figure(const Field *field, const char *name, uint64_t value)
     char amount[TEXT_AMOUNT];
 
     switch (field->unit) {
+    case UNIT_LIMIT:
+        if (value == 0) {
+            printf("%-22s none\n", name);
+            break;
+        }
+        /* fall through */
     case UNIT_BYTES:
-        printf("%-22s %s", name, text_amount(value, amount));
+        printf("%-22s %s", name, amount_text(value, amount));
         printf(value < 1024 ? "\n" : " (%" PRIu64 " bytes)\n", value);
         break;
     case UNIT_MICROSECONDS:

@@ -90,23 +90,6 @@ void text_append_label(GString *to, const char *text, size_t length)
     }
 }
 
-const char *text_amount(uint64_t bytes, char *buffer)
-{
-    static const char *const UNITS[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    double amount = (double)bytes;
-    size_t unit = 0;
-
-    while (amount >= 1023.95 && unit + 1 < G_N_ELEMENTS(UNITS)) {
-        amount /= 1024;
-        unit++;
-    }
-    if (unit == 0)
-        snprintf(buffer, TEXT_AMOUNT, "%" PRIu64 " B", bytes);
-    else
-        snprintf(buffer, TEXT_AMOUNT, amount < 9.95 ? "%.1f %s" : "%.0f %s", amount, UNITS[unit]);
-    return buffer;
-}
-
 const char *text_duration(int64_t microseconds, char *buffer)
 {
     int64_t seconds = microseconds / G_USEC_PER_SEC;

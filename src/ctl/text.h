@@ -1,5 +1,7 @@
 #pragma once
 
+#include "util/amount.h"
+
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,13 +29,9 @@ void text_append_json(GString *to, const char *text, size_t length);
  * bytes that are not valid UTF-8, become U+FFFD. */
 void text_append_label(GString *to, const char *text, size_t length);
 
-/* An amount of bytes for people, such as "812 B", "1.5 KiB" or "23 MiB", into a buffer of
- * TEXT_AMOUNT bytes, which is returned. */
-enum { TEXT_AMOUNT = 24 };
-const char *text_amount(uint64_t bytes, char *buffer);
-
-/* A time in microseconds for people, such as "850 ms", "12 s", "3 min", "5 h" or "9 d"; also into
- * TEXT_AMOUNT bytes. */
+/* A time in microseconds for people, such as "850 ms", "12 s", "3 min", "5 h" or "9 d", into a
+ * buffer of TEXT_AMOUNT bytes, as util/amount.h has amounts of bytes. */
+enum { TEXT_AMOUNT = AMOUNT_TEXT };
 const char *text_duration(int64_t microseconds, char *buffer);
 
 /* Says one line on standard error: "conwardctl: TEXT". The text is escaped. */

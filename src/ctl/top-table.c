@@ -125,7 +125,7 @@ static void add_word(Table *table, const TopColumn *column, const Rates *rates)
         table_add(table, column->text(rates));
         return;
     case SHOW_AMOUNT:
-        text_amount(whole(column->number(rates)), text);
+        amount_text(whole(column->number(rates)), text);
         break;
     case SHOW_NUMBER:
         g_snprintf(text, sizeof(text), "%.0f", column->number(rates));

@@ -177,7 +177,7 @@ static void look_at_losses_of_journal(GPtrArray *troubles, const Snapshot *now)
     add(troubles, TROUBLE_LOST_OUTPUT, now, bytes,
         g_strdup_printf("has lost output: %s in %" PRIu64 " records, because it could not be sent "
                         "to the journal, the last time with: %s",
-                        text_amount(bytes, amount), out->lost_records + err->lost_records,
+                        amount_text(bytes, amount), out->lost_records + err->lost_records,
                         journal_failure(now)),
         g_strdup("look at the journal: systemctl status systemd-journald; when it is back, this "
                  "goes on by itself"));
@@ -199,11 +199,12 @@ static void look_at_limit(GPtrArray *troubles, const Snapshot *now)
         return;
     limit = settings->log_rate_limit == 0
                 ? g_strdup("there is none now")
-                : g_strdup_printf("it is now %" PRId64 " bytes a second", settings->log_rate_limit);
+                : g_strdup_printf("it is now %s/s",
+                                  amount_text((uint64_t)settings->log_rate_limit, amount));
     add(troubles, TROUBLE_LIMITED, now, bytes,
         g_strdup_printf("has lost output: %s in %" PRIu64 " records, more than the rate limit of "
                         "its log allowed (%s)",
-                        text_amount(bytes, amount), records, limit),
+                        amount_text(bytes, amount), records, limit),
         goes_on ? g_strdup_printf("to see what it writes: conwardctl logs --tail 10 %s; to let it "
                                   "wait in place of losing: conwardctl set %s log-rate-policy wait",
                                   plain_id(now), plain_id(now))
@@ -227,7 +228,7 @@ static void look_at_losses(GPtrArray *troubles, const Snapshot *now)
     add(troubles, TROUBLE_LOST_OUTPUT, now, bytes,
         g_strdup_printf("has lost output: %s in %" PRIu64 " records, because writes of its log %s "
                         "failed, the last one with: %s",
-                        text_amount(bytes, amount), records, snapshot_text(now, "log"),
+                        amount_text(bytes, amount), records, snapshot_text(now, "log"),
                         g_strerror(now->page.log.last_error)),
         g_strdup_printf("make room for the log, or mend its disk, unless that is done: df %s; then "
                         "it goes on by itself",
@@ -266,7 +267,7 @@ static void look_at_memory(GPtrArray *troubles, const Snapshot *now)
             "runs out of memory: the kernel has killed %" PRIu64 " of its processes for "
             "it, the last one %s ago; its limit is %s",
             oom->kills, text_duration(snapshot_age(oom->last_at, snapshot_wall_now()), duration),
-            oom->limit > 0 ? text_amount(oom->limit, limit) : "unknown"),
+            oom->limit > 0 ? amount_text(oom->limit, limit) : "unknown"),
         g_strdup_printf("to give it more: %s; to see who was killed: dmesg", command));
 }
 
@@ -284,7 +285,7 @@ static void look_at_line(GPtrArray *troubles, const Snapshot *now, StreamId stre
     end = end_command(now);
     add(troubles, TROUBLE_ENDLESS_LINE, now, length,
         g_strdup_printf(
-            "writes a line without an end: %s on %s so far, for %s", text_amount(length, amount),
+            "writes a line without an end: %s on %s so far, for %s", amount_text(length, amount),
             stream_name(stream),
             text_duration(since > 0 ? snapshot_age(since, snapshot_wall_now()) : 0, duration)),
         g_strdup_printf(
@@ -309,7 +310,7 @@ static void look_at_rate(GPtrArray *troubles, const Snapshot *before, const Snap
         return;
     end = end_command(now);
     add(troubles, TROUBLE_FLOOD, now, rate,
-        g_strdup_printf("writes very much: %s a second", text_amount(rate, amount)),
+        g_strdup_printf("writes very much: %s/s", amount_text(rate, amount)),
         g_strdup_printf("to see what: conwardctl logs --tail 10 %s; to end it: %s", plain_id(now),
                         end));
 }
@@ -337,7 +338,7 @@ static void look_at_size(GPtrArray *troubles, const Snapshot *now, const Trouble
     if (now->page.settings.log_size_max > 0 || size < limits->large_log)
         return;
     add(troubles, TROUBLE_UNLIMITED_LOG, now, size,
-        g_strdup_printf("has a log of %s, and nothing limits it: %s", text_amount(size, amount),
+        g_strdup_printf("has a log of %s, and nothing limits it: %s", amount_text(size, amount),
                         snapshot_text(now, "log")),
         g_strdup("give new containers a limit: podman run --log-opt max-size=100mb; conwardctl "
                  "doctor tells where the default is set"));
@@ -347,15 +348,18 @@ static void look_at_crashes(GPtrArray *troubles, const Snapshot *now)
 {
     const CrashPage *crash = &now->page.crash;
     char alike[64] = "";
+    char often[32] = "once";
 
     if (now->page.crashes == 0)
         return;
     if (crash->alike > 1)
         snprintf(alike, sizeof(alike), ", at the same instruction %u times in a row", crash->alike);
+    if (now->page.crashes > 1)
+        snprintf(often, sizeof(often), "%u times", now->page.crashes);
     add(troubles, TROUBLE_CRASHES, now, now->page.crashes,
-        g_strdup_printf("is not affected, but its monitor %d has crashed and gone on, %u times so "
-                        "far; the last time by signal %d, %s%s",
-                        now->page.monitor_pid, now->page.crashes, crash->signal,
+        g_strdup_printf("is not affected, but its monitor %d has crashed %s and recovered; the "
+                        "last time by signal %d, %s%s",
+                        now->page.monitor_pid, often, crash->signal,
                         crash->is_our_own ? "a fault of its own" : "sent by a process", alike),
         g_strdup(crash->is_our_own ? "please report the line of the journal that tells of it"
                                    : "find who sends it: the journal names the sender"));

@@ -2,6 +2,7 @@
 
 #include "log/journal-field.h"
 #include "log/journal-socket.h"
+#include "util/amount.h"
 #include "util/clock.h"
 #include "util/shown.h"
 
@@ -234,25 +235,29 @@ void event_oom_kill(Monitor *monitor)
 {
     const OomPage *oom = &monitor_page(monitor)->oom;
     const Config *config = monitor->config;
-    char limit[64] = "it has no limit of its own";
+    char amount[AMOUNT_TEXT];
+    char limit[64] = "it has no memory limit of its own";
     Event event;
 
     if (oom->limit > 0)
-        snprintf(limit, sizeof(limit), "its limit is %" PRIu64 " bytes", oom->limit);
+        snprintf(limit, sizeof(limit), "its memory limit is %s",
+                 amount_text((uint64_t)oom->limit, amount));
     begin(&event, monitor, EVENT_OOM_KILL, LEVEL_WARNING);
     add_number(&event, "CONWARD_OOM_KILLS", (int64_t)oom->kills);
     if (oom->limit > 0)
         add_number(&event, "CONWARD_MEMORY_LIMIT", (int64_t)oom->limit);
     say(&event,
         "Out of memory: the kernel has killed %" PRIu64
-        " process(es) of the %s %s so far; %s. Raise "
-        "the limit, or find out what needs so much",
-        oom->kills, config->kind == KIND_RUN ? "command" : "container",
+        " %s of the %s %s so far; %s. Raise the limit, or find out what uses so much memory",
+        oom->kills, oom->kills == 1 ? "process" : "processes",
+        config->kind == KIND_RUN ? "command" : "container",
         config->name != NULL ? config->name : config->cid, limit);
 }
 
 void event_long_line(Monitor *monitor, StreamId stream, uint64_t bytes, uint64_t rate)
 {
+    char length[AMOUNT_TEXT];
+    char growth[AMOUNT_TEXT];
     Event event;
 
     begin(&event, monitor, EVENT_LONG_LINE, LEVEL_WARNING);
@@ -260,13 +265,15 @@ void event_long_line(Monitor *monitor, StreamId stream, uint64_t bytes, uint64_t
     add_number(&event, "CONWARD_LINE_BYTES", (int64_t)bytes);
     add_number(&event, "CONWARD_BYTES_PER_SECOND", (int64_t)rate);
     say(&event,
-        "A line on %s has %" PRIu64 " bytes and no end yet; it grows by %" PRIu64
-        " bytes per second. It is logged in pieces, and costs no memory; look at what prints it",
-        stream_name(stream), bytes, rate);
+        "A line on %s has grown to %s without a newline, and grows by %s/s. It is logged in pieces "
+        "and takes no memory; find out what prints it",
+        stream_name(stream), amount_text(bytes, length), amount_text(rate, growth));
 }
 
 void event_flood(Monitor *monitor, StreamId stream, uint64_t bytes, uint64_t rate)
 {
+    char speed[AMOUNT_TEXT];
+    char total[AMOUNT_TEXT];
     Event event;
 
     begin(&event, monitor, EVENT_FLOOD, LEVEL_WARNING);
@@ -274,9 +281,9 @@ void event_flood(Monitor *monitor, StreamId stream, uint64_t bytes, uint64_t rat
     add_number(&event, "CONWARD_BYTES", (int64_t)bytes);
     add_number(&event, "CONWARD_BYTES_PER_SECOND", (int64_t)rate);
     say(&event,
-        "A flood on %s: %" PRIu64 " bytes per second, and %" PRIu64 " bytes so far. Look at what "
-        "prints it, or limit it with --log-rate-limit",
-        stream_name(stream), rate, bytes);
+        "A flood on %s: %s/s, %s so far. Find out what prints it, or limit it with "
+        "--log-rate-limit",
+        stream_name(stream), amount_text(rate, speed), amount_text(bytes, total));
 }
 
 /* What fails and recovers, for people. */

@@ -71,7 +71,7 @@ def test_killed(new_command, place, last):
     assert command.wait() == (137 if last else 7)
     assert command.exit_file.read_text() == ("137" if last else "7")
     assert (command.top / "oom").read_bytes() == b""
-    assert "killed 1 process(es) of the command command so far; its limit is 16777216 bytes" in said(command)
+    assert "killed 1 process of the command command so far; its memory limit is 16 MiB" in said(command)
     assert not place.path.exists()
 
 

@@ -187,5 +187,5 @@ def test_message(new_container, cgroup, journal):
     container.start()
     assert container.wait() == 137
     said = receiver.recv(65536)
-    assert b"killed 1 process(es) of the container quiet_name" in said
-    assert b"its limit is 16777216 bytes" in said
+    assert b"killed 1 process of the container quiet_name" in said
+    assert b"its memory limit is 16 MiB" in said

@@ -161,6 +161,7 @@ def test_stats(run):
     text = ctl("stats", one.id[:-3])[0]
     assert "longest line           20 KiB (20000 bytes)\n" in text
     assert one.log.as_posix() in text
+    assert "log global size max    none\n" in text and "log rate limit         none\n" in text
 
 
 def test_who_is_not_there(run):
@@ -378,7 +379,7 @@ def test_crashes(run):
     one = run("cat")
     one.process.send_signal(signal.SIGSEGV)
     wait_until(lambda: one.json()["crashes"] == 1, "the next image")
-    assert "1 times so far; the last time by signal 11, sent by a process" in one.troubles()["crashes"]["text"]
+    assert "has crashed once and recovered; the last time by signal 11, sent by a process" in one.troubles()["crashes"]["text"]
 
 
 def test_flood(run):

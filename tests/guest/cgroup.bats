@@ -73,7 +73,7 @@ has_logged() {
 	echo go >"$files/go"
 	equal 137 "$(status_of_unit)"
 	[[ -e $files/oom ]]
-	grep -q 'killed 1 process(es) of the command sh-[0-9]* so far; its limit is 16777216 bytes' "$files/words"
+	grep -q 'killed 1 process of the command sh-[0-9]* so far; its memory limit is 16 MiB' "$files/words"
 	equal "0::/system.slice/$unit.service" "$(<"$files/after")"
 }
 

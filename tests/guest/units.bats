@@ -228,7 +228,7 @@ counting="trap 'echo asked; exit 0' TERM; i=0; while :; do echo \$i; i=\$((i + 1
 	until_true has_property NRestarts 1
 	until_true has_property ActiveState active
 	until_true has_logged $'ready\nready'
-	journalctl -u $unit | grep -q 'killed 1 process(es) of the command demo so far; its limit is 16777216 bytes'
+	journalctl -u $unit | grep -q 'killed 1 process of the command demo so far; its memory limit is 16 MiB'
 	cgroup=/sys/fs/cgroup$(property ControlGroup)
 	equal 16777216 "$(<"$cgroup/demo/memory.max")"
 	equal "$(command_pid)" "$(<"$cgroup/demo/cgroup.procs")"

@@ -198,7 +198,7 @@ START_TEST(a_rate_limit_that_has_changed_since)
     counters(&fixture, STREAM_STDOUT)->limited_bytes = 30;
     counters(&fixture, STREAM_STDOUT)->limited_records = 3;
     text = said(&fixture);
-    ck_assert_ptr_nonnull(strstr(text, "(it is now 2000 bytes a second)"));
+    ck_assert_ptr_nonnull(strstr(text, "(it is now 2.0 KiB/s)"));
     ck_assert_ptr_nonnull(strstr(text, "log-rate-policy wait"));
     g_free(text);
     fixture.snapshot.page.settings.log_rate_policy = LOG_WAIT;
