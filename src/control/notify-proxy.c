@@ -125,7 +125,7 @@ static void speak_of_host(NotifyProxy *proxy, int result)
     if (result < 0 && proxy->said != -result)
         message(proxy->messages, LEVEL_WARNING,
                 "The container's notification cannot be passed on to %s: %s. It is dropped; the "
-                "next one is tried anew",
+                "next one is sent again as usual",
                 host_name(proxy, host), strerror(-result));
     proxy->said = -result;
 }

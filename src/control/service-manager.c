@@ -49,8 +49,8 @@ static void speak_of_failure(ServiceManager *manager, const char *name, int numb
 {
     if (number != 0 && manager->said != number)
         message(manager->messages, LEVEL_WARNING,
-                "The service manager cannot be reached at NOTIFY_SOCKET=%s: %s. It is not told how "
-                "the command is, which goes on",
+                "The service manager cannot be reached at NOTIFY_SOCKET=%s: %s. It gets no status "
+                "reports; the command continues",
                 name, strerror(number));
     manager->said = number;
 }

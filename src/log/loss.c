@@ -90,7 +90,7 @@ size_t loss_text(const LossPage *loss, StreamId stream, int64_t rate, RecordCloc
     else if (loss->reason == LOSS_RATE)
         snprintf(why, sizeof(why), "more than the limit of %" PRId64 " bytes per second", rate);
     else if (loss->reason == LOSS_STALLED)
-        snprintf(why, sizeof(why), "the journal did not read what it got");
+        snprintf(why, sizeof(why), "the journal had stopped reading");
     else
         snprintf(why, sizeof(why), "%s", strerror(loss->reason));
     length =

@@ -160,6 +160,6 @@ void monitor_command_runs(Monitor *monitor)
     Error error = ERROR_NULL;
 
     if (write_pidfile(monitor, &error) < 0)
-        message(&monitor->config->messages, LEVEL_ERROR, "%s. The command goes on", error.text);
+        message(&monitor->config->messages, LEVEL_ERROR, "%s. The command continues", error.text);
     monitor_set_running(monitor);
 }

@@ -79,8 +79,8 @@ static void speak_of_page(const Monitor *monitor, const Error *error)
     if (monitor->config->kind == KIND_EXEC)
         return;
     message(&monitor->config->messages, LEVEL_WARNING,
-            "%s. The container is not affected, but conwardctl does not see it: see that files can "
-            "be written there, and start it again",
+            "%s. The container is not affected, but conwardctl cannot see it; make that directory "
+            "writable, then restart the container",
             error->text);
 }
 
@@ -119,7 +119,6 @@ void monitor_show(Monitor *monitor)
     if (state_show(&monitor->state))
         return;
     message(&monitor->config->messages, LEVEL_WARNING,
-            "The monitor's page has lost its memory: its file was cut short, or its disk is full. "
-            "The container is not affected, but conwardctl does not see it any more, until it is "
-            "started again");
+            "The monitor's page is damaged: its file was truncated, or its file system is full. "
+            "The container is not affected, but conwardctl cannot see it until it is restarted");
 }

@@ -27,20 +27,19 @@ typedef struct KindName {
 static const KindName NAMES[EVENTS] = {
     [EVENT_STARTED] = {"a47249607a8e4b4ba5d7807f86f96ee4", "started", "starts"},
     [EVENT_EXITED] = {"a055d02ccb50497987914c481ddee1a3", "exited", "ends"},
-    [EVENT_OOM_KILL] = {"ff57a1273f1a4f17b32db5212ed955ff", "oom-kill", "kills for want of memory"},
+    [EVENT_OOM_KILL] = {"ff57a1273f1a4f17b32db5212ed955ff", "oom-kill", "out-of-memory kills"},
     [EVENT_LONG_LINE] = {"ca3e049407524d5f8f0208d862c724ea", "long-line", "over-long lines"},
-    [EVENT_FLOOD] = {"90dd3ee920904d87acbc7d1b083450ad", "flood", "looks that found a flood"},
-    [EVENT_LOG_FAILS] = {"db24db6e3f53427bb89a72e673575501", "log-fails", "failures of the log"},
-    [EVENT_LOG_RECOVERED] = {"73464c21c1a44770aec850d784f2fc35", "log-recovered",
-                             "recoveries of the log"},
+    [EVENT_FLOOD] = {"90dd3ee920904d87acbc7d1b083450ad", "flood", "reports of a flood"},
+    [EVENT_LOG_FAILS] = {"db24db6e3f53427bb89a72e673575501", "log-fails", "log failures"},
+    [EVENT_LOG_RECOVERED] = {"73464c21c1a44770aec850d784f2fc35", "log-recovered", "log recoveries"},
     [EVENT_LOG_INCOMPLETE] = {"05869514e7a54779b352fa9ba873e2b8", "log-incomplete",
-                              "logs that are incomplete"},
+                              "incomplete logs"},
     [EVENT_RATE_LIMITED] = {"a15dd0e4156948348e73747c07c3c79d", "rate-limited",
-                            "times at the rate limit"},
+                            "times that the rate limit was reached"},
     [EVENT_READERS_DROPPED] = {"c80d66328b814d97a97598ac1c87b41a", "readers-dropped",
-                               "drops of attach clients"},
-    [EVENT_RESUMED] = {"726cdfd8921d489086c5c3ae43d993af", "resumed", "crashes of the monitor"},
-    [EVENT_LOST] = {"937180d7583b400c88e14a454ff1b16d", "lost", "losses of the monitor"},
+                               "times that attach clients were dropped"},
+    [EVENT_RESUMED] = {"726cdfd8921d489086c5c3ae43d993af", "resumed", "monitor crashes"},
+    [EVENT_LOST] = {"937180d7583b400c88e14a454ff1b16d", "lost", "monitors that gave up"},
 };
 
 /* One that is being put together. */
@@ -221,9 +220,9 @@ void event_exited(Monitor *monitor, int status)
     if (page->container_signal != 0)
         add_number(&event, "CONWARD_SIGNAL", page->container_signal);
     if (page->timed_out)
-        say(&event, "Killed, after the time that --timeout gave it");
+        say(&event, "Killed, because it ran longer than --timeout allows");
     else if (status < 0)
-        say(&event, "Ended, with a status that is unknown");
+        say(&event, "Ended with an unknown status");
     else if (page->container_signal != 0)
         say(&event, "Killed by signal %d (%s)", page->container_signal,
             strsignal(page->container_signal));
@@ -307,8 +306,9 @@ void event_log_fails(Monitor *monitor, LogDriver driver, const char *why, bool w
     add_driver(&event, driver);
     add_text(&event, "CONWARD_REASON", why);
     say(&event, "Failed to write the %s: %s. %s", log, why,
-        waits ? "The container waits with its output until it can be written"
-              : "The container goes on; until it can be written, its output is lost and counted");
+        waits ? "The container waits, and so does its output, until the log can be written again"
+              : "The container continues; its output is lost, and counted, until the log can be "
+                "written again");
 }
 
 void event_log_recovered(Monitor *monitor, LogDriver driver, const LogCounters counters[STREAMS])
@@ -348,8 +348,7 @@ void event_rate_limited(Monitor *monitor)
     begin(&event, monitor, EVENT_RATE_LIMITED, waits ? LEVEL_INFO : LEVEL_WARNING);
     add_number(&event, "CONWARD_RATE_LIMIT", settings->log_rate_limit);
     say(&event, "More output than the %" PRId64 " bytes per second of --log-rate-limit: %s",
-        settings->log_rate_limit,
-        waits ? "the container waits" : "what exceeds it is lost and counted");
+        settings->log_rate_limit, waits ? "the container waits" : "the excess is lost and counted");
 }
 
 void event_readers_dropped(Monitor *monitor, unsigned count, int seconds)
@@ -419,7 +418,8 @@ void events_say_held(Monitor *monitor, int64_t now)
 
         if (held == 0 || page->next_at > now)
             continue;
-        snprintf(text, sizeof(text), "And %" PRIu64 " more, held back: %s", held, NAMES[kind].many);
+        snprintf(text, sizeof(text), "%" PRIu64 " more, not reported one by one: %s", held,
+                 NAMES[kind].many);
         begin_at(&event, monitor, kind, LEVEL_WARNING, now);
         end(&event, text, 0);
     }

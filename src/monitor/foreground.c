@@ -27,7 +27,7 @@ int foreground_wait_for_engine(int start_fd, Error *error)
     r = start_pipe_wait(start_fd);
     if (r == -EPIPE)
         return error_set(error, 0,
-                         "start-pipe closed before the word to start: the engine is gone");
+                         "start-pipe closed before the start was allowed: the engine is gone");
     return r < 0 ? error_set(error, -r, "start-pipe read failed") : 0;
 }
 

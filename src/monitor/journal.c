@@ -79,7 +79,7 @@ static void speak(Monitor *monitor, int result)
     if (result < 0 && monitor->said_journal == 0) {
         monitor->said_journal = -result;
         event_log_fails(monitor, LOG_DRIVER_JOURNAL,
-                        result == -EAGAIN ? "it does not read what it gets" : strerror(-result),
+                        result == -EAGAIN ? "it has stopped reading" : strerror(-result),
                         journald_waits(&monitor->journal));
     } else if (result > 0 && monitor->said_journal != 0) {
         monitor->said_journal = 0;

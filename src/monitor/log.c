@@ -93,14 +93,14 @@ static void speak_of_rotation(Monitor *monitor)
     bool failing = log->rotation.error.text[0] != '\0';
 
     if (failing && !monitor->said_rotation)
-        message(&monitor->config->messages, LEVEL_ERROR, "%s. The log goes on in the old file%s",
+        message(&monitor->config->messages, LEVEL_ERROR, "%s. Logging continues in the old file%s",
                 log->rotation.error.text,
                 log->rotation.retry_at == 0    ? ""
                 : k8s_file_reopen_at(log) == 0 ? ", beyond --log-size-max; this is tried again"
                                                : "; this is tried again until it succeeds");
     else if (!failing && monitor->said_rotation)
         message(&monitor->config->messages, LEVEL_WARNING,
-                "The log %s has been replaced now, after attempts that failed", log->path);
+                "The log %s has now been replaced, after failed attempts", log->path);
     monitor->said_rotation = failing;
 }
 
@@ -318,8 +318,8 @@ void monitor_sync_log(Monitor *monitor)
     if (!monitor_has_file(monitor) || !monitor->config->log_sync || !monitor->log.to.regular)
         return;
     if (fsync(monitor->log.to.fd) < 0)
-        message(&monitor->config->messages, LEVEL_ERROR,
-                "Failed to bring the log %s to the disk: %s. Its last records may be lost; look at "
-                "that disk",
-                monitor->log.path, strerror(errno));
+        message(
+            &monitor->config->messages, LEVEL_ERROR,
+            "Failed to sync the log %s to disk: %s. Its last records may be lost; check that disk",
+            monitor->log.path, strerror(errno));
 }

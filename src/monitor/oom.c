@@ -23,8 +23,8 @@ static void leave_file(const Monitor *monitor, const char *directory)
     fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
     if (fd < 0 || fchmod(fd, 0644) < 0)
         message(&monitor->config->messages, LEVEL_ERROR,
-                "Failed to write the file %s: %s. It would say that the container was out of "
-                "memory",
+                "Failed to write the file %s: %s. The engine will not learn from it that the "
+                "container ran out of memory",
                 path, strerror(errno));
 }
 

@@ -48,8 +48,8 @@ static void speak_of_spool(Monitor *monitor)
         return;
     monitor->said_spool = true;
     message(&monitor->config->messages, LEVEL_WARNING,
-            "Attach clients lag behind, and there is no room for their output in %s: %s. One that "
-            "reads nothing makes the container wait, or is dropped",
+            "Attach clients read too slowly, and their output cannot be kept in %s: %s. A client "
+            "that stops reading makes the container wait, or is dropped",
             monitor->config->bundle, strerror(failure));
 }
 
@@ -233,8 +233,8 @@ void monitor_drop_readers(Monitor *monitor)
 static void drop_laggards(Monitor *monitor)
 {
     message(&monitor->config->messages, LEVEL_WARNING,
-            "Readers that lag behind, or a log that cannot be written, leave no room for the last "
-            "output: they are dropped");
+            "Slow attach clients, or a log that cannot be written, leave no room for the last "
+            "output; they are dropped");
     monitor_drop_readers(monitor);
     monitor_log_give_up(monitor);
 }

@@ -58,8 +58,8 @@ static const char *const ROLES[FD_ROLES] = {
     [FD_SPOOL_STDERR] = "the spool of stderr: clients that need it see an end",
     [FD_NOTIFY_INSIDE] = "the container's notify socket: nothing more is passed on from there",
     [FD_NOTIFY_HOST] = "the socket to the service manager: nothing more is passed on to it",
-    [FD_OOM_COUNT] = "the count of kills for want of memory: they are no longer seen",
-    [FD_OOM_COUNT_INSIDE] = "the inner count of kills for want of memory: they are no longer seen",
+    [FD_OOM_COUNT] = "the count of out-of-memory kills: they are no longer seen",
+    [FD_OOM_COUNT_INSIDE] = "the inner count of out-of-memory kills: they are no longer seen",
     [FD_OOM_EVENT] = "the event of a lack of memory: it is seen only at the end",
     [FD_CGROUP_PARENT] = "the command's cgroup: remove it with rmdir when the command has ended",
 };
@@ -169,12 +169,12 @@ static void go_on_running(Monitor *monitor)
 /* The end that can still be made when going on as before cannot: say it, report, leave. */
 static void end_orderly(Monitor *monitor)
 {
-    static const char no_start[] = "The monitor crashes again and again, and has given up";
+    static const char no_start[] = "The monitor has crashed too often, and has given up";
     Page *page = monitor_page(monitor);
 
     message(&monitor->config->messages, LEVEL_ERROR,
-            "This monitor has crashed %u times without getting any further%s; it takes what the "
-            "container has written, reports its end with a status that is unknown, and leaves",
+            "This monitor has crashed %u times without getting any further%s; it logs what the "
+            "container has written, reports its end with an unknown status, and exits",
             page->crashes_stuck,
             page->crash.alike >= page->crashes_stuck ? ", each time at the same instruction" : "");
     if (page->phase == PHASE_STARTING) {
@@ -215,7 +215,7 @@ static int end_blindly(Monitor *monitor, const char *why)
 
     message(&monitor->config->messages, LEVEL_ERROR,
             "Cannot go on after a crash: %s. The container is no longer watched; its end is "
-            "reported with a status that is unknown",
+            "reported with an unknown status",
             why);
     state_discard(&monitor->state);
     state_deinit(&monitor->state);

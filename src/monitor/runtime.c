@@ -195,7 +195,7 @@ static void foreign_ended(Monitor *monitor)
     if (!(page->ended & ENDED_CONTAINER)) {
         message(&monitor->config->messages, LEVEL_WARNING,
                 "The container's process %d was not left to this monitor by the runtime %s: it has "
-                "ended with a status that is unknown, reported as %d",
+                "ended with an unknown status, reported as %d",
                 page->container_pid, monitor->config->runtime, STATUS_UNKNOWN);
         page->container_status = STATUS_UNKNOWN;
         state_commit(&page->ended, page->ended | ENDED_CONTAINER);

@@ -27,7 +27,7 @@ static void set_up(Monitor *monitor, int fd)
         else
             message(&monitor->config->messages, LEVEL_WARNING,
                     "Cannot hold the container's terminal open: %s. If all of its processes close "
-                    "it, nothing that is printed there later is seen",
+                    "it, what is printed there later is lost",
                     strerror(-peer));
     }
     monitor->terminal_peer = peer >= 0 ? peer : -1;

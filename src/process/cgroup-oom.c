@@ -228,8 +228,8 @@ static void begin_count(CgroupOom *oom, size_t i, const char *directory, const c
 
     if (r < 0)
         message(oom->messages, LEVEL_DEBUG,
-                "Kills for want of memory are not counted in the cgroup %s: %s: %s", directory,
-                name, strerror(-r));
+                "Out-of-memory kills are not counted in the cgroup %s: %s: %s", directory, name,
+                strerror(-r));
 }
 
 static void begin_events(CgroupOom *oom, const char *directory)
@@ -237,11 +237,10 @@ static void begin_events(CgroupOom *oom, const char *directory)
     int r = oom->counts[0] >= 0 && oom->event_fd < 0 ? open_events(oom, directory) : 0;
 
     if (r < 0) /* a kernel for real-time work has none */
-        message(
-            oom->messages, LEVEL_WARNING,
-            "Cannot be told of a lack of memory in the cgroup %s: %s. Whether the container was "
-            "killed for it is seen only when it ends",
-            directory, strerror(-r));
+        message(oom->messages, LEVEL_WARNING,
+                "Cannot watch the cgroup %s for out-of-memory kills: %s. They are noticed only "
+                "when the container ends",
+                directory, strerror(-r));
 }
 
 void cgroup_oom_watch(CgroupOom *oom, const CgroupPath *path)
@@ -260,7 +259,7 @@ void cgroup_oom_begin(CgroupOom *oom, pid_t pid, const char *id)
 
     if (r < 0) {
         message(oom->messages, LEVEL_DEBUG,
-                "Kills for want of memory are not counted, as process %d has no memory cgroup of "
+                "Out-of-memory kills are not counted, because process %d has no memory cgroup of "
                 "its own that can be seen here: %s",
                 (int)pid, strerror(-r));
         return;
@@ -283,8 +282,8 @@ static uint64_t kills_in(CgroupOom *oom, size_t i)
 
     if (r < 0) {
         message(oom->messages, LEVEL_DEBUG,
-                "Cgroup appears to have been removed: its kills for want of memory cannot be read "
-                "any more (%s); %" PRIu64 " were seen",
+                "Cgroup appears to have been removed: its out-of-memory kills cannot be read any "
+                "more (%s); %" PRIu64 " were seen",
                 strerror(-r), oom->state->page->oom.kills);
         state_commit(&oom->state->page->oom.removed, 1);
         stop_watching(oom, i);

@@ -155,9 +155,9 @@ static int step_aside(State *state, const Parent *parent, const CgroupWish *wish
 
     if (other >= 0)
         return error_set(error, 0,
-                         "The cgroup %s cannot hand its memory down, as there are other processes "
-                         "in it, such as %d: start conward in one of its own, as a unit with "
-                         "Delegate=memory, or systemd-run --scope -p Delegate=memory",
+                         "The cgroup %s cannot delegate its memory controller, because there are "
+                         "other processes in it, such as %d: start conward in one of its own, as a "
+                         "unit with Delegate=memory, or systemd-run --scope -p Delegate=memory",
                          parent->path, (int)other);
     add_undo(state, CGROUP_ASIDE);
     r = make_directory(parent->fd, ASIDE);
@@ -184,8 +184,8 @@ static int hand_memory_down(State *state, const Parent *parent, const CgroupWish
         return 0;
     if (!lists_memory(parent->fd, "cgroup.controllers"))
         return error_set(error, 0,
-                         "The cgroup %s has no memory controller that it could hand down: start "
-                         "conward where it has, as a unit with Delegate=memory",
+                         "The cgroup %s has no memory controller to delegate: start conward where "
+                         "there is one, as a unit with Delegate=memory",
                          parent->path);
     r = write_text(parent->fd, "cgroup.subtree_control", "+memory");
     if (r == -EBUSY && parent->is_ours) {
@@ -195,12 +195,13 @@ static int hand_memory_down(State *state, const Parent *parent, const CgroupWish
     }
     if (r == -EBUSY)
         return error_set(error, 0,
-                         "The cgroup %s cannot hand its memory down, as there are processes in it: "
-                         "use one that has none",
+                         "The cgroup %s cannot delegate its memory controller, because there are "
+                         "processes in it: use a cgroup without processes",
                          parent->path);
     if (r < 0)
         return error_set(error, -r,
-                         "The cgroup %s cannot hand its memory down; it must be delegated to us",
+                         "The cgroup %s cannot delegate its memory controller: that cgroup must be "
+                         "delegated to conward",
                          parent->path);
     FAULT_POINT();
     return 0;
@@ -285,7 +286,8 @@ int cgroup_place_make(State *state, const CgroupWish *wish, CgroupPath *path, in
     int r = cgroup_path_find(wish->name, path);
 
     if (r < 0)
-        return error_set(error, -r, "Cannot find where the cgroup %s would be with its memory",
+        return error_set(error, -r,
+                         "Cannot find the place of the cgroup %s in the memory hierarchy",
                          wish->name);
     if (open_parent(state, path, &parent, error) < 0 ||
         (path->unified && hand_memory_down(state, &parent, wish, error) < 0) ||

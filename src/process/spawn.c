@@ -54,7 +54,7 @@ static void say_failure(const Spawn *what, int number)
 /* Not before the engine says so: until then somebody may come to see the first byte of output. */
 static void wait_at_gate(int fd)
 {
-    static const char gone[] = "conward: the engine went away before its word to start\n";
+    static const char gone[] = "conward: the engine went away before it allowed the start\n";
 
     if (start_pipe_wait(fd) == 0)
         return;

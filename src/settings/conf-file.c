@@ -74,9 +74,9 @@ static void say_unopened(const char *path, bool is_users, int number, Error *err
 
     if (number == ENOENT || number == ENOTDIR) {
         if (is_there)
-            error_set(error, 0,
-                      "it is a symbolic link to a file that does not exist; mend or "
-                      "remove the link");
+            error_set(
+                error, 0,
+                "it is a symbolic link to a file that does not exist; correct or remove the link");
     } else if (is_there || !is_users) {
         error_set(error, 0, "it cannot be opened: %s; let it be read by everybody, or remove it",
                   strerror(number));
@@ -90,7 +90,7 @@ char *conf_read_fd(int fd, size_t *length, Error *error)
     ssize_t n;
 
     if (fstat(fd, &st) < 0) {
-        error_set(error, errno, "it cannot be looked at");
+        error_set(error, errno, "its attributes cannot be read");
         return NULL;
     }
     if (!S_ISREG(st.st_mode)) {
@@ -176,7 +176,8 @@ GKeyFile *conf_parse(const char *text, size_t length, unsigned *line, Error *err
 
     *line = 0;
     if (memchr(text, '\0', length) != NULL) {
-        error_set(error, 0, "it has zero bytes, so it is no text; put a text file there");
+        error_set(error, 0,
+                  "it contains NUL bytes, so it is not a text file; put a text file there");
         return NULL;
     }
     file = load(text, length);
@@ -184,8 +185,8 @@ GKeyFile *conf_parse(const char *text, size_t length, unsigned *line, Error *err
         return file;
     *line = bad_line(text, length);
     error_set(error, 0,
-              "line %u is neither a [section], nor KEY = VALUE in one, nor a comment; mend it, and "
-              "begin the file with [" CONF_SECTION "]",
+              "line %u is neither a [section], nor KEY = VALUE in one, nor a comment; correct it, "
+              "and begin the file with [" CONF_SECTION "]",
               *line);
     return NULL;
 }

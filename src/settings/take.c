@@ -86,7 +86,7 @@ static void problem(Taking *taking, const char *what, const char *why, const cha
         message(options->messages, level, "%s %s%s", what, why, options->strict ? "" : then);
     else if (taking->problems == SAID_MOST + 1)
         message(options->messages, level,
-                "There is more that is wrong with the settings; see conwardctl doctor");
+                "There are more errors in the settings; see conwardctl doctor");
 }
 
 /* The files. */
@@ -171,8 +171,7 @@ static void take_directory(Taking *taking, const char *path)
     names = list(directory, &complete);
     closedir(directory);
     if (!complete)
-        problem(taking, path, "has too many files; put the settings into fewer",
-                ". What is beyond is ignored");
+        problem(taking, path, "contains too many files; use fewer", ". The others are ignored");
     for (guint i = 0; i < names->len && i < CONF_FILES_MAX; i++) {
         g_autofree char *file = g_strconcat(path, "/", names->pdata[i], NULL);
 

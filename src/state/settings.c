@@ -134,9 +134,8 @@ static const struct {
      "a number of milliseconds from 0 to 3600000, or the word never"},
     {"log-on-error", set_on_error, get_on_error, "the word drop or the word wait"},
     {"log-rate-limit", set_rate_limit, get_rate_limit,
-     "a number of bytes per second up to 1099511627776 (0 is no limit), if need be with a colon "
-     "and "
-     "the number of bytes that may come at once: 1000000 or 1000000:5000000"},
+     "a number of bytes per second up to 1099511627776 (0 is no limit), optionally followed by a "
+     "colon and the number of bytes that may come at once: 1000000 or 1000000:5000000"},
     {"log-rate-policy", set_rate_policy, get_rate_policy, "the word drop or the word wait"},
 };
 

@@ -174,7 +174,7 @@ def test_reason_behind_a_long_path(journal, watched, directory):
     resource.prlimit(container.monitor.pid, resource.RLIMIT_FSIZE, (1003, resource.RLIM_INFINITY))
     container.start()
     event = journal.wait_event("log-fails")
-    assert f"Failed to write the log {deep}/log: File too large. The container goes on" in text(event)
+    assert f"Failed to write the log {deep}/log: File too large. The container continues" in text(event)
     assert container.wait() == 7
 
 
@@ -225,7 +225,7 @@ def test_log_that_fails(journal, watched, policy):
     event = journal.wait_event("log-fails")
     assert event["PRIORITY"] == b"3" and event["CONWARD_LOG_DRIVER"] == b"k8s-file"
     assert event["CONWARD_REASON"] == b"File too large"
-    assert ("The container waits" if policy == "wait" else "The container goes on") in text(event)
+    assert ("The container waits" if policy == "wait" else "The container continues") in text(event)
     assert journal.events_of("log-recovered") == []
     size = len("".join(f"{i}\n" for i in range(1, 20001)))
     wait_until(lambda: policy == "wait" or page(container.monitor.pid)["stdout_read"] == size, "all output")
@@ -306,7 +306,7 @@ def test_what_is_held_back_is_counted(journal, watched):
     assert container.wait() == 0
     journal.settle()
     _, event = journal.events_of("long-line")
-    assert numbers(event, "HELD_BACK") == (2,) and "And 2 more" in text(event)
+    assert numbers(event, "HELD_BACK") == (2,) and "2 more, not reported one by one" in text(event)
 
 
 def test_again_when_a_minute_is_over(journal, watched):

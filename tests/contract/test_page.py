@@ -211,7 +211,7 @@ def test_lost_page_is_said(new_run):
     os.close(go)
     assert run.wait() == 7
     said = (run.top / "stderr").read_text()
-    assert said.count("page has lost its memory") == 1
+    assert said.count("page is damaged: its file was truncated") == 1
     assert "conwardctl" in said
 
 
@@ -242,11 +242,11 @@ def test_page_is_complete_or_not_there(new_run, free):
     said = (run.top / "stderr").read_text()
     if (run.top / "page").exists():
         assert texts(run.top / "page")["name"] == "n" * 4000
-        assert "conwardctl does not see it" not in said
+        assert "conwardctl cannot see it" not in said
     else:
         assert free < 4
         assert said.count("Cannot make the monitor's page in /run/conward: No space left on device") == 1
-        assert said.count("conwardctl does not see it") == 1
+        assert said.count("conwardctl cannot see it") == 1
 
 
 def test_texts_that_are_too_long(new_run):

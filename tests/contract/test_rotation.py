@@ -362,7 +362,7 @@ def test_new_file_that_somebody_moves_at_once(steps, fate):
     if fate == "moved":
         steps.ask()
     else:
-        steps.wait_said("has been replaced now")
+        steps.wait_said("has now been replaced")
     steps.say("three")
     steps.end()
     os.close(gate)
@@ -497,7 +497,7 @@ def test_link_that_is_planted_later(steps, plant, rotates):
     for there, back in (("old-deep", steps.log.parent.parent), ("old-logs", steps.log.parent)):
         if (steps.run.top / there).exists():
             (steps.run.top / there).rename(back)
-    steps.wait_said("has been replaced now")
+    steps.wait_said("has now been replaced")
     steps.say("three")
     assert b" three\n" not in os.pread(old, 1000, 0)
     steps.end()
@@ -581,7 +581,7 @@ def test_directory_that_is_not_allowed_any_more(steps):
     steps.wait_said("--log-allowlist-dir")
     steps.say("two")
     link.symlink_to(steps.log.parent)
-    steps.wait_said("has been replaced now")
+    steps.wait_said("has now been replaced")
     steps.say("three")
     steps.end()
     assert words(backup(steps.log, 1)) == ["one", "two"]
@@ -714,7 +714,7 @@ def test_request_that_cannot_be_fulfilled(steps, hindrance):
         assert not backup(steps.log, 1).is_file(), "the readers of the log still find it at its path"
     assert page(steps.run.pid)["rotation_asked"] == 1
     hindrance.mend()
-    steps.wait_said("has been replaced now")
+    steps.wait_said("has now been replaced")
     assert page(steps.run.pid)["rotation_asked"] == 0
     steps.say("three")
     assert words(later) == ["one", "two"]
@@ -758,7 +758,7 @@ def test_size_limit_that_cannot_be_kept(steps, hindrance, rotates):
         said.append(f"word-{len(said)}")
         os.write(steps._go, f"{said[-1]}\n".encode())
         wait_until(is_in_new, "the word in some file")
-    steps.wait_said("has been replaced now")
+    steps.wait_said("has now been replaced")
     assert words(steps.log) == said[-1:]
     first = k8slog.output(k8slog.records(os.pread(kept, 1 << 20, 0))).decode().split()
     assert first == ["one", "two", "three", "four", "five", *said[:-1]]

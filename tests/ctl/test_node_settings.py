@@ -75,7 +75,7 @@ def test_all_is_well(image):
         ("[conward]\n[conmon]\nlog-line-max = 1000\n", None, "[conmon] is an unknown section"),
         ("[conward]\nlog-line-max = 1000\nwhat?\n", 3, "ignores this file: line 3 is neither"),
         ("[conward]\n" + "#" * 65536, None, "ignores this file: it has 65546 bytes"),
-        ("[conward]\n\0", None, "ignores this file: it has zero bytes"),
+        ("[conward]\n\0", None, "ignores this file: it contains NUL bytes"),
     ],
 )
 def test_what_is_wrong(image, text, line, what):

@@ -329,7 +329,7 @@ DIFFERENCES = [
         {
             "started process": (
                 [0, ""],
-                [1, "[conmon:e]: start-pipe closed before the word to start: the engine is gone\n"],
+                [1, "[conmon:e]: start-pipe closed before the start was allowed: the engine is gone\n"],
             ),
             "sync pipe": ("a pid", ""),
         },

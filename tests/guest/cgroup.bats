@@ -156,7 +156,7 @@ refused() {
 	wrapped --cgroup command --memory-max 16M <<<"echo >$files/begun"
 	# There are processes of these tests.
 	run "${words[@]}"
-	refused 'cannot hand its memory down, as there are other processes in it, such as '
+	refused 'cannot delegate its memory controller, because there are other processes in it, such as '
 
 	run systemd-run --quiet --pipe --wait -p Delegate=memory -p ProtectControlGroups=yes "${words[@]}"
 	refused 'Read-only file system'
