@@ -12,12 +12,12 @@
 #include <unistd.h>
 
 static const char ABOUT[] =
-    "Names the containers that make trouble on this machine now, the worst first, with what to do "
-    "about each: a hanging log disk, lost output, processes killed for want of memory, a line "
-    "without an end, a flood, a container that "
-    "waits for who reads its output, a large log that nothing limits, a monitor that has survived "
-    "crashes. With --foreign it looks at containers of any engine, which conward need not watch: "
-    "twice, and says who writes what does not reach its log, who writes a line without an end, and "
+    "Names the containers that cause trouble on this machine now, the worst first, with what to do "
+    "about each: a hanging log disk, lost output, processes killed by the kernel because memory "
+    "ran out, a line without an end, a flood, a container that waits for a slow reader of its "
+    "output, a large log that nothing limits, a monitor that has crashed. With --foreign it looks "
+    "at the containers of any engine, watched by conward or not: it looks twice, and says which "
+    "one writes output that does not reach its log, which one writes a line without an end, and "
     "whose logger grows. The exit status is 0 if there is nothing, 1 if there is something.";
 
 typedef struct Options {
@@ -183,7 +183,7 @@ int culprit_run(int argc, char **argv)
         {"interval", 0, 0, G_OPTION_ARG_DOUBLE, &options.interval,
          "Time between two looks (default 1, with --foreign 2)", "SECONDS"},
         {"min", 0, 0, G_OPTION_ARG_INT64, &options.least,
-         "With --foreign, what is much: bytes per second (default 1048576)", "BYTES"},
+         "With --foreign, report this many bytes per second or more (default 1048576)", "BYTES"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &options.json, "One JSON object a line", NULL},
         {"state-dir", 0, 0, G_OPTION_ARG_FILENAME, &options.directory,
          "Look for monitors there and nowhere else", "DIR"},

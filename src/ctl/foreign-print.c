@@ -58,7 +58,7 @@ static void say_what(GString *to, const Suspect *suspect, const Judgement *judge
         if (account != NULL) {
             g_string_append(to, "; only ");
             append_container(to, account->container);
-            g_string_append(to, " writes what can be why");
+            g_string_append(to, " is a possible cause");
         }
         break;
     case SUSPECT_UNLOGGED:
@@ -77,8 +77,8 @@ static void say_what(GString *to, const Suspect *suspect, const Judgement *judge
         append_container(to, account->container);
         g_string_append(to, " writes ");
         append_rate(to, account->output, judgement);
-        g_string_append(to, ", but its log was rotated meanwhile: nobody can tell whether it is "
-                            "logged");
+        g_string_append(to,
+                        ", but its log was rotated meanwhile: whether it is logged cannot be told");
     }
 }
 
@@ -111,7 +111,7 @@ static void say_evidence(GString *to, const Suspect *suspect, const Judgement *j
                                amount_text(suspect->grown, amount),
                                amount_text(suspect->logger->amount, more));
     if (suspect->kind == SUSPECT_MEMORY && account == NULL)
-        g_string_append_printf(to, "; containers that can be why: %u", suspect->possible);
+        g_string_append_printf(to, "; containers that are possible causes: %u", suspect->possible);
     if (suspect->kind == SUSPECT_ENDLESS)
         g_string_append_printf(to, "no line ends in the last %s of it",
                                amount_text(LOG_TAIL, amount));

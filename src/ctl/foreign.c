@@ -28,7 +28,7 @@ static void print_summary(const Look *look, const Judgement *judgement)
     while (g_hash_table_iter_next(&iter, NULL, &value))
         readable += ((const Container *)value)->log.there;
     printf("%sContainers: %u; with a log file that could be read: %u. Looked for %.1f s.\n",
-           judgement->suspects->len == 0 ? "Nobody stands out. " : "",
+           judgement->suspects->len == 0 ? "No container stands out. " : "",
            g_hash_table_size(look->containers), readable, judgement->seconds);
 }
 

@@ -275,8 +275,8 @@ static void read_all(Reader *reader)
 static int finish(Reader *reader)
 {
     log_output_note_count(&reader->output, reader->journal.bad,
-                          "entry cannot be read: it was passed over",
-                          "entries cannot be read: they were passed over");
+                          "entry cannot be read and was skipped",
+                          "entries cannot be read and were skipped");
     log_output_note_count(
         &reader->output, reader->missing,
         "entry that the monitor has sent is not in the journal: it was dropped" WHY,

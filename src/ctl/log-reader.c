@@ -233,8 +233,8 @@ static int finish(Reader *reader)
 {
     if (reader->line.state == CRI_IN_GARBAGE)
         reader->bad++;
-    log_output_note_count(&reader->output, reader->bad, "line is no record: it was passed over",
-                          "lines are no records: they were passed over");
+    log_output_note_count(&reader->output, reader->bad, "line is not a record and was skipped",
+                          "lines are not records and were skipped");
     if (!log_output_finish(&reader->output))
         reader->failed = true;
     return reader->failed ? CTL_FAILED : CTL_OK;

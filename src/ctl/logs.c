@@ -12,10 +12,9 @@
 #include <unistd.h>
 
 static const char ABOUT[] =
-    "Shows what a container wrote, from its log and those it was before it was rotated, or from "
-    "the\n"
-    "journal: standard output on standard output, standard error on standard error. TIME is as in\n"
-    "2026-08-21T09:05:07+02:00, or how long ago it was, as in 90s, 10m, 2h or 1d.";
+    "Shows what a container wrote, from its log and its rotated older files, or from the\njournal: "
+    "standard output on standard output, standard error on standard error. TIME is as "
+    "in\n2026-08-21T09:05:07+02:00, or how long ago it was, as in 90s, 10m, 2h or 1d.";
 
 /* The options as they were given. */
 typedef struct Given {
@@ -41,7 +40,8 @@ static void given_clear(Given *given)
 static bool parse(int *argc, char ***argv, Given *given)
 {
     const GOptionEntry entries[] = {
-        {"follow", 'f', 0, G_OPTION_ARG_NONE, &given->follow, "Go on with what comes", NULL},
+        {"follow", 'f', 0, G_OPTION_ARG_NONE, &given->follow,
+         "Continue with new records as they come", NULL},
         {"since", 0, 0, G_OPTION_ARG_STRING, &given->since, "Only records from that time on",
          "TIME"},
         {"until", 0, 0, G_OPTION_ARG_STRING, &given->until, "Only records before that time",
@@ -73,8 +73,8 @@ static bool parse_time(const char *option, const char *text, bool *has, struct t
     clock_gettime(CLOCK_REALTIME, &now);
     if (rfc3339_parse_argument(text, now, time))
         return true;
-    ctl_say("--%s '%s' is no time: use one like 2026-08-21T09:05:07+02:00, or how long ago, like "
-            "90s, 10m, 2h or 1d",
+    ctl_say("--%s '%s' is not a time: use one like 2026-08-21T09:05:07+02:00, or how long ago, "
+            "like 90s, 10m, 2h or 1d",
             option, text);
     return false;
 }
@@ -85,7 +85,7 @@ static bool parse_stream(const char *text, bool streams[2])
     streams[1] = text == NULL || strcmp(text, "stderr") == 0;
     if (streams[0] || streams[1])
         return true;
-    ctl_say("--stream '%s' is no stream: use stdout or stderr", text);
+    ctl_say("--stream '%s' is not a stream: use stdout or stderr", text);
     return false;
 }
 
@@ -94,7 +94,7 @@ static bool parse_tail(const char *text, LogWish *wish)
     wish->has_tail = text != NULL;
     if (text == NULL || g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT64, &wish->tail, NULL))
         return true;
-    ctl_say("--tail '%s' is no number of lines: use 0 or more", text);
+    ctl_say("--tail '%s' is not a number of lines: use 0 or more", text);
     return false;
 }
 
@@ -188,7 +188,7 @@ int logs_run(int argc, char **argv)
         if (argc == 2)
             status = show(argv[1], &wish, given.journal);
         else
-            ctl_say("%s; conwardctl logs --help tells of its options",
+            ctl_say("%s; conwardctl logs --help lists its options",
                     argc < 2 ? "no log given" : "only one log at a time");
     }
     given_clear(&given);

@@ -17,26 +17,25 @@
 #include <string.h>
 
 static const Command COMMANDS[] = {
-    {"culprit", "names the containers that make trouble, and what to do", culprit_run},
+    {"culprit", "names the containers that cause trouble, and what to do", culprit_run},
     {"ps", "lists the monitors of this machine", ps_run},
-    {"stats", "shows all that a monitor tells of its container", stats_run},
+    {"stats", "shows all that a monitor knows about its container", stats_run},
     {"top", "shows what containers write, and how fast", top_run},
     {"metrics", "prints all figures of all monitors for Prometheus", metrics_run},
     {"doctor", "looks for settings that let one container take this node down", doctor_run},
     {"logs", "shows what a container wrote, from its log", logs_run},
     {"set", "changes a setting of running monitors", set_run},
-    {"support", "prints what a report of a fault should come with", support_run},
+    {"support", "prints what a bug report should contain", support_run},
     {"reopen", "makes monitors replace their log files", reopen_run},
 };
 
 static void help(void)
 {
-    printf(
-        "Usage: conwardctl COMMAND [OPTIONS] [ARGUMENTS]\n\n"
-        "Shows what the container monitors of this machine do, and names who makes trouble.\n\n");
+    printf("Usage: conwardctl COMMAND [OPTIONS] [ARGUMENTS]\n\nShows what the container monitors "
+           "of this machine do, and names the containers that cause trouble.\n\n");
     for (size_t i = 0; i < G_N_ELEMENTS(COMMANDS); i++)
         printf("  %-9s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
-    printf("\nconwardctl COMMAND --help tells of its options; see also conwardctl(1).\n");
+    printf("\nconwardctl COMMAND --help lists its options; see also conwardctl(1).\n");
 }
 
 int main(int argc, char **argv)

@@ -41,7 +41,7 @@ static int replace_file(const Monitors *monitors, const char *path)
         r = -errno;
     if (r < 0) {
         unlink(temporary);
-        ctl_say("Cannot write the metrics to %s: %s; what was there is still there", path,
+        ctl_say("Cannot write the metrics to %s: %s; the old file is unchanged", path,
                 g_strerror(-r));
         return CTL_FAILED;
     }

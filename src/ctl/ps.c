@@ -289,7 +289,7 @@ int stats_run(int argc, char **argv)
     g_autoptr(Monitors) monitors = NULL;
     const Snapshot *monitor;
 
-    if (!ctl_options(&argc, &argv, "ID|NAME", "Shows all that a monitor tells of its container.",
+    if (!ctl_options(&argc, &argv, "ID|NAME", "Shows all that a monitor knows about its container.",
                      entries))
         return CTL_WRONG;
     if (argc != 2) {

@@ -82,7 +82,7 @@ int request_wait(const Snapshot *monitor, RequestLook look, const void *asked, i
         if (snapshot_now() >= until)
             return error_set(error, 0,
                              "The monitor %d has not answered in time; conwardctl stats shows "
-                             "whether it has by now",
+                             "whether it has answered since",
                              now.monitor_pid);
         g_usleep(ANSWER_LOOK);
     }

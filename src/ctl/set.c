@@ -50,10 +50,10 @@ static RequestState has_set(const Page *before, const Page *now, const void *dat
     if (memcmp(&wanted, &now->settings, sizeof(wanted)) == 0)
         return REQUEST_DONE;
     settings_get(&now->settings, asked->name, value);
-    error_set(error, 0,
-              "%s is %s and not what was asked for: somebody else has changed a setting at the "
-              "same time",
-              asked->name, value);
+    error_set(
+        error, 0,
+        "%s is %s and not what was asked for: somebody else changed a setting at the same time",
+        asked->name, value);
     return REQUEST_OVERTAKEN;
 }
 
@@ -208,9 +208,8 @@ int reopen_run(int argc, char **argv)
     int status = CTL_WRONG;
 
     if (parse(&argc, &argv, &options, "ID|NAME|--all",
-              "Makes monitors replace their log file by a new, empty one. Move the old file away "
-              "before: what "
-              "is at its path is gone.",
+              "Makes monitors replace their log file with a new, empty one. Move the old file away "
+              "first: what is at its path is lost.",
               0))
         status = carry_out(options.directory, options.all ? NULL : argv[1],
                            &(Request){"2 0 0", has_reopened, NULL, true});

@@ -91,11 +91,11 @@ static int check_file(int fd, const char *path, unsigned *owner, off_t *size, Er
         return error_set(error, errno, "Cannot look at %s", path);
     *owner = st.st_uid;
     if (!S_ISREG(st.st_mode))
-        return error_set(error, 0, "%s is not a regular file, so it is no page of a monitor", path);
+        return error_set(error, 0, "%s is not a regular file, so it is not a monitor's page", path);
     if (st.st_size == 0)
         return -EAGAIN;
     if (st.st_nlink != 1)
-        return error_set(error, 0, "%s has %lu names, so it is no page of a monitor", path,
+        return error_set(error, 0, "%s has %lu names, so it is not a monitor's page", path,
                          (unsigned long)st.st_nlink);
     *size = st.st_size;
     return 0;
@@ -105,17 +105,17 @@ static int check_file(int fd, const char *path, unsigned *owner, off_t *size, Er
 static int check_page(const Page *page, off_t size, const char *path, Error *error)
 {
     if (page->magic != PAGE_MAGIC)
-        return error_set(error, 0, "%s does not begin as the page of a monitor does", path);
+        return error_set(error, 0, "%s does not begin like a monitor's page", path);
     if (page->version != PAGE_VERSION || page->size != sizeof(Page))
         return error_set(error, 0,
                          "%s is the page of another version of conward (%u); this conwardctl knows "
                          "version %u: use the conwardctl that belongs to it",
                          path, page->version, (unsigned)PAGE_VERSION);
     if (size < PAGE_SIZE_BYTES || size > PAGE_SIZE_BYTES + PAGE_TEXTS_MAX)
-        return error_set(error, 0, "%s has %lld bytes, so it is no page of a monitor", path,
+        return error_set(error, 0, "%s has %lld bytes, so it is not a monitor's page", path,
                          (long long)size);
     if (page->kind > SNAPSHOT_RUN || page->phase > PHASE_GONE)
-        return error_set(error, 0, "%s says what no monitor says", path);
+        return error_set(error, 0, "%s contains values that no monitor writes", path);
     return 0;
 }
 

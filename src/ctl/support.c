@@ -15,10 +15,10 @@
 #include <unistd.h>
 
 static const char ABOUT[] =
-    "Prints what a report of a fault should come with, as text on standard output: versions, the "
-    "figures of all monitors, and what the doctor says. Names, IDs, commands and paths of "
-    "containers are left out or replaced by numbers, and nothing of their output is in it. Read it "
-    "before you give it away.";
+    "Prints what a bug report should contain, as text on standard output: versions, the figures of "
+    "all monitors, and what the doctor says. Names, IDs, commands and paths of containers are left "
+    "out or replaced by numbers, and nothing of their output is in it. Read it before you give it "
+    "away.";
 
 static void print_machine(void)
 {

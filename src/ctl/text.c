@@ -132,7 +132,7 @@ bool ctl_options(int *argc, char ***argv, const char *usage, const char *about,
     g_option_context_add_main_entries(context, entries, NULL);
     if (g_option_context_parse(context, argc, argv, &error))
         return true;
-    ctl_say("%s; conwardctl %s --help tells of its options", error->message, (*argv)[0]);
+    ctl_say("%s; conwardctl %s --help lists its options", error->message, (*argv)[0]);
     return false;
 }
 

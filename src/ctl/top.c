@@ -93,7 +93,7 @@ static int watch(const Options *options)
 {
     Screen *screen = screen_open();
     g_autoptr(Monitors) before = NULL;
-    g_autoptr(GString) text = g_string_new("Looking twice, for what happens in between; q quits\n");
+    g_autoptr(GString) text = g_string_new("Measuring for one interval; q quits\n");
     int64_t step = (int64_t)(options->delay * G_USEC_PER_SEC);
 
     if (screen == NULL)

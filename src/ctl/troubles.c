@@ -114,9 +114,9 @@ static void look_at_disk(GPtrArray *troubles, const Snapshot *now, const Trouble
     if (blocked < limits->blocked_after)
         return;
     add(troubles, TROUBLE_BLOCKED_LOG, now, (uint64_t)blocked,
-        g_strdup_printf("cannot go on: the disk of its log %s has not answered a write for %s",
+        g_strdup_printf("is blocked: the disk of its log %s has not answered a write for %s",
                         snapshot_text(now, "log"), text_duration(blocked, duration)),
-        g_strdup_printf("look at that disk: dmesg, df %s", log));
+        g_strdup_printf("check that disk: dmesg, df %s", log));
 }
 
 static void look_at_waiting(GPtrArray *troubles, const Snapshot *now, const TroubleLimits *limits)
@@ -133,8 +133,8 @@ static void look_at_waiting(GPtrArray *troubles, const Snapshot *now, const Trou
         g_strdup_printf("has waited for %s with its output, because writes of its log %s fail: %s",
                         text_duration(waits, duration), snapshot_text(now, "log"),
                         g_strerror(page->last_error)),
-        g_strdup_printf("make room for the log, or mend its disk: df %s; to let it go on and lose "
-                        "output: conwardctl set %s log-on-error drop",
+        g_strdup_printf("make room for the log, or repair its disk: df %s; to let it continue and "
+                        "lose output: conwardctl set %s log-on-error drop",
                         log, plain_id(now)));
 }
 
@@ -143,7 +143,7 @@ static const char *journal_failure(const Snapshot *now)
 {
     int number = now->page.journal.last_error;
 
-    return number == EAGAIN ? "it does not read what it gets" : g_strerror(number);
+    return number == EAGAIN ? "it has stopped reading" : g_strerror(number);
 }
 
 static void look_at_waiting_for_journal(GPtrArray *troubles, const Snapshot *now,
@@ -160,7 +160,7 @@ static void look_at_waiting_for_journal(GPtrArray *troubles, const Snapshot *now
         g_strdup_printf("has waited for %s with its output, because it cannot be sent to the "
                         "journal: %s",
                         text_duration(waits, duration), journal_failure(now)),
-        g_strdup_printf("look at the journal: systemctl status systemd-journald; to let it go on "
+        g_strdup_printf("check the journal: systemctl status systemd-journald; to let it continue "
                         "and lose output: conwardctl set %s log-on-error drop",
                         plain_id(now)));
 }
@@ -179,8 +179,8 @@ static void look_at_losses_of_journal(GPtrArray *troubles, const Snapshot *now)
                         "to the journal, the last time with: %s",
                         amount_text(bytes, amount), out->lost_records + err->lost_records,
                         journal_failure(now)),
-        g_strdup("look at the journal: systemctl status systemd-journald; when it is back, this "
-                 "goes on by itself"));
+        g_strdup("check the journal: systemctl status systemd-journald; once it is back, this "
+                 "continues by itself"));
 }
 
 /* The settings may have changed since. */
@@ -205,12 +205,13 @@ static void look_at_limit(GPtrArray *troubles, const Snapshot *now)
         g_strdup_printf("has lost output: %s in %" PRIu64 " records, more than the rate limit of "
                         "its log allowed (%s)",
                         amount_text(bytes, amount), records, limit),
-        goes_on ? g_strdup_printf("to see what it writes: conwardctl logs --tail 10 %s; to let it "
-                                  "wait in place of losing: conwardctl set %s log-rate-policy wait",
-                                  plain_id(now), plain_id(now))
-                : g_strdup_printf("nothing more is lost in this way; to see what it writes: "
-                                  "conwardctl logs --tail 10 %s",
-                                  plain_id(now)));
+        goes_on
+            ? g_strdup_printf("to see what it writes: conwardctl logs --tail 10 %s; to let it wait "
+                              "instead of losing output: conwardctl set %s log-rate-policy wait",
+                              plain_id(now), plain_id(now))
+            : g_strdup_printf(
+                  "nothing more is lost now; to see what it writes: conwardctl logs --tail 10 %s",
+                  plain_id(now)));
 }
 
 static void look_at_losses(GPtrArray *troubles, const Snapshot *now)
@@ -230,8 +231,8 @@ static void look_at_losses(GPtrArray *troubles, const Snapshot *now)
                         "failed, the last one with: %s",
                         amount_text(bytes, amount), records, snapshot_text(now, "log"),
                         g_strerror(now->page.log.last_error)),
-        g_strdup_printf("make room for the log, or mend its disk, unless that is done: df %s; then "
-                        "it goes on by itself",
+        g_strdup_printf("make room for the log, or repair its disk, if that has not been done: df "
+                        "%s; it then continues by itself",
                         log));
 }
 
@@ -243,10 +244,10 @@ static char *memory_command(const Snapshot *monitor)
     if (strcmp(snapshot_text(monitor, "engine"), "crio") == 0)
         return g_strdup("raise resources.limits.memory of its pod");
     if (monitor->page.oom.limit == 0)
-        return g_strdup("it has no limit of its own: look at those around it (its pod or slice), "
-                        "and at the memory of this machine");
+        return g_strdup("it has no limit of its own: check the limits around it (its pod or "
+                        "slice), and the memory of this machine");
     if (monitor->page.kind == SNAPSHOT_RUN)
-        return g_strdup_printf("start it anew with --memory-max %" PRIu64 "M", mebibytes);
+        return g_strdup_printf("restart it with --memory-max %" PRIu64 "M", mebibytes);
     return g_strdup_printf("podman update --memory %" PRIu64 "m --memory-swap %" PRIu64 "m %s",
                            mebibytes, 2 * mebibytes, plain_id(monitor));
 }
@@ -263,11 +264,11 @@ static void look_at_memory(GPtrArray *troubles, const Snapshot *now)
         return;
     command = memory_command(now);
     add(troubles, TROUBLE_OOM_KILLS, now, oom->kills,
-        g_strdup_printf(
-            "runs out of memory: the kernel has killed %" PRIu64 " of its processes for "
-            "it, the last one %s ago; its limit is %s",
-            oom->kills, text_duration(snapshot_age(oom->last_at, snapshot_wall_now()), duration),
-            oom->limit > 0 ? amount_text(oom->limit, limit) : "unknown"),
+        g_strdup_printf("runs out of memory: the kernel has killed %" PRIu64
+                        " of its processes, the last one %s ago; its limit is %s",
+                        oom->kills,
+                        text_duration(snapshot_age(oom->last_at, snapshot_wall_now()), duration),
+                        oom->limit > 0 ? amount_text(oom->limit, limit) : "unknown"),
         g_strdup_printf("to give it more: %s; to see who was killed: dmesg", command));
 }
 
@@ -310,7 +311,7 @@ static void look_at_rate(GPtrArray *troubles, const Snapshot *before, const Snap
         return;
     end = end_command(now);
     add(troubles, TROUBLE_FLOOD, now, rate,
-        g_strdup_printf("writes very much: %s/s", amount_text(rate, amount)),
+        g_strdup_printf("writes a lot of output: %s/s", amount_text(rate, amount)),
         g_strdup_printf("to see what: conwardctl logs --tail 10 %s; to end it: %s", plain_id(now),
                         end));
 }
@@ -323,11 +324,11 @@ static void look_at_readers(GPtrArray *troubles, const Snapshot *now, const Trou
     if (held < limits->stalled_after)
         return;
     add(troubles, TROUBLE_STALLED, now, (uint64_t)held,
-        g_strdup_printf("has waited for %s for a reader of its output that does not read (%u "
-                        "attached)",
-                        text_duration(held, duration), snapshot_clients(now)),
-        g_strdup("let it read on (a stopped pager, a terminal with its output held), or end the "
-                 "command that is attached"));
+        g_strdup_printf(
+            "has waited for %s for a reader of its output that has stopped reading (%u attached)",
+            text_duration(held, duration), snapshot_clients(now)),
+        g_strdup("let the reader continue (a stopped pager, a terminal whose output is paused), or "
+                 "end the attached command"));
 }
 
 static void look_at_size(GPtrArray *troubles, const Snapshot *now, const TroubleLimits *limits)
@@ -360,8 +361,9 @@ static void look_at_crashes(GPtrArray *troubles, const Snapshot *now)
         g_strdup_printf("is not affected, but its monitor %d has crashed %s and recovered; the "
                         "last time by signal %d, %s%s",
                         now->page.monitor_pid, often, crash->signal,
-                        crash->is_our_own ? "a fault of its own" : "sent by a process", alike),
-        g_strdup(crash->is_our_own ? "please report the line of the journal that tells of it"
+                        crash->is_our_own ? "a fault of conward itself" : "sent by a process",
+                        alike),
+        g_strdup(crash->is_our_own ? "please report the journal's entry about it"
                                    : "find who sends it: the journal names the sender"));
 }
 

@@ -183,7 +183,7 @@ def test_sentences_are_escaped(containers):
     done = run("--foreign", "--interval", "0.5", "--min", "1")
     assert (done.returncode, done.stderr) == (1, "")
     assert "\033" not in done.stdout
-    assert f"container {culprit[:12]} (\\x1b[31mred) writes what can be why" in done.stdout
+    assert f"container {culprit[:12]} (\\x1b[31mred) is a possible cause" in done.stdout
 
 
 def test_what_may_not_be_read(containers):

@@ -378,11 +378,11 @@ def test_lines_that_are_no_records(log):
     log.write_bytes(record(b"a") + b"\n" + b"x" * 300 + b"\n" + record(b"b") + b"\0\0\0" + record(b"hidden"))
     output, notes = logs(log)
     assert output == b"a\nb\n"
-    assert notes == b"conwardctl: 3 lines are no records: they were passed over\n"
+    assert notes == b"conwardctl: 3 lines are not records and were skipped\n"
     log.write_bytes(record(b"a") + b"no record, and no newline yet")
-    assert logs(log) == (b"a\n", b"conwardctl: 1 line is no record: it was passed over\n")
+    assert logs(log) == (b"a\n", b"conwardctl: 1 line is not a record and was skipped\n")
     log.write_bytes(record(b"x", "stderr", "P") + b"no time at all\n")
-    assert logs(log)[1] == b"x\nconwardctl: 1 line is no record: it was passed over\n"
+    assert logs(log)[1] == b"x\nconwardctl: 1 line is not a record and was skipped\n"
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -516,7 +516,7 @@ def test_follow(log, follow, sig):
         follower.expect(b"in two parts\n")
     append(log, b"bad\n")
     follower.wait_idle()
-    assert follower.end(sig) == (b"", b"conwardctl: 1 line is no record: it was passed over\n")
+    assert follower.end(sig) == (b"", b"conwardctl: 1 line is not a record and was skipped\n")
 
 
 def test_follow_from_the_last_lines(log, follow):

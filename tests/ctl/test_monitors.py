@@ -423,12 +423,12 @@ def of_another_version(page):
 
 DAMAGES = {
     "short": (lambda page: page[: PAGE - 1], f"has {PAGE - 1} bytes"),
-    "long": (lambda page: page + bytes(20000), "bytes, so it is no page"),
-    "magic": (lambda page: b"X" + page[1:], "does not begin as the page of a monitor does"),
+    "long": (lambda page: page + bytes(20000), "bytes, so it is not a monitor's page"),
+    "magic": (lambda page: b"X" + page[1:], "does not begin like a monitor's page"),
     "version": (of_another_version, "another version of conward (77)"),
     "shorter version": (lambda page: of_another_version(page)[:8192], "another version of conward (77)"),
     "longer version": (lambda page: of_another_version(page) + bytes(20000), "another version of conward (77)"),
-    "text": (lambda page: b"hello\n" * 3000, "does not begin as the page of a monitor does"),
+    "text": (lambda page: b"hello\n" * 3000, "does not begin like a monitor's page"),
 }
 
 

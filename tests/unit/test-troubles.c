@@ -130,7 +130,7 @@ START_TEST(faults_at_the_same_instruction)
     troubles_add(found, NULL, &fixture.snapshot, 0, &limits);
     ck_assert_uint_eq(found->len, 1);
     ck_assert_ptr_nonnull(strstr(((Trouble *)g_ptr_array_index(found, 0))->text,
-                                 "signal 11, a fault of its own, at the same instruction 3 times"));
+                                 "signal 11, a fault of conward itself, at the same instruction 3 times"));
     g_ptr_array_unref(found);
 }
 END_TEST
@@ -151,7 +151,7 @@ START_TEST(kills_for_want_of_memory)
     ck_assert_int_eq((int)trouble->kind, TROUBLE_OOM_KILLS);
     ck_assert_str_eq(trouble_name(trouble->kind), "oom_kills");
     ck_assert_ptr_nonnull(strstr(trouble->text,
-                                 "killed 3 of its processes for it, the last one 5 s "
+                                 "killed 3 of its processes, the last one 5 s "
                                  "ago; its limit is 16 MiB"));
     ck_assert_ptr_nonnull(
         strstr(trouble->mend, "podman update --memory 32m --memory-swap 64m 0123456789abcdef"));
@@ -161,7 +161,7 @@ START_TEST(kills_for_want_of_memory)
     fixture.snapshot.page.kind = SNAPSHOT_RUN;
     troubles_add(found, NULL, &fixture.snapshot, 0, &limits);
     trouble = g_ptr_array_index(found, 0);
-    ck_assert_ptr_nonnull(strstr(trouble->mend, "start it anew with --memory-max 32M"));
+    ck_assert_ptr_nonnull(strstr(trouble->mend, "restart it with --memory-max 32M"));
     g_ptr_array_unref(found);
 
     fixture.snapshot.page.kind = SNAPSHOT_EXEC;
