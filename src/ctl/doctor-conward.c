@@ -24,7 +24,7 @@
 enum { CONTENT_COLLECTED_MOST = 32700 };
 
 static const char FROM_THEN_ON[] =
-    "nothing; it holds for containers and runs that start from then on";
+    "nothing; it applies to containers and runs that start from now on";
 
 /* One look at all files. */
 typedef struct Look {
@@ -75,13 +75,13 @@ static void on_problem(const char *key, const char *why, void *owner)
     Finding *finding =
         complain(look, g_strdup_printf("conward ignores this setting: %s %s", key, why));
 
-    finding->why = "The default holds in its place, or what an earlier file says; conward run "
-                   "starts nothing.";
+    finding->why =
+        "The default applies instead, or what an earlier file says; conward run refuses to start.";
     if (line != NULL) {
         g_free(finding->file);
         finding_at(finding, line);
     }
-    finding->mend = g_strdup("Mend or remove this line; conward.conf(5) has all settings.");
+    finding->mend = g_strdup("Correct or remove this line; conward.conf(5) has all settings.");
 }
 
 /* One that cannot be used at all. */
@@ -90,8 +90,8 @@ static void complain_of_file(const Look *look, unsigned line, const char *why)
     Finding *finding = complain(look, g_strdup_printf("conward ignores this file: %s", why));
 
     finding->line = line;
-    finding->why = "None of its settings holds; conward run starts nothing.";
-    finding->mend = g_strdup("Mend or remove this file.");
+    finding->why = "None of its settings applies; conward run refuses to start.";
+    finding->mend = g_strdup("Correct or remove this file.");
 }
 
 /* Of an image, nobody knows who will own its files. */
@@ -187,12 +187,11 @@ static void tell_settings(const Look *look)
             continue;
         finding = finding_add(
             look->examination->findings, SEVERITY_NOTE, NAME,
-            setting == taken
-                ? g_strdup_printf("conward.conf sets %s, where neither a command line nor the "
-                                  "environment does",
-                                  TUNABLES[number].name)
-                : g_strdup_printf("this %s has no effect: %s, line %u, comes later",
-                                  TUNABLES[number].name, taken->file, taken->line));
+            setting == taken ? g_strdup_printf("conward.conf sets %s, where neither the command "
+                                               "line nor the environment does",
+                                               TUNABLES[number].name)
+                             : g_strdup_printf("this %s has no effect: %s, line %u, comes later",
+                                               TUNABLES[number].name, taken->file, taken->line));
         finding_at(finding, setting);
     }
 }
@@ -227,7 +226,7 @@ static void examine_size(const Look *look)
 
     for (guint i = 0; i < examination->limited->len && look->config.log.log_size_max > 0; i++)
         finding_add(examination->findings, SEVERITY_NOTE, NAME,
-                    g_strdup_printf("the engine's limit goes before conward.conf's: %s",
+                    g_strdup_printf("the engine's limit takes precedence over conward.conf's: %s",
                                     (const char *)examination->limited->pdata[i]));
     if (look->config.log.log_size_max > 0 || examination->unlimited->len == 0)
         return;

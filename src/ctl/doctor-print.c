@@ -59,7 +59,7 @@ void doctor_print(const Finding *finding, bool colours)
            severity_name(finding->severity), colours ? "\033[0m" : "", what->str);
     print_place(finding);
     print_part("why:", finding->why);
-    print_part("mend:", finding->mend);
+    print_part("fix:", finding->mend);
     print_part("restart:", finding->restart);
 }
 

@@ -13,10 +13,9 @@
 
 static const char ABOUT[] =
     "Looks at this node's settings for what lets one container take it down: log lines without a "
-    "limit, logs without a limit, a monitor that is not there. Says where, why, and how to mend "
-    "it. "
-    "The exit status is 0 if there is nothing to mend, 1 if there is, 2 if the command line is "
-    "wrong, 3 if nothing was found but something could not be read, or a mend failed.";
+    "limit, logs without a limit, a monitor that is not there. Says where, why, and how to fix it. "
+    "The exit status is 0 if there is nothing to fix, 1 if there is, 2 if the command line is "
+    "wrong, 3 if nothing was found but something could not be read, or a fix failed.";
 
 static const struct {
     const char *name;
@@ -59,11 +58,11 @@ static void mend(const Root *root, Finding *finding, Outcome *outcome, bool json
 {
     g_autoptr(GString) report = g_string_new(NULL);
     g_autofree char *path = root_shown(root, finding->fix->path);
-    g_autofree char *heading = g_strdup_printf("Mended %s:", path);
+    g_autofree char *heading = g_strdup_printf("Fixed %s:", path);
     g_autofree char *trouble = mend_apply(root, finding->fix, report);
 
     if (trouble != NULL) {
-        ctl_say("%s is not mended: %s", path, trouble);
+        ctl_say("%s is not fixed: %s", path, trouble);
         outcome->failed = true;
         return;
     }
@@ -110,7 +109,7 @@ static void print_summary(const GPtrArray *findings, const GString *here, const 
 
     for (guint i = 0; i < findings->len; i++)
         well &= ((const Finding *)findings->pdata[i])->severity == SEVERITY_NOTE;
-    printf("%sLooked at: %s. Not here: %s.\n", well ? "Nothing to mend. " : "",
+    printf("%sLooked at: %s. Not here: %s.\n", well ? "Nothing to fix. " : "",
            here->len > 0 ? here->str : "nothing", missing->len > 0 ? missing->str : "nothing");
 }
 
@@ -147,7 +146,8 @@ int doctor_run(int argc, char **argv)
          "Look at the file system below DIR, such as that of an image", "DIR"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print each finding as one line of JSON", NULL},
         {"fix", 0, 0, G_OPTION_ARG_NONE, &fix,
-         "Mend what one value in a text file mends, and keep a backup; restarts nothing", NULL},
+         "Fix what a changed value in a text file can fix, and keep a backup; restarts nothing",
+         NULL},
         {NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL},
     };
     Root root = ROOT_NULL;
@@ -157,7 +157,7 @@ int doctor_run(int argc, char **argv)
     if (!ctl_options(&argc, &argv, NULL, ABOUT, entries))
         return CTL_WRONG;
     if (argc > 1) {
-        ctl_say("doctor takes no argument, but got '%s'", argv[1]);
+        ctl_say("doctor takes no arguments, but there is '%s'", argv[1]);
         return CTL_WRONG;
     }
     r = root_init(&root, directory != NULL ? directory : "/");

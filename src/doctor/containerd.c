@@ -30,7 +30,7 @@ static void examine_limit(Examination *examination, const Setting *limit)
     if (!none && limit->number <= LARGE_LINE)
         return;
     finding = finding_add(examination->findings, none ? SEVERITY_DANGER : SEVERITY_WARNING, NAME,
-                          none ? g_strdup("containerd sets no limit to the length of a log line")
+                          none ? g_strdup("containerd sets no limit on the length of a log line")
                                : g_strdup_printf("containerd holds log lines of up to %" PRId64
                                                  " bytes in memory",
                                                  limit->number));

@@ -91,7 +91,7 @@ static void examine_size(Examination *examination, const Settings *settings)
     finding->why = "One container that prints much fills the disk of the node. Docker's default, "
                    "json-file, has no limit of its own.";
     finding->mend = g_strdup("Put into " CONFIG ":\n" MEND
-                             "It holds for containers that are created from then on.");
+                             "It applies to containers that are created from then on.");
     finding->restart = "systemctl restart docker";
     /* Only a file of our own: nothing is put between others' settings. */
     if (settings->read == 0)

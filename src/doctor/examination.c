@@ -11,7 +11,7 @@ static void unread(Examination *examination, const char *program, const char *sh
 
     finding->file = g_strdup(shown);
     finding->line = line;
-    finding->mend = g_strdup("Look at this file yourself, or mend it and ask again.");
+    finding->mend = g_strdup("Check this file yourself, or correct it and run doctor again.");
 }
 
 void examine_file(Examination *examination, const char *program, const char *path, Reader *read,

@@ -67,7 +67,7 @@ static bool read_lines(const char *text, size_t end, Settings *to, ReadError *er
     bool after_joined = false;
 
     if (memchr(text, 0, end) != NULL) {
-        *error = (ReadError){.line = 1, .what = "it has zero bytes: it is no text"};
+        *error = (ReadError){.line = 1, .what = "it contains NUL bytes, so it is not a text file"};
         return false;
     }
     for (size_t at = 0; at < end;) {

@@ -82,7 +82,7 @@ static void examine_rate(Examination *examination, const Settings *settings, con
                           g_strdup("the journal takes messages at any rate"));
     finding_at(finding, setting);
     finding->why = "One service, or one container that logs to the journal, can keep journald busy "
-                   "and push everybody else's messages out.";
+                   "and push out the messages of all others.";
     finding->mend = g_strdup_printf("In this line, put: %s=%s", name, usual);
     finding->restart = "systemctl restart systemd-journald";
     fix_replace(examination, finding, setting, usual);

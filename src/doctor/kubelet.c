@@ -73,14 +73,15 @@ static void examine_rotation(Examination *examination, const Setting *size, cons
 
     if (size != NULL && !amount_parse(size->text, &amount))
         found(examination, size, SEVERITY_UNREAD,
-              "the kubelet's limit of a log file is no amount that is understood here", NULL);
+              "the kubelet's limit of a log file is not an amount that is understood here", NULL);
     else if (amount < 0)
         found(examination, size, SEVERITY_WARNING, "the kubelet does not rotate logs",
               "They grow without limit, and one container that prints much fills the disk of the "
               "node.");
     else if (size != NULL && (amount < 1024 || g_str_has_suffix(size->text, "m")))
-        found(examination, size, SEVERITY_WARNING, "the kubelet rotates logs at almost every look",
-              "Almost nothing is kept. In Kubernetes a small m means a thousandth: 10m is no ten "
+        found(examination, size, SEVERITY_WARNING,
+              "the kubelet rotates logs almost every time it checks them",
+              "Almost nothing is kept. In Kubernetes a small m means a thousandth: 10m is not ten "
               "megabytes.");
     else if (amount > LARGE_FILE)
         found(examination, size, SEVERITY_WARNING, "the kubelet lets log files grow very large",

@@ -90,14 +90,14 @@ static char *replace(const Root *root, const Fix *fix, int dir, const char *name
     struct stat st;
 
     if (fd < 0 && errno == ELOOP)
-        return g_strdup("it is a symbolic link; change the file it leads to yourself");
+        return g_strdup("it is a symbolic link; change the file that it points to yourself");
     if (fd < 0 || fstat(fd, &st) < 0)
         return failure("opening", name);
     before = root_read_fd(fd, &length, &trouble);
     if (before == NULL)
         return trouble;
     if (fix->at > length || length - fix->at < old || memcmp(before + fix->at, fix->old, old) != 0)
-        return g_strdup("it has changed meanwhile; ask again");
+        return g_strdup("it has changed in the meantime; run conwardctl doctor again");
     after = g_string_new_len(before, (gssize)length);
     g_string_erase(after, (gssize)fix->at, (gssize)old);
     g_string_insert(after, (gssize)fix->at, fix->content);
@@ -107,7 +107,7 @@ static char *replace(const Root *root, const Fix *fix, int dir, const char *name
     if (publish(dir, name, after->str, after->len, &st, 0) < 0)
         return failure("writing", name);
     diff_append(report, shown, before, after->str);
-    g_string_append_printf(report, "What was there is in %.*s%s\n",
+    g_string_append_printf(report, "The old content is in %.*s%s\n",
                            (int)(strlen(shown) - strlen(name)), shown, backup);
     return NULL;
 }

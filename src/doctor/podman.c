@@ -48,7 +48,7 @@ static void examine_size(Examination *examination, const Settings *settings, boo
                           g_strdup("Podman's log files grow without limit"));
     finding_at(finding, limit != NULL ? limit : driver);
     finding->why = "One container that prints much fills the disk.";
-    finding->restart = "nothing; it holds for containers that are created from then on";
+    finding->restart = "nothing; it applies to containers that are created from now on";
     drop_in = g_strconcat(examination->user_config != NULL ? examination->user_config : "/etc",
                           DROP_IN, NULL);
     fix_log_size_max(examination, finding, limit, "containers", drop_in);

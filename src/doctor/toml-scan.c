@@ -55,7 +55,7 @@ bool scan_line_end(Scan *scan)
     comment(scan);
     if (line_end(scan) || scan_peek(scan, 0) < 0)
         return true;
-    return scan_fail(scan, "something follows that does not belong in this line");
+    return scan_fail(scan, "there is something behind the value in this line");
 }
 
 bool scan_space(Scan *scan)
@@ -78,11 +78,11 @@ static bool escaped_character(Scan *scan, size_t digits, GString *content)
         int c = scan_peek(scan, 0);
 
         if (c < 0 || !g_ascii_isxdigit(c))
-            return scan_fail(scan, "an escaped character has too few digits");
+            return scan_fail(scan, "an escape sequence has too few digits");
         value = value << 4 | (gunichar)g_ascii_xdigit_value((char)c);
     }
     if (value == 0 || !g_unichar_validate(value))
-        return scan_fail(scan, "an escaped character is none");
+        return scan_fail(scan, "an escape sequence does not stand for a character");
     g_string_append_unichar(content, value);
     return true;
 }
@@ -119,7 +119,7 @@ static bool escape(Scan *scan, bool many_lines, GString *content)
     }
     if (c == 'u' || c == 'U')
         return escaped_character(scan, c == 'u' ? 4 : 8, content);
-    return scan_fail(scan, "a string has a backslash that says nothing");
+    return scan_fail(scan, "a string has a backslash without a valid escape sequence");
 }
 
 static size_t count_quotes(const Scan *scan, int quote)

@@ -34,7 +34,7 @@ static bool add(Toml *toml, SettingKind kind, const char *text, int64_t number, 
 
     /* Elements share their path. */
     if (strstr(setting.path, "[]") == NULL && !g_hash_table_add(toml->seen, g_strdup(setting.path)))
-        return scan_fail(&toml->scan, "a key has a value already");
+        return scan_fail(&toml->scan, "a key is set twice");
     if (!settings_add(toml->to, &setting))
         return scan_fail(&toml->scan, "there are too many settings, or a name is too long");
     return true;
@@ -210,7 +210,7 @@ static bool word(Toml *toml)
     else if (is_other(text))
         kind = SETTING_OTHER;
     else
-        return scan_fail(scan, "what should be a value is none");
+        return scan_fail(scan, "a value is missing or is not valid");
     scan->at += length;
     return add(toml, kind, text, number, at, scan->line);
 }

@@ -69,7 +69,7 @@ static bool scalar(Yaml *yaml, const yaml_event_t *event)
     int64_t number = 0;
 
     if (memchr(text, 0, length) != NULL)
-        return fail(yaml, event, "a string has a zero byte");
+        return fail(yaml, event, "a string contains a NUL byte");
     if (level != NULL && level->mapping && !level->has_key) {
         if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && strcmp(text, "<<") == 0)
             return fail(yaml, event, "it merges mappings, which is not understood here");
@@ -178,7 +178,7 @@ bool yaml_read(const char *text, size_t length, Settings *to, ReadError *error)
     bool read;
 
     if (!yaml_parser_initialize(&parser)) {
-        *error = (ReadError){.line = 1, .what = "there is no memory to read it"};
+        *error = (ReadError){.line = 1, .what = "there is not enough memory to read it"};
         return false;
     }
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);

@@ -154,7 +154,7 @@ def test_the_engines_limit(podman):
     podman.put(CONF, LIMITED)
     assert podman.examine() == []
     (told,) = [one["what"] for one in notes_of_conward(podman) if "engine" in one["what"]]
-    assert "the engine's limit goes before conward.conf's: containers.log_size_max = 5000 of Podman" in told
+    assert "the engine's limit takes precedence over conward.conf's: containers.log_size_max = 5000 of Podman" in told
 
 
 def test_crio(image):

@@ -61,7 +61,7 @@ static const Case YAML[] = {
     {"? [a]\n: 1\n", "1: a key is a mapping"},
     {"a: 1\n---\nb: 2\n", "2: it has more than one document"},
     {"a: [1\n", "1: it is not well-formed"},
-    {"\"a\": \"x\\0y\"\n", "1: a string has a zero byte"},
+    {"\"a\": \"x\\0y\"\n", "1: a string contains a NUL byte"},
     {"{\"a\":", "1: it is not well-formed"},
 };
 

@@ -129,8 +129,9 @@ START_TEST(faults_at_the_same_instruction)
     fixture.snapshot.page.crash = (CrashPage){.signal = 11, .is_our_own = 1, .alike = 3};
     troubles_add(found, NULL, &fixture.snapshot, 0, &limits);
     ck_assert_uint_eq(found->len, 1);
-    ck_assert_ptr_nonnull(strstr(((Trouble *)g_ptr_array_index(found, 0))->text,
-                                 "signal 11, a fault of conward itself, at the same instruction 3 times"));
+    ck_assert_ptr_nonnull(
+        strstr(((Trouble *)g_ptr_array_index(found, 0))->text,
+               "signal 11, a fault of conward itself, at the same instruction 3 times"));
     g_ptr_array_unref(found);
 }
 END_TEST
@@ -150,9 +151,8 @@ START_TEST(kills_for_want_of_memory)
     trouble = g_ptr_array_index(found, 0);
     ck_assert_int_eq((int)trouble->kind, TROUBLE_OOM_KILLS);
     ck_assert_str_eq(trouble_name(trouble->kind), "oom_kills");
-    ck_assert_ptr_nonnull(strstr(trouble->text,
-                                 "killed 3 of its processes, the last one 5 s "
-                                 "ago; its limit is 16 MiB"));
+    ck_assert_ptr_nonnull(strstr(trouble->text, "killed 3 of its processes, the last one 5 s "
+                                                "ago; its limit is 16 MiB"));
     ck_assert_ptr_nonnull(
         strstr(trouble->mend, "podman update --memory 32m --memory-swap 64m 0123456789abcdef"));
     g_ptr_array_unref(found);
