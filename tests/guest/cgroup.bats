@@ -168,7 +168,7 @@ refused() {
 	mkdir -p /sys/fs/cgroup/conward-test.slice/{none,busy}
 	wrapped --cgroup /conward-test.slice/none/command <<<"echo >$files/begun"
 	run "${words[@]}"
-	refused '/none has no memory controller that it could hand down'
+	refused '/none has no memory controller to delegate'
 
 	sleep 1000 3>&- &
 	sleeper=$!
@@ -179,7 +179,7 @@ refused() {
 	refused 'The cgroup /sys/fs/cgroup/conward-test.slice/busy has processes in it already'
 	wrapped --cgroup /conward-test.slice/busy/below <<<"echo >$files/begun"
 	run "${words[@]}"
-	refused 'The cgroup /sys/fs/cgroup/conward-test.slice/busy cannot hand its memory down, as there are processes in it'
+	refused 'The cgroup /sys/fs/cgroup/conward-test.slice/busy cannot delegate its memory controller, because there are processes in it'
 	kill $sleeper
 	wait $sleeper || true
 }

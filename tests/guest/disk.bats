@@ -236,7 +236,7 @@ is_read_only() {
 	until_true has_read_all
 	go_on
 	ends
-	grep -q 'Failed to bring the log .* to the disk: Read-only file system. Its last records may be lost' "$bundle/said"
+	grep -q 'Failed to sync the log .* to disk: Read-only file system. Its last records may be lost' "$bundle/said"
 	remove_disk
 }
 
