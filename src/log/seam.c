@@ -7,7 +7,7 @@
 bool seam_is_here(const K8sFile *file, const LogCursors *cursors)
 {
     for (int i = 0; i < STREAMS; i++) {
-        if (cursors->counters[i].line > 0 && !file->ended[i])
+        if (cursors->open[i] && !file->ended[i])
             return false;
     }
     return true;

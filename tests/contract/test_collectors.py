@@ -125,6 +125,15 @@ def test_both_streams_at_once(new_container):
     check(files_of(container), wrote["err"], "stderr")
 
 
+def test_rotation_among_long_lines(new_container):
+    """No line is divided between two files, where it would become two entries."""
+    wrote = b"".join(line(number) for number in range(150))
+    container = write_out(new_container, wrote, log_size_max="1000000", log_rotate=True, log_max_files="20")
+    files = files_of(container)
+    assert len(files) >= 9
+    check(files, wrote)
+
+
 @pytest.mark.parametrize("closes", ["no", "yes"])
 def test_last_line_without_newline(new_container, closes):
     wrote = b"one\nlast words"

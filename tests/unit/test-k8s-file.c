@@ -861,6 +861,39 @@ START_TEST(a_rate_that_cuts_a_line_does_not_keep_its_newline)
 }
 END_TEST
 
+/* A file that has reached its limit takes that newline, too: readers that join the records of one
+ * file only would find half a line in it. */
+START_TEST(a_damaged_line_ends_in_the_file_where_it_has_begun)
+{
+    static const K8sLimits limits = {
+        .line_max = 512, .partial_flush = 0, .size_max = 400, .backups = 1, .says_losses = true};
+    static char filler[400 - 2 * RECORD_HEADER_LENGTH - 20];
+    LogFixture fixture;
+    GString *content;
+    char *old;
+
+    memset(filler, 'x', sizeof(filler) - 1);
+    filler[sizeof(filler) - 1] = '\n';
+    log_setup(&fixture, limits);
+    old = g_strconcat(fixture.path, ".1", NULL);
+    log_feed(&fixture, STREAM_STDOUT, filler, sizeof(filler), SPLIT_WAIT);
+    log_feed(&fixture, STREAM_STDOUT, "begins", 6, SPLIT_WAIT);
+    limit_file_size(1);
+    ck_assert_int_lt(log_feed(&fixture, STREAM_STDOUT, ", ends\n", 7, SPLIT_WAIT), 0);
+    limit_file_size(RLIM_INFINITY);
+    log_feed(&fixture, STREAM_STDOUT, "whole\n", 6, SPLIT_WAIT);
+    content = file_content(old);
+    ck_assert_msg(g_str_has_suffix(content->str, " stdout F \n"), "%s", content->str);
+    g_string_free(content, TRUE);
+    content = file_content(fixture.path);
+    ck_assert_ptr_nonnull(strstr(content->str, " stdout F [conward] lost 6 bytes in 1 records"));
+    ck_assert(g_str_has_suffix(content->str, " stdout F whole\n"));
+    g_string_free(content, TRUE);
+    g_free(old);
+    log_teardown(&fixture);
+}
+END_TEST
+
 /* The newline that was to be written is lost in the end. */
 START_TEST(a_newline_that_waits_in_vain_is_lost)
 {
@@ -1497,9 +1530,10 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       a_newline_alone_is_late_and_not_lost,
       a_damaged_line_without_a_newline_is_ended_by_what_tells_of_it,
       loss_records_stand_alone_whatever_fails, a_rate_that_cuts_a_line_does_not_keep_its_newline,
-      a_newline_that_waits_in_vain_is_lost, a_last_line_is_closed_once,
-      a_last_line_that_has_its_newline_is_not_closed, a_last_line_is_closed_on_a_full_disk,
-      what_is_capped_is_not_closed, a_loss_is_said_on_the_stream_that_lost_and_by_the_next_attempt,
+      a_newline_that_waits_in_vain_is_lost, a_damaged_line_ends_in_the_file_where_it_has_begun,
+      a_last_line_is_closed_once, a_last_line_that_has_its_newline_is_not_closed,
+      a_last_line_is_closed_on_a_full_disk, what_is_capped_is_not_closed,
+      a_loss_is_said_on_the_stream_that_lost_and_by_the_next_attempt,
       a_size_limit_that_has_no_room_for_the_loss_record_ends, a_rate_that_waits_loses_nothing,
       the_end_lifts_a_rate_that_nobody_has_waited_for, a_rate_that_drops_counts_and_says,
       a_rate_that_is_lifted_before_its_loss_is_said, stamps_rise_strictly,
