@@ -513,6 +513,23 @@ def test_end_while_the_journal_takes_a_set_number_each_second(journal, logging, 
     assert journal.output() == wanted
 
 
+@POLICIES
+def test_journal_that_pauses(journal, logging, policy):
+    """As a slow machine's does while it writes to its disk: the container waits as long, and nothing is lost."""
+    journal.stop()
+    container = logging("seq 1 3000; read word < go; exit 7", policy)
+    trouble = Trouble(container)
+    go = begin(container, journal)
+    wait_until(lambda: page(container.monitor.pid)["journal_fails"] == 1, "a full queue")
+    trouble.suspend(container.monitor.pid, 5)
+    journal.go_on()
+    wanted = k8slog.numbered(1, 3000)
+    wait_until(lambda: len(journal.output()) + journal.told()[0] >= len(wanted), "all output")
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    assert journal.output() == wanted
+
+
 def begin_with_its_end(journal, logging, policy, lines=1000):
     """A container that has ended, and whose journal is stopped. Returns it, and its trouble."""
     journal.stop()
