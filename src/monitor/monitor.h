@@ -371,8 +371,8 @@ int64_t monitor_log_settle_at(const Monitor *monitor);
 /* One of the logs, whose settle_at that is, has taken some of what waits. */
 void monitor_log_moved(Monitor *monitor, int64_t *settle_at);
 
-/* Whether what waits for it may still do so after the end: not for a command whose log is the
- * answer that an engine waits for. */
+/* Whether what waits for it may still do so after the end: not if somebody wants the monitor to
+ * end, nor for a command whose log is the answer that an engine waits for. */
 bool monitor_log_may_wait(Monitor *monitor, int64_t *settle_at);
 
 /* Writes to `text` what the log has lost, if anything. */

@@ -243,11 +243,18 @@ class Trouble:
         """As if the machine had been suspended for so long since the beginning, and has just woken: returns when the
         monitor has looked at its deadlines, or has ended."""
         process = procfs.Process(pid)
+
+        def has_looked():
+            try:
+                return signal.SIGUSR1 not in process.signals("ShdPnd") and is_idle(pid)
+            except (FileNotFoundError, ProcessLookupError, KeyError):
+                return False
+
         new = self.directory / "suspend.new"
         new.write_text(str(seconds))
         new.rename(self.directory / "suspend")
         os.kill(pid, signal.SIGUSR1)
-        wait_until(lambda: is_idle(pid) or not process.alive(), "the monitor to wait for news or to end")
+        wait_until(lambda: has_looked() or not process.alive(), "the monitor to wait for news or to end")
 
     def images(self):
         """The pid of every image of the program, in the order in which they began."""
