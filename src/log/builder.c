@@ -74,9 +74,8 @@ static bool is_beyond(const Builder *builder, uint64_t more, uint64_t most)
 /* Whether the file would become longer than its limit. */
 static bool too_long(const Builder *builder, uint64_t record)
 {
-    uint64_t most = seam_size_max(builder->file, builder->next);
-
-    return most > 0 && is_beyond(builder, record, most);
+    return seam_has_limit(builder->file, builder->next) &&
+           is_beyond(builder, record, seam_size_max(builder->file, builder->next));
 }
 
 /* Whether all that is ever logged may grow by so much. Once it may not, nothing is logged any more:
@@ -91,19 +90,23 @@ static bool is_capped(const Builder *builder, uint64_t record)
     return next->capped != 0;
 }
 
+/* Good for all stamps of the same microsecond. */
 static void write_header(Builder *builder)
 {
     const struct timespec time = {builder->stamp / 1000000000, builder->stamp % 1000000000};
 
+    builder->nanoseconds = (unsigned)(builder->stamp % 1000);
     record_header(&builder->file->clock, time, (int)builder->stream, builder->header);
 }
 
-static void put(Builder *builder, const char *header, char tag, const uint8_t *content,
-                size_t length)
+static void put(Builder *builder, const char *header, unsigned nanoseconds, char tag,
+                const uint8_t *content, size_t length)
 {
     LogCursors *next = builder->next;
-    uint8_t *batch = builder->file->to.state->output + next->batch_offset;
-    uint64_t size = record_write(batch + next->batch_length, header, tag, content, length);
+    uint8_t *record = builder->file->to.state->output + next->batch_offset + next->batch_length;
+    uint64_t size = record_write(record, header, tag, content, length);
+
+    record_set_nanoseconds(record, nanoseconds);
 
     next->batch_length += size;
     next->total += size;
@@ -114,9 +117,9 @@ static void put(Builder *builder, const char *header, char tag, const uint8_t *c
 
 static void append(Builder *builder, char tag, const uint8_t *content, size_t length)
 {
-    put(builder, builder->header, tag, content, length);
+    put(builder, builder->header, builder->nanoseconds, tag, content, length);
     builder->next->stamp = builder->stamp++;
-    if (!record_header_advance(builder->header))
+    if (++builder->nanoseconds == 1000)
         write_header(builder);
 }
 
@@ -244,7 +247,7 @@ static Built close_line(Builder *builder)
     next->own_length = record;
     next->said = (LossPage){.records = 0};
     record_header(&builder->file->clock, time, (int)builder->stream, header);
-    put(builder, header, 'F', (const uint8_t *)"", 0);
+    put(builder, header, (unsigned)(next->stamp % 1000), 'F', (const uint8_t *)"", 0);
     return BUILT_ALL;
 }
 
@@ -310,12 +313,10 @@ static uint64_t buffered(const Builder *builder)
     return builder->file->to.state->page->streams[stream].end - builder->next->start[stream];
 }
 
-/* Whether it is the beginning of a line that is cut because of its length. */
-static bool begins_long_line(const Builder *builder, Split split)
+/* Whether a partial record is the beginning of a line that is cut because of its length. */
+static bool begins_long_line(const Builder *builder)
 {
-    const LogCursors *next = builder->next;
-
-    return split.tag == SPLIT_PARTIAL && next->counters[builder->stream].line == 0 &&
+    return builder->next->counters[builder->stream].line == 0 &&
            buffered(builder) > builder->file->limits.line_max;
 }
 
@@ -324,21 +325,20 @@ static bool begins_long_line(const Builder *builder, Split split)
  * next file can: then that is where it begins. Of a line whose end is not there yet, it is taken
  * for as long as what is there, and as the longest line before it.
  */
-static bool outgrows(const Builder *builder, Split split, const uint8_t *bytes)
+static bool outgrows(const Builder *builder, const uint8_t *bytes)
 {
     const K8sFile *file = builder->file;
     const LogCursors *next = builder->next;
-    uint64_t most = seam_size_max(file, next) + seam_overrun(file);
+    uint64_t limit = (uint64_t)file->limits.size_max;
+    uint64_t most = limit + seam_overrun(file);
+    uint64_t usual = MIN(next->counters[builder->stream].longest, limit / USUAL_PART);
     uint64_t size = buffered(builder);
-    uint64_t usual =
-        MIN(next->counters[builder->stream].longest, (uint64_t)file->limits.size_max / USUAL_PART);
     const uint8_t *end;
     uint64_t records;
 
-    if (file->limits.size_max <= 0 || !begins_long_line(builder, split) ||
-        !seam_is_here(file, next))
+    if (file->limits.size_max <= 0 || !seam_is_here(file, next))
         return false;
-    end = memchr(bytes + split.length, '\n', size - split.length);
+    end = memchr(bytes, '\n', size);
     size = end == NULL ? MAX(size, usual) : (uint64_t)(end - bytes);
     records = size + (size / file->limits.line_max + 1) * (RECORD_HEADER_LENGTH + 1);
     return records <= most && is_beyond(builder, records, most);
@@ -353,6 +353,7 @@ static Built add_record(Builder *builder, Split split, const uint8_t *bytes)
     bool full = split.tag == SPLIT_FULL;
     uint64_t record = RECORD_HEADER_LENGTH + split.length + 1;
     uint64_t content = split.length + full;
+    bool begins = split.tag == SPLIT_PARTIAL && begins_long_line(builder);
 
     if (!fits(builder, record))
         return BUILT_FULL;
@@ -365,14 +366,14 @@ static Built add_record(Builder *builder, Split split, const uint8_t *bytes)
         drop(builder, content, full);
     } else if (is_capped(builder, record)) {
         counters->capped_bytes += content;
-    } else if (too_long(builder, record) || outgrows(builder, split, bytes)) {
+    } else if (too_long(builder, record) || (begins && outgrows(builder, bytes))) {
         return BUILT_TOO_LONG;
     } else {
         append(builder, full ? 'F' : 'P', bytes, split.length);
         counters->bytes += content;
         counters->records++;
         counters->partials += !full;
-        if (begins_long_line(builder, split))
+        if (begins)
             turn_take(next, builder->stream);
     }
     if (full)

@@ -22,6 +22,7 @@ typedef struct Builder {
     bool unlimited; /* the size limit does not count: the file could not be replaced just now */
     int64_t now;    /* CLOCK_REALTIME in nanoseconds, for what is counted */
     int64_t stamp;  /* of the next record */
+    unsigned nanoseconds; /* of that, those below a microsecond */
     char header[RECORD_HEADER_LENGTH];
 } Builder;
 

@@ -1,5 +1,6 @@
 #include "log/record.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 /* A clock that falls behind the last stamp by more than so many nanoseconds has been set. */

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -14,8 +13,7 @@ enum {
     RECORD_TIME_LENGTH = 35,
     RECORD_STREAM_AT = RECORD_TIME_LENGTH + 1,
     RECORD_TAG_AT = RECORD_STREAM_AT + 7,
-    RECORD_POINT_AT = 19,
-    RECORD_LAST_DIGIT_AT = RECORD_POINT_AT + 9,
+    RECORD_LAST_DIGIT_AT = 28,
     RECORD_HEADER_LENGTH = RECORD_TAG_AT + 2,
 };
 
@@ -42,16 +40,16 @@ int64_t record_stamp(int64_t last, int64_t now);
 /* Writes the 45 bytes of a header with tag P for the given time and stream (0 stdout, 1 stderr). */
 void record_header(RecordClock *clock, struct timespec now, int stream, char *header);
 
-/* Makes a header one for a nanosecond later. Returns false if that is in the next second: then the
- * header is not one any more. */
-static inline bool record_header_advance(char *header)
+/* Sets the last three digits of a record's time, the nanoseconds below a microsecond. In the
+ * record, and not in the header before it is copied: a processor waits where it copies what has
+ * just been written byte by byte. */
+static inline void record_set_nanoseconds(uint8_t *record, unsigned nanoseconds)
 {
-    char *digit = header + RECORD_LAST_DIGIT_AT;
+    uint8_t *last = record + RECORD_LAST_DIGIT_AT;
 
-    while (*digit == '9')
-        *digit-- = '0';
-    ++*digit;
-    return digit > header + RECORD_POINT_AT;
+    last[-2] = (uint8_t)('0' + nanoseconds / 100);
+    last[-1] = (uint8_t)('0' + nanoseconds / 10 % 10);
+    last[0] = (uint8_t)('0' + nanoseconds % 10);
 }
 
 /*

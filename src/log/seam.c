@@ -20,13 +20,11 @@ uint64_t seam_overrun(const K8sFile *file)
 
 uint64_t seam_size_max(const K8sFile *file, const LogCursors *cursors)
 {
-    uint64_t most = (uint64_t)MAX(file->limits.size_max, 0);
+    uint64_t most = file->limits.size_max > 0 ? (uint64_t)file->limits.size_max : UINT64_MAX / 2;
 
-    if (cursors->rotation_asked && (most == 0 || most > cursors->rotation_from))
-        most = MAX(cursors->rotation_from, 1);
-    if (most > 0 && !seam_is_here(file, cursors))
-        most += seam_overrun(file);
-    return most;
+    if (cursors->rotation_asked)
+        most = MIN(most, cursors->rotation_from);
+    return seam_is_here(file, cursors) ? most : most + seam_overrun(file);
 }
 
 bool seam_is_reached(const K8sFile *file)

@@ -24,7 +24,13 @@ bool seam_is_here(const K8sFile *file, const LogCursors *cursors);
 /* By how many bytes a file may exceed its limit while a line is open. */
 uint64_t seam_overrun(const K8sFile *file);
 
-/* The most that the file may grow to with the next record, in bytes; 0 = no limit. */
+/* Whether there is anything that the file may not grow beyond. */
+static inline bool seam_has_limit(const K8sFile *file, const LogCursors *cursors)
+{
+    return file->limits.size_max > 0 || cursors->rotation_asked;
+}
+
+/* The most that the file may grow to with the next record, in bytes, if it has a limit. */
 uint64_t seam_size_max(const K8sFile *file, const LogCursors *cursors);
 
 /* Whether a file that somebody has asked to be replaced waits no longer: a seam or the time has
