@@ -402,9 +402,14 @@ def damaged_line(play):
     container.options["--log-close-last-line"] = "yes"
     go = container.fifo("go")
     witness = Witness(container)
+
+    def is_there():
+        logged = container.log.read_bytes()
+        return logged.count(b"x") == len(begin) and logged.endswith(b"\n")
+
     play.create(container)
     container.start()
-    wait_until(lambda: sum(len(record.content) for record in container.records()) == len(begin), "the beginning")
+    wait_until(is_there, "the beginning")
     limit_log(container, container.log.stat().st_size)
     os.write(go, b"\n")
     wait_until(lambda: page(container.monitor.pid)["stdout_lost"] == len(", end"), "the loss")
@@ -546,30 +551,37 @@ def large_entries(play):
 
 
 def losing_journal(play):
-    """It is away until output is lost, and again at the end."""
+    """It is away until output is lost, and again at the end: each time in the middle of a line, whose newline is sent
+    later, or never."""
     journal = play.add(FakeJournal(play.top))
-    container = play.container("echo 1; read word < go; seq 2 300; read word < go; seq 301 600; exit 7")
+    begin = b"0" * 49152  # as much as an entry holds
+    line = f"printf %0{len(begin) + 1}d 0"
+    container = play.container(
+        f"{line}; read word < go; echo; seq 2 300; read word < go; {line}; read word < go; echo; seq 301 600; exit 7"
+    )
     container.options["--log-path"] = "journald"
     trouble = Trouble(container)
     go = container.fifo("go")
     witness = Witness(container)
     play.create(container, prepare=journal.enter)
     container.start()
-    journal.wait_output(b"1\n")
+    journal.wait_output(begin)
     journal.kill()
     os.write(go, b"\n")
     wait_until(lambda: page(container.monitor.pid)["journal_fails"] == 1, "the journal to be missed")
     trouble.suspend(container.monitor.pid, 11)
-    wait_until(lambda: page(container.monitor.pid)["stdout_unsent_records"] == 299, "the loss")
+    wait_until(lambda: page(container.monitor.pid)["stdout_unsent_records"] == 300, "the loss")
     journal.start()
     wait_until(lambda: any(entry.is_loss for entry in list(journal.entries)), "the loss to be told")
-    assert journal.told() == (len(k8slog.numbered(2, 300)), 299)
+    assert journal.told() == (1 + len(k8slog.numbered(2, 300)), 300)
+    os.write(go, b"\n")
+    wait_until(lambda: journal.output() == begin + b"\n" + begin, "the beginning of another line")
     journal.kill()
     os.write(go, b"\n")
     wait_until(lambda: page(container.monitor.pid)["journal_fails"] == 1, "the journal to be missed")
     trouble.suspend(container.monitor.pid, 22)
     witness.check(7)
-    assert journal.output() == b"1\n"
+    assert journal.output() == begin + b"\n" + begin
     assert len(journal.all()) == len(journal.entries), "an entry was sent twice"
 
 
