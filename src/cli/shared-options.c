@@ -106,6 +106,8 @@ void messages_init(Messages *messages, bool engine_style, bool syslog, const cha
 {
     /* The kernel's word behind the path of a file that was removed, or replaced by an upgrade. */
     static const char DELETED[] = " (deleted)";
+    /* And before the name of one in memory: see image_execute(). */
+    static const char IN_MEMORY[] = "/memfd:";
     char path[4096];
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
     const char *program = argv0 != NULL ? argv0 : "conward";
@@ -122,6 +124,8 @@ void messages_init(Messages *messages, bool engine_style, bool syslog, const cha
             path[strlen(path) - strlen(DELETED)] = '\0';
         program = path;
     }
+    if (g_str_has_prefix(program, IN_MEMORY))
+        program += strlen(IN_MEMORY);
     slash = strrchr(program, '/');
     g_strlcpy(messages->ident, slash != NULL ? slash + 1 : program, sizeof(messages->ident));
 }

@@ -88,12 +88,13 @@ def forbid_execution(pid, program):
 
 
 @KINDS
-def test_file_system_that_forbids_execution(new_container, program, kind):
-    """A copy of the program in memory takes over."""
+def test_file_system_that_forbids_execution(new_container, directory, program, kind):
+    """A copy of the program in memory takes over, and has the same name in the journal."""
+    journal = FakeJournal(directory)
     container = new_container(command=AT_FULL_SPEED)
     go = container.fifo("go")
     witness = Witness(container)
-    container.create()
+    container.create(prepare=journal.enter)
     container.start()
     container.wait_log(b"1")
     forbid_execution(container.monitor.pid, program)
@@ -108,6 +109,8 @@ def test_file_system_that_forbids_execution(new_container, program, kind):
     os.write(go, b"\n")
     witness.check(7)
     assert container.output() == printed(container)
+    assert journal.wait_event("resumed")["SYSLOG_IDENTIFIER"] == b"conmon"
+    journal.close()
 
 
 def forbid_copies(pid):
