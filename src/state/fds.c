@@ -128,9 +128,8 @@ static void refuse(State *state, FdPage *entry)
 {
     int fd = entry->fd;
 
-    fd_set_cloexec(fd, true); /* if we crash before it is closed, execve does that */
     state->refused |= UINT64_C(1) << entry->role;
-    state_commit(&entry->role, FD_FREE);
+    entry->role = FD_FREE; /* no commit: nothing survives a crash before it has the table */
     if (fd > STDERR_FILENO && find(state, fd, NULL) == NULL)
         close(fd);
 }
