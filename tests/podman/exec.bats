@@ -209,6 +209,7 @@ end_box() {
 	exec_monitor=$(monitors | grep -vx "$(field remote '{{.State.ConmonPid}}')")
 	kill -SEGV "$exec_monitor" # it looks at once whether it can end
 	curl --silent --unix-socket "$home/api" "http://podman/v4.0.0/libpod/exec/$session/json" | grep -q '"ExitCode":7'
+	monitors | grep -qx "$exec_monitor"
 	podman rm -f -t 0 remote
 	wait_gone "$exec_monitor"
 	kill "$service"
