@@ -101,7 +101,6 @@ void monitor_journal_pump(Monitor *monitor, StreamId stream, SplitMode mode)
 bool monitor_journal_goes_on(const Monitor *monitor)
 {
     return monitor_has_journal(monitor) && journald_goes_on(&monitor->journal) &&
-           !monitor_page(monitor)->hurried &&
            monitor_page(monitor)->report_at > clock_boottime_us();
 }
 

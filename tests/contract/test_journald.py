@@ -584,6 +584,21 @@ def test_end_while_the_journal_takes_entries_now_and_then(journal, logging):
     assert k8slog.numbered(1, 3000).startswith(journal.output())
 
 
+def test_end_that_somebody_wants(journal, logging):
+    """As when a unit is stopped: a service manager sends the signal right after the container's end."""
+    container = logging("seq 1 1500; exit 7")
+    container.create(prepare=journal.enter)
+    journal.stop()
+    journal.go_on(rate=300)
+    ended = procfs.Process(container.pid)
+    container.start()
+    wait_until(lambda: not ended.alive(), "the container's end")
+    os.kill(container.monitor.pid, signal.SIGTERM)
+    assert container.wait() == 7
+    wanted = k8slog.numbered(1, 1500)
+    wait_until(lambda: journal.output() == wanted, "all output")
+
+
 def test_loss_at_the_end(journal, logging):
     """The journal is slow, and nobody waits for it any more: the queue is full when there is a loss to be told, and it
     is told all the same."""
