@@ -109,8 +109,8 @@ static void take_over(Monitor *monitor)
 
     message(&monitor->config->messages, LEVEL_ERROR,
             "A process has sent signal %d, after which the monitor's program %s cannot be executed "
-            "again: %s. The monitor goes on as it is, but would not survive a fault of its own: "
-            "see that files may be executed where the program is",
+            "again: %s. The monitor continues, but could not recover from a fault of its own: "
+            "allow files to be executed where the program is",
             monitor_page(monitor)->crash.signal, monitor->image.path, strerror(-r));
 }
 

@@ -40,7 +40,7 @@ static void speak_of_crash(Monitor *monitor)
 static const char *const ROLES[FD_ROLES] = {
     [FD_STDOUT] = "the container's standard output: nothing of it can be read any more",
     [FD_STDERR] = "the container's standard error: nothing of it can be read any more",
-    [FD_LOG] = "the log: it is opened anew",
+    [FD_LOG] = "the log: it is opened again",
     [FD_SYNC_PIPE] = "the engine's pipe: the engine hears nothing more there",
     [FD_ATTACH_LISTENER] = "the attach socket: nobody can attach any more",
     [FD_ATTACH_CLIENT] = "an attach client: it is no longer served",
@@ -49,7 +49,7 @@ static const char *const ROLES[FD_ROLES] = {
     [FD_CONSOLE] = "the copy of its output: it ends",
     [FD_STDIN] = "the container's standard input: nothing more is passed on to it",
     [FD_KEYBOARD] = "our own standard input: nothing more is passed on from it",
-    [FD_TERMINAL_PEER] = "the container's side of its terminal: it is opened anew",
+    [FD_TERMINAL_PEER] = "the container's side of its terminal: it is opened again",
     [FD_CONSOLE_LISTENER] = "the socket for the container's terminal: it cannot be received",
     [FD_CONSOLE_PEER] = "the connection for the container's terminal: it cannot be received",
     [FD_PAGE_FILE] = "the page that others see: conwardctl sees it as it is now until the end",
@@ -214,7 +214,7 @@ static int end_blindly(Monitor *monitor, const char *why)
     int status = STATUS_FAILED;
 
     message(&monitor->config->messages, LEVEL_ERROR,
-            "Cannot go on after a crash: %s. The container is no longer watched; its end is "
+            "Cannot continue after a crash: %s. The container is no longer watched; its end is "
             "reported with an unknown status",
             why);
     state_discard(&monitor->state);
