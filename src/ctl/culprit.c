@@ -105,6 +105,8 @@ static void print(const GPtrArray *troubles, const Monitors *monitors, const Opt
     if (!options->json && troubles->len == 0)
         g_string_append_printf(text, "Nothing is wrong with the %u containers that are watched.\n",
                                monitors->list->len);
+    if (!options->json && monitors->hidden > 0)
+        g_string_append_printf(text, "There are also " MONITORS_HIDDEN ".\n", monitors->hidden);
     fputs(text->str, stdout);
     fflush(stdout);
 }

@@ -17,6 +17,11 @@ enum {
     ID_LEAST = 4,          /* characters of an ID that may stand for it */
 };
 
+static bool is_hidden(int at, const char *name)
+{
+    return faccessat(at, name, R_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) < 0 && errno == EACCES;
+}
+
 /*
  * Links are not followed: in a user's directory, one could lead anywhere. What is there that is no
  * page is told of, but only so often, and is no failure of ours if it is another user's.
@@ -50,6 +55,8 @@ static void read_directory(Monitors *monitors, const char *path, bool must_be_th
             if (told++ < TOLD_MOST)
                 ctl_say("%s", error.text);
             monitors->unread += !foreign;
+        } else {
+            monitors->hidden += is_hidden(dirfd(directory), entry->d_name);
         }
     }
     closedir(directory);
@@ -174,5 +181,7 @@ const Snapshot *monitors_find(const Monitors *monitors, const char *word)
                 word);
     else if (count > 1)
         ctl_say(MONITORS_AMBIGUOUS, word, count);
+    if (count == 0 && monitors->hidden > 0)
+        ctl_say(MONITORS_HIDDEN, monitors->hidden);
     return found;
 }

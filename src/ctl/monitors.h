@@ -11,6 +11,7 @@
 typedef struct Monitors {
     GPtrArray *list; /* of Snapshot, those that began first at first */
     guint unread;    /* of our own: pages that could not be read; standard error has told of them */
+    guint hidden;    /* pages that other users, and root, may read and we may not */
 } Monitors;
 
 /* Looks at all pages, in `directory` alone if it is not NULL. To be freed with monitors_free(). */
@@ -30,6 +31,10 @@ GHashTable *monitors_by_path(const Monitors *monitors);
  * than one; *count becomes how many.
  */
 const Snapshot *monitors_look_up(const Monitors *monitors, const char *word, guint *count);
+
+/* What to say of those that are hidden, with their number. */
+#define MONITORS_HIDDEN \
+    "monitors of other users that cannot be read: %u; run it as root to see them"
 
 /* What to say of several, with the word and their number. */
 #define MONITORS_AMBIGUOUS                                                                     \

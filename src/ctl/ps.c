@@ -171,6 +171,8 @@ int ps_run(int argc, char **argv)
     monitors = monitors_read(options.directory);
     g_free(options.directory);
     list(monitors, &options);
+    if (monitors->hidden > 0)
+        ctl_say(MONITORS_HIDDEN, monitors->hidden);
     return monitors->unread > 0 ? CTL_FAILED : CTL_OK;
 }
 

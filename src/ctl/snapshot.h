@@ -33,7 +33,7 @@ typedef enum SnapshotKind {
 /*
  * Reads the page `name` in the directory `at`, which is at `directory`. Returns NULL with *error
  * filled if it is none of this version, or with an empty error if it is of no interest: its monitor
- * has just begun, or has ended, and then the file is removed if we may.
+ * has just begun, or is another user's, or has ended, and then the file is removed if we may.
  */
 Snapshot *snapshot_read(int at, const char *directory, const char *name, Error *error);
 

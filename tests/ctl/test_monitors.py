@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import struct
 import subprocess
@@ -397,6 +398,16 @@ def test_flood(run):
 def test_nobody(tmp_path):
     assert ctl("culprit", "--state-dir", tmp_path)[0] == "Nothing is wrong with the 0 containers that are watched.\n"
     assert "Cannot look for monitors in" in ctl("culprit", "--state-dir", tmp_path / "missing", status=FAILED)[1]
+
+
+@pytest.mark.parametrize("command, status", [("ps", OK), ("culprit", OK), ("stats nobody-at-all", FAILED)])
+def test_monitors_of_root_that_a_user_cannot_see(run, command, status):
+    """That nothing is shown does not mean that nothing is there."""
+    run("cat")
+    done = subprocess.run([program("CONWARDCTL", "conwardctl"), *command.split()], capture_output=True, text=True, check=False,
+                          timeout=LIMIT, cwd="/", env={}, user=65534, group=65534, extra_groups=[])  # fmt: skip
+    assert done.returncode == status
+    assert re.search("monitors of other users that cannot be read: [1-9][0-9]*; run it as root", done.stdout + done.stderr)
 
 
 def test_support_tells_no_secrets(run):
