@@ -130,6 +130,12 @@ void messages_init(Messages *messages, bool engine_style, bool syslog, const cha
     g_strlcpy(messages->ident, slash != NULL ? slash + 1 : program, sizeof(messages->ident));
 }
 
+/* What to do about it, for people: engines get conmon's words alone. */
+static const char *advice(const Messages *messages, const char *text)
+{
+    return messages->engine_style ? "" : text;
+}
+
 const char *file_name_problem(const char *name)
 {
     if (*name == '\0')
@@ -147,7 +153,8 @@ bool shared_options_check_level(const SharedOptions *shared, Messages *messages)
 {
     if (shared->log_level == NULL || level_parse(shared->log_level, &messages->level))
         return true;
-    message(messages, LEVEL_ERROR, "No such log level %s", shared->log_level);
+    message(messages, LEVEL_ERROR, "No such log level %s%s", shared->log_level,
+            advice(messages, "; use error, warning, info, debug or trace"));
     return false;
 }
 
@@ -226,8 +233,9 @@ bool shared_options_choose_log(const SharedOptions *shared, const Messages *mess
             message(messages, LEVEL_ERROR, "k8s-file requires a filename");
             return false;
         case LOG_PATH_NO_DRIVER:
-            message(messages, LEVEL_ERROR, "No such log driver %.*s", path.driver_length,
-                    path.driver_name);
+            message(messages, LEVEL_ERROR, "No such log driver %.*s%s", path.driver_length,
+                    path.driver_name,
+                    advice(messages, "; use PATH, k8s-file:PATH, journald or none"));
             return false;
         }
         if (path.file != NULL)

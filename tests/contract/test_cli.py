@@ -764,11 +764,11 @@ def test_run_usage_errors(words, refusal):
 @pytest.mark.parametrize(
     "words, refusal",
     [
-        (["--log-level", "loud"], "No such log level loud"),
+        (["--log-level", "loud"], "No such log level loud; use error, "),
         (["--exit-delay", "-1"], "Delay before invoking exit command must be greater than or equal to 0"),
         (["-l", ""], "log-path must not be empty"),
         (["-l", "k8s-file"], "k8s-file requires a filename"),
-        (["-l", "foo:bar"], "No such log driver foo"),
+        (["-l", "foo:bar"], "No such log driver foo; use PATH, "),
         (["-l", "/nonexistent/log"], "Failed to open log file /nonexistent/log: No such file or directory; "),
         (["-l", "none", "-l", "passthrough"], "log driver passthrough is not supported by this version of "),
         (["--timeout=-1"], "--timeout -1 is out of range: "),
@@ -781,6 +781,13 @@ def test_run_usage_errors(words, refusal):
 )
 def test_run_refuses(words, refusal, directory):
     run("-l", "none", *words, "--", "touch", "started", cwd=directory).refused(f"conward: {refusal}", 2)
+    assert os.listdir(directory) == []
+
+
+def test_detached_where_its_pid_cannot_be_written(directory):
+    words = ["-l", "none", "--detach", "--pidfile", "/nonexistent/pid", "--", "touch", "started"]
+    refusal = "conward: Failed to write the pid file /nonexistent/pid: No such file or directory; --pidfile must "
+    run(*words, cwd=directory).refused(refusal, 125)
     assert os.listdir(directory) == []
 
 
