@@ -170,12 +170,20 @@ static int end(Event *event, const char *text, unsigned more)
     return r;
 }
 
+/* Of those there may be one with each line, or with each 100 MiB: their messages, too, would become
+ * a flood. */
+static bool is_early(EventKind kind)
+{
+    return kind == EVENT_LONG_LINE || kind == EVENT_FLOOD;
+}
+
 /* Says it wherever it is to be said. */
 static void say(Event *event, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 static void say(Event *event, const char *format, ...)
 {
     Messages messages = event->monitor->config->messages;
+    bool is_held = event->fields == NULL && is_early(event->kind);
     g_autofree char *text = NULL;
     va_list args;
     int r;
@@ -186,7 +194,8 @@ static void say(Event *event, const char *format, ...)
     r = end(event, text, 1);
     /* Where there is no journal, somebody else may read /dev/log. */
     messages.syslog = messages.syslog && r < 0 && r != -EAGAIN;
-    message(&messages, event->level, "%s", text);
+    if (!is_held)
+        message(&messages, event->level, "%s", text);
 }
 
 /* --- The kinds --- */
@@ -412,15 +421,20 @@ void events_say_held(Monitor *monitor, int64_t now)
 {
     for (EventKind kind = 0; kind < EVENTS; kind++) {
         const EventPage *page = &monitor_page(monitor)->events[kind];
+        Messages messages = monitor->config->messages;
         uint64_t held = page->held - page->told;
         char text[128];
         Event event;
+        int r;
 
         if (held == 0 || page->next_at > now)
             continue;
         snprintf(text, sizeof(text), "%" PRIu64 " more, not reported one by one: %s", held,
                  NAMES[kind].many);
         begin_at(&event, monitor, kind, LEVEL_WARNING, now);
-        end(&event, text, 0);
+        r = end(&event, text, 0);
+        messages.syslog = messages.syslog && r < 0;
+        if (r != -EAGAIN && is_early(kind)) /* the others have been messages one by one */
+            message(&messages, LEVEL_WARNING, "%s", text);
     }
 }

@@ -309,6 +309,16 @@ def test_what_is_held_back_is_counted(journal, watched):
     assert numbers(event, "HELD_BACK") == (2,) and "2 more, not reported one by one" in text(event)
 
 
+def test_early_warnings_on_standard_error(new_run):
+    """Which nobody reads who gets one with every line: the first, and how many there were."""
+    run = new_run(3 * f"head -c {2 * LONG} /dev/zero; echo; ")
+    run.options.update({"--log-line-max": LINE_MAX, "--quiet": True})
+    run.launch()
+    assert run.wait() == 0
+    first, others = (run.top / "stderr").read_text().splitlines()
+    assert "A line on stdout has grown to" in first and "2 more, not reported one by one: over-long lines" in others
+
+
 def test_again_when_a_minute_is_over(journal, watched):
     """One that goes on, and one that does not."""
     line = f"head -c {2 * LONG} /dev/zero; read word < go; echo; "
