@@ -162,7 +162,7 @@ int doctor_run(int argc, char **argv)
     }
     r = root_init(&root, directory != NULL ? directory : "/");
     if (r < 0) {
-        ctl_say("opening the directory %s: %s", directory, g_strerror(-r));
+        ctl_say("Cannot open the directory %s: %s", directory, g_strerror(-r));
         return CTL_FAILED;
     }
     /* An image has no users of this node. */

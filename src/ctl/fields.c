@@ -159,7 +159,8 @@ const Field MONITOR_FIELDS[] = {
     {"log_blocked", "How long the current write of the log has been blocked", FIELD_GAUGE,
      UNIT_MICROSECONDS, blocked},
     {"log_waited",
-     "How long the container has waited for a log that could not be written or was too fast",
+     "How long the container has waited because its log could not be written, or for its rate "
+     "limit",
      FIELD_COUNTER, UNIT_MICROSECONDS, waited},
     {"journal_errors", "Entries that could not be sent to the journal, at first", FIELD_COUNTER,
      UNIT_NONE, send_errors},
