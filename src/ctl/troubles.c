@@ -175,10 +175,10 @@ static void look_at_losses_of_journal(GPtrArray *troubles, const Snapshot *now)
     if (out->lost_records + err->lost_records == 0)
         return;
     add(troubles, TROUBLE_LOST_OUTPUT, now, bytes,
-        g_strdup_printf("has lost output: %s in %" PRIu64 " records, because it could not be sent "
+        g_strdup_printf("has lost output: %s in %" PRIu64 " %s, because it could not be sent "
                         "to the journal, the last time with: %s",
                         amount_text(bytes, amount), out->lost_records + err->lost_records,
-                        journal_failure(now)),
+                        records_word(out->lost_records + err->lost_records), journal_failure(now)),
         g_strdup("check the journal: systemctl status systemd-journald; once it is back, this "
                  "continues by itself"));
 }
@@ -202,9 +202,9 @@ static void look_at_limit(GPtrArray *troubles, const Snapshot *now)
                 : g_strdup_printf("it is now %s/s",
                                   amount_text((uint64_t)settings->log_rate_limit, amount));
     add(troubles, TROUBLE_LIMITED, now, bytes,
-        g_strdup_printf("has lost output: %s in %" PRIu64 " records, more than the rate limit of "
+        g_strdup_printf("has lost output: %s in %" PRIu64 " %s, more than the rate limit of "
                         "its log allowed (%s)",
-                        amount_text(bytes, amount), records, limit),
+                        amount_text(bytes, amount), records, records_word(records), limit),
         goes_on
             ? g_strdup_printf("to see what it writes: conwardctl logs --tail 10 %s; to let it wait "
                               "instead of losing output: conwardctl set %s log-rate-policy wait",
@@ -227,10 +227,10 @@ static void look_at_losses(GPtrArray *troubles, const Snapshot *now)
     if (records == 0 || !now->page.has_file)
         return;
     add(troubles, TROUBLE_LOST_OUTPUT, now, bytes,
-        g_strdup_printf("has lost output: %s in %" PRIu64 " records, because writes of its log %s "
+        g_strdup_printf("has lost output: %s in %" PRIu64 " %s, because writes of its log %s "
                         "failed, the last one with: %s",
-                        amount_text(bytes, amount), records, snapshot_text(now, "log"),
-                        g_strerror(now->page.log.last_error)),
+                        amount_text(bytes, amount), records, records_word(records),
+                        snapshot_text(now, "log"), g_strerror(now->page.log.last_error)),
         g_strdup_printf("make room for the log, or repair its disk, if that has not been done: df "
                         "%s; it then continues by itself",
                         log));

@@ -331,9 +331,11 @@ void event_log_recovered(Monitor *monitor, LogDriver driver, const LogCounters c
     add_driver(&event, driver);
     add_number(&event, "CONWARD_LOST_BYTES", (int64_t)bytes);
     add_number(&event, "CONWARD_LOST_RECORDS", (int64_t)records);
-    say(&event,
-        "The %s can be written again; lost so far: %" PRIu64 " bytes in %" PRIu64 " records", log,
-        bytes, records);
+    if (records == 0)
+        say(&event, "The %s can be written again; nothing is lost", log);
+    else
+        say(&event, "The %s can be written again; lost so far: %" PRIu64 " bytes in %" PRIu64 " %s",
+            log, bytes, records, records_word(records));
 }
 
 void event_log_incomplete(Monitor *monitor, uint64_t bytes, uint64_t records, const char *text)
@@ -366,7 +368,8 @@ void event_readers_dropped(Monitor *monitor, unsigned count, int seconds)
 
     begin(&event, monitor, EVENT_READERS_DROPPED, LEVEL_WARNING);
     add_number(&event, "CONWARD_CLIENTS", count);
-    say(&event, "Dropped %u attach client(s) that read nothing for %d seconds", count, seconds);
+    say(&event, "Dropped %u %s that read nothing for %d seconds", count,
+        count == 1 ? "attach client" : "attach clients", seconds);
 }
 
 void event_resumed(Monitor *monitor, const char *places)

@@ -2,6 +2,7 @@
 
 #include "log/none.h"
 #include "monitor/events.h"
+#include "util/amount.h"
 #include "util/clock.h"
 
 #include <errno.h>
@@ -283,9 +284,10 @@ static void add_loss(Losses *losses, StreamId id, uint64_t bytes, uint64_t recor
         return;
     losses->bytes += bytes;
     losses->records += records;
-    g_string_append_printf(
-        losses->text, "%sLost %" PRIu64 " bytes in %" PRIu64 " records of %s: the %s %s",
-        losses->text->len > 0 ? ". " : "", bytes, records, stream_name(id), log, why);
+    g_string_append_printf(losses->text,
+                           "%sLost %" PRIu64 " bytes in %" PRIu64 " %s of %s: the %s %s",
+                           losses->text->len > 0 ? ". " : "", bytes, records, records_word(records),
+                           stream_name(id), log, why);
 }
 
 void monitor_say_losses(Monitor *monitor)

@@ -151,7 +151,7 @@ static void time_out(Monitor *monitor, int64_t now)
 static void stop_by_force(Monitor *monitor, int64_t now)
 {
     message(&monitor->config->messages, LEVEL_WARNING,
-            "The command has not ended within the %d seconds of --stop-timeout, and is killed",
+            "The command has not ended within --stop-timeout (%d s), and is killed",
             monitor->config->stop_timeout);
     kill_container(monitor, now);
     state_commit(&monitor_page(monitor)->stop_at, 0);

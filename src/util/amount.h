@@ -6,3 +6,9 @@
  * AMOUNT_TEXT bytes, which is returned. What programs read has plain bytes. */
 enum { AMOUNT_TEXT = 24 };
 const char *amount_text(uint64_t bytes, char *buffer);
+
+/* The word behind a number of records. */
+static inline const char *records_word(uint64_t count)
+{
+    return count == 1 ? "record" : "records";
+}

@@ -471,7 +471,7 @@ def test_stop_timeout(new_run, number):
     assert run.wait() == 128 + signal.SIGKILL
     assert run.output() == b"ready\nasked\n"
     assert run.exit_file.read_text() == "137"
-    assert "has not ended within the 1 seconds of --stop-timeout" in (run.top / "stderr").read_text()
+    assert "has not ended within --stop-timeout (1 s), and is killed" in (run.top / "stderr").read_text()
 
 
 def test_stop_timeout_kills_the_group(new_run):

@@ -355,7 +355,7 @@ def test_ended_line_is_no_trouble(run):
 def test_lost_output(run):
     one = run("echo hello; cat", log="/dev/full")
     wait_until(lambda: one.json()["stdout"]["lost_records"] == 1, "the loss")
-    assert "6 B in 1 records" in one.troubles()["lost_output"]["text"]
+    assert "6 B in 1 record," in one.troubles()["lost_output"]["text"]
     assert "No space left on device" in one.troubles()["lost_output"]["text"]
     assert "log last error         28 (No space left on device)\n" in ctl("stats", one.id)[0]
     assert one.json()["log_last_error"] == 28
