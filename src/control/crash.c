@@ -163,7 +163,7 @@ static void note(Page *page, const siginfo_t *info, const ucontext_t *context)
         .signal = info->si_signo,
         .code = info->si_code,
         .is_our_own = is_our_own(info),
-        .address = (uint64_t)(uintptr_t)info->si_addr,
+        .address = is_our_own(info) ? (uint64_t)(uintptr_t)info->si_addr : (uint32_t)info->si_pid,
         .instruction = relative(registers.instruction),
     };
     page->crashes++;

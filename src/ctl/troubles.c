@@ -350,9 +350,12 @@ static void look_at_crashes(GPtrArray *troubles, const Snapshot *now)
     const CrashPage *crash = &now->page.crash;
     char alike[64] = "";
     char often[32] = "once";
+    char who[64] = "a fault of conward itself";
 
     if (now->page.crashes == 0)
         return;
+    if (!crash->is_our_own)
+        snprintf(who, sizeof(who), "sent by process %" PRIu64, crash->address);
     if (crash->alike > 1)
         snprintf(alike, sizeof(alike), ", at the same instruction %u times in a row", crash->alike);
     if (now->page.crashes > 1)
@@ -360,11 +363,9 @@ static void look_at_crashes(GPtrArray *troubles, const Snapshot *now)
     add(troubles, TROUBLE_CRASHES, now, now->page.crashes,
         g_strdup_printf("is not affected, but its monitor %d has crashed %s and recovered; the "
                         "last time by signal %d, %s%s",
-                        now->page.monitor_pid, often, crash->signal,
-                        crash->is_our_own ? "a fault of conward itself" : "sent by a process",
-                        alike),
+                        now->page.monitor_pid, often, crash->signal, who, alike),
         g_strdup(crash->is_our_own ? "please report the journal's entry about it"
-                                   : "find who sends it: the journal names the sender"));
+                                   : "find out what that process is, and why it sends the signal"));
 }
 
 void troubles_add(GPtrArray *troubles, const Snapshot *before, const Snapshot *now, int64_t elapsed,

@@ -377,8 +377,14 @@ void event_resumed(Monitor *monitor, const char *places)
     const Page *page = monitor_page(monitor);
     const CrashPage *crash = &page->crash;
     char alike[64] = "";
+    char address[32] = "";
+    char who[64] = "our own fault";
     Event event;
 
+    if (crash->is_our_own)
+        snprintf(address, sizeof(address), ", address %#" PRIx64, crash->address);
+    else
+        snprintf(who, sizeof(who), "sent by process %" PRIu64, crash->address);
     if (crash->alike > 1)
         snprintf(alike, sizeof(alike), ", the same instruction %" PRIu32 " times in a row",
                  crash->alike);
@@ -390,10 +396,10 @@ void event_resumed(Monitor *monitor, const char *places)
     add_number(&event, "CONWARD_CRASHES_ALIKE", crash->alike);
     add_text(&event, "CONWARD_BUILD_ID", page->build_id);
     say(&event,
-        "Resumed after a crash, number %u of this monitor: signal %d (%s), code %d, address "
-        "%#" PRIx64 "%s%s, build id %s. The container is not affected; please report this line",
-        page->crashes, crash->signal, crash->is_our_own ? "our own fault" : "sent by a process",
-        crash->code, crash->address, places, alike, page->build_id);
+        "Resumed after a crash, number %u of this monitor: signal %d (%s), code %d%s%s%s, build id "
+        "%s. The container is not affected; %s",
+        page->crashes, crash->signal, who, crash->code, address, places, alike, page->build_id,
+        crash->is_our_own ? "please report this line" : "find out why that process sends it");
 }
 
 GString *event_lost(Monitor *monitor)

@@ -393,7 +393,7 @@ typedef struct CrashPage {
     int32_t code;        /* si_code */
     uint32_t is_our_own; /* 1: a fault of our own, else a process has sent the signal */
     uint32_t alike;      /* so many of our own in a row at the same place, 0 = it is not known */
-    uint64_t address;
+    uint64_t address;    /* that was used; of a signal that was sent, the pid of the sender */
     uint64_t instruction;
     uint64_t frames[PAGE_FRAMES_MAX]; /* return addresses, 0 = no more */
 } CrashPage;

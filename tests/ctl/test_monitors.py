@@ -380,7 +380,7 @@ def test_crashes(run):
     one = run("cat")
     one.process.send_signal(signal.SIGSEGV)
     wait_until(lambda: one.json()["crashes"] == 1, "the next image")
-    assert "has crashed once and recovered; the last time by signal 11, sent by a process" in one.troubles()["crashes"]["text"]
+    assert f"has crashed once and recovered; the last time by signal 11, sent by process {os.getpid()}" in one.troubles()["crashes"]["text"]
 
 
 def test_flood(run):
