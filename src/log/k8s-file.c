@@ -67,12 +67,15 @@ static void set_retry(K8sFile *file, int result, bool moved)
     }
 }
 
+/* Whether the streams wait for a file that cannot be written. */
+static bool waits_for_room(const K8sFile *file)
+{
+    return file->to.keeps && state_cursors(file->to.state)->batch_length > 0;
+}
+
 bool k8s_file_waits(const K8sFile *file)
 {
-    const State *state = file->to.state;
-
-    return (file->to.keeps && state_cursors(state)->batch_length > 0) ||
-           state->page->log.rate_until != 0;
+    return waits_for_room(file) || file->to.state->page->log.rate_until != 0;
 }
 
 bool k8s_file_is_limited(const K8sFile *file)
@@ -163,8 +166,8 @@ static int pump_stream(K8sFile *file, StreamId stream, SplitMode mode)
     }
     set_retry(file, r, file->to.written != written);
 
-    /* What waits has no deadline of its own. */
-    if (k8s_file_waits(file))
+    /* What waits for room has no deadline of its own. */
+    if (waits_for_room(file))
         turn_forget(file);
     if (mode == SPLIT_FLUSH || k8s_file_waits(file))
         state_commit(&state->page->flush_at[stream], 0);
@@ -182,7 +185,7 @@ static int pump_in_turn(K8sFile *file, StreamId stream, SplitMode mode)
         return pump_stream(file, stream, mode);
     if (*flush_at != 0)
         state_commit(flush_at, 0);
-    if (!k8s_file_waits(file))
+    if (!waits_for_room(file))
         turn_wait(file, stream);
     return 0;
 }

@@ -1429,6 +1429,28 @@ START_TEST(no_more_than_so_many_bytes_wait)
 }
 END_TEST
 
+/* Whose line is limited to a rate is waited for no longer than any other. */
+START_TEST(a_rate_does_not_make_a_turn_longer)
+{
+    const K8sLimits limits = {
+        .line_max = 256, .partial_flush = 100, .rate = {10000, 1000}, .rate_waits = true};
+    LogFixture fixture;
+    int64_t at;
+
+    log_setup(&fixture, limits);
+    feed_part(&fixture, STREAM_STDOUT, 300);
+    feed_text(&fixture, STREAM_STDERR, "a line\n");
+    at = turn_at(&fixture);
+    ck_assert_int_gt(at, 0);
+    for (int i = 0; i < 3; i++)
+        feed_part(&fixture, STREAM_STDOUT, 1000);
+    ck_assert(k8s_file_waits(&fixture.log));
+    k8s_file_pump(&fixture.log, STREAM_STDERR, SPLIT_WAIT);
+    ck_assert_int_eq(turn_at(&fixture), at);
+    log_teardown(&fixture);
+}
+END_TEST
+
 /* A line that has ended without its end is not waited for, and who waits may end meanwhile. */
 START_TEST(the_end_of_a_stream_ends_its_line)
 {
@@ -1540,5 +1562,6 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       stamps_follow_a_clock_that_is_set_back_by_more_than_a_second,
       the_stamp_of_a_loss_record_rises_too, a_stream_waits_for_the_end_of_a_long_line,
       long_lines_of_both_streams_take_turns, a_long_line_is_waited_for_once,
-      no_more_than_so_many_bytes_wait, the_end_of_a_stream_ends_its_line,
-      only_what_is_cut_at_the_limit_is_waited_for, no_two_lines_are_mixed)
+      no_more_than_so_many_bytes_wait, a_rate_does_not_make_a_turn_longer,
+      the_end_of_a_stream_ends_its_line, only_what_is_cut_at_the_limit_is_waited_for,
+      no_two_lines_are_mixed)
