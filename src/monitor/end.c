@@ -344,6 +344,7 @@ void monitor_end(Monitor *monitor)
             monitor_take_rest(monitor, i);
         if (may_print(monitor))
             return;
+        state_commit(&page->late_at, 0);
         close_streams(monitor);
         if (monitor_journal_goes_on(monitor))
             return; /* who hears of the end may look there at once for all of the output */

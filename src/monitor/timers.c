@@ -230,7 +230,7 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
     if (log_due)
         monitor_log_go_on(monitor);
     if ((page->command_at != 0 && page->command_at <= now) || is_due(&monitor->look_at, now) ||
-        (page->phase == PHASE_DRAINING && page->late_at <= now) ||
+        (page->phase == PHASE_DRAINING && page->late_at != 0 && page->late_at <= now) ||
         (page->phase > PHASE_RUNNING && log_due) || settle_at(monitor) <= now)
         monitor_end(monitor);
     return G_SOURCE_CONTINUE;

@@ -498,7 +498,7 @@ def test_end_while_the_journal_is_slow(journal, logging):
 @POLICIES
 def test_end_while_the_journal_takes_a_set_number_each_second(journal, logging, policy):
     """It needs longer than anybody waits for a journal that takes nothing, but it takes entries all the time: it gets
-    all of them, while the end has been reported."""
+    all of them, while the end has been reported. The monitor sleeps in between."""
     container = logging("seq 1 4000; exit 7", policy)
     container.create(prepare=journal.enter)
     journal.stop()
@@ -506,6 +506,8 @@ def test_end_while_the_journal_takes_a_set_number_each_second(journal, logging, 
     container.start()
     wait_until(container.exit_file.exists, "the exit file")
     reported = len(journal.entries)
+    busy = spent(container.monitor.pid) / os.sysconf("SC_CLK_TCK")
+    assert busy < 1, f"{busy} seconds of a processor's time"
     assert container.wait() == 7
     wanted = k8slog.numbered(1, 4000)
     wait_until(lambda: len(journal.output()) + journal.told()[0] >= len(wanted), "all output")
