@@ -161,6 +161,14 @@ void monitor_log_give_up(Monitor *monitor)
         monitor_log_go_on(monitor);
 }
 
+void monitor_log_rest(Monitor *monitor)
+{
+    if (monitor_has_file(monitor))
+        k8s_file_hurry(&monitor->log);
+    if (monitor_has_log(monitor))
+        monitor_log_go_on(monitor);
+}
+
 void monitor_reopen_log(Monitor *monitor)
 {
     if (!monitor_has_file(monitor))

@@ -348,6 +348,9 @@ uint64_t monitor_log_start(const Monitor *monitor, StreamId stream);
 /* What comes before that offset is not the container's, and not logged. */
 void monitor_log_skip(Monitor *monitor, StreamId stream, uint64_t offset);
 
+/* Logs what another image of the program, which has crashed during the report, had not come to. */
+void monitor_log_rest(Monitor *monitor);
+
 /* What waits for the log does not any more, but is lost if it must be. */
 void monitor_log_give_up(Monitor *monitor);
 

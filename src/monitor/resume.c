@@ -192,6 +192,8 @@ static void go_on(Monitor *monitor)
 {
     const Page *page = monitor_page(monitor);
 
+    if (page->phase == PHASE_REPORTING && page->crashes_stuck <= 2 * STUCK_MOST)
+        monitor_log_rest(monitor);
     if (page->crashes_stuck >= STUCK_MOST)
         end_orderly(monitor);
     if (page->phase == PHASE_STARTING)

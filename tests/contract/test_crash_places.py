@@ -369,3 +369,19 @@ def test_child_that_was_to_be_a_command(new_run, place):
     assert status == 128 + signal.SIGSEGV
     assert run.exit_file.read_text() == str(status)
     assert run.records() == []
+
+
+def test_write_of_what_has_waited_at_the_end(new_container):
+    """The container has ended, and a log that could not be written takes the first of many batches again."""
+    container = new_container(command="seq 1 20000; exit 7")
+    container.options["--log-on-error"] = "wait"
+    container.create()
+    pid = container.monitor.pid
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (100_003, resource.RLIM_INFINITY))
+    container.start()
+    wait_until(container.exit_file.exists, "the exit file")
+    fault = FaultAfter(pid, "write")
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert fault.wait()
+    assert container.wait() == 7
+    assert container.output() == k8slog.numbered(1, 20000)

@@ -1,7 +1,7 @@
 /*
  * Makes a process crash by itself, at a moment that nobody has chosen:
  *
- *   fault PID [hold|accept4|recvmsg|NUMBER]
+ *   fault PID [hold|accept4|recvmsg|write|NUMBER]
  *
  * The process is stopped wherever it is and goes on by single steps, for a random number of them
  * and then until so many have passed without a system call that it has also stored what the last
@@ -159,6 +159,8 @@ static Moment moment_of(const char *text)
         return (Moment){SYS_accept4, 1};
     if (strcmp(text, "recvmsg") == 0)
         return (Moment){SYS_recvmsg, 1};
+    if (strcmp(text, "write") == 0)
+        return (Moment){SYS_write, 1};
     return (Moment){0, strtoul(text, NULL, 10)};
 }
 
@@ -211,7 +213,7 @@ int main(int argc, char **argv)
     int number;
 
     if (pid <= 0) {
-        fprintf(stderr, "Usage: fault PID [hold|accept4|recvmsg|NUMBER]\n");
+        fprintf(stderr, "Usage: fault PID [hold|accept4|recvmsg|write|NUMBER]\n");
         return FAILED;
     }
     alarm(PATIENCE);
