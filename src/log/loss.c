@@ -57,7 +57,6 @@ void loss_merge(LossPage *loss, const LossPage *earlier)
         loss->to = earlier->to;
 }
 
-/* A time as records have it, in a buffer of RECORD_TIME_LENGTH + 1 bytes. */
 bool loss_is_late(const LossPage *loss, int64_t now)
 {
     int64_t age = now - loss->from;
@@ -65,6 +64,7 @@ bool loss_is_late(const LossPage *loss, int64_t now)
     return age < 0 || age > SAY_WITHIN;
 }
 
+/* A time as records have it, in a buffer of RECORD_TIME_LENGTH + 1 bytes. */
 static void time_text(RecordClock *clock, int64_t nanoseconds, char *text)
 {
     const struct timespec time = {nanoseconds / 1000000000, nanoseconds % 1000000000};

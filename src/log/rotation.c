@@ -475,7 +475,8 @@ static void commit_end(State *state, bool done)
     state_cursors_commit(state);
 }
 
-void rotation_failed(Rotation *rotation)
+/* The next attempt comes after a pause. */
+static void put_off(Rotation *rotation)
 {
     rotation->state->page->log.rotation_failures++;
     rotation->pause = rotation->pause == 0 ? PAUSE_LEAST : MIN(2 * rotation->pause, PAUSE_MOST);
@@ -504,7 +505,7 @@ int rotation_run(Rotation *rotation, int fd)
         undo(&attempt);
     commit_end(rotation->state, r == 0);
     if (r < 0) {
-        rotation_failed(rotation);
+        put_off(rotation);
     } else {
         rotation->error = (Error)ERROR_NULL;
         rotation->pause = 0;

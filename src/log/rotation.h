@@ -46,9 +46,6 @@ void rotation_init(Rotation *rotation, State *state, const char *path, uint32_t 
  */
 int rotation_run(Rotation *rotation, int fd);
 
-/* The same for a rotation that could not even begin, with the reason in rotation->error. */
-void rotation_failed(Rotation *rotation);
-
 /* Whether enough time has passed since an attempt that has failed. */
 bool rotation_is_due(const Rotation *rotation);
 
