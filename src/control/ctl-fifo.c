@@ -17,26 +17,37 @@ enum {
     SIZE_MOST = 1000,     /* of height and width, also where they mean nothing */
 };
 
-/* The page's unread bytes: where they begin, where they end, and whether they follow an overlong
- * line that is being passed over. One word, so that one store changes them together. */
+/* The page's unread bytes: where they begin, where they end, whether they follow an overlong line
+ * that is being passed over, and how many lines came before them. One word, so that one store
+ * changes them together. */
 typedef struct Span {
     uint32_t start;
     uint32_t end;
     bool skip;
+    uint64_t lines;
 } Span;
+
+enum { PLACE_BITS = 10, PLACE_MASK = (1 << PLACE_BITS) - 1 };
+
+_Static_assert(sizeof(((CtlPage *)0)->bytes) <= PLACE_MASK, "a place in the bytes needs more bits");
 
 static Span span_get(const CtlPage *page)
 {
     uint64_t word = page->span;
 
-    return (Span){(uint32_t)(word >> 32), (uint32_t)word & 0x7fffffff, (word & 0x80000000) != 0};
+    return (Span){
+        .start = (uint32_t)word & PLACE_MASK,
+        .end = (uint32_t)(word >> PLACE_BITS) & PLACE_MASK,
+        .skip = (word >> 2 * PLACE_BITS & 1) != 0,
+        .lines = word >> (2 * PLACE_BITS + 1),
+    };
 }
 
 static void span_commit(CtlPage *page, Span span)
 {
-    uint64_t word = (uint64_t)span.start << 32 | span.end;
+    uint64_t word = span.lines << 1 | span.skip;
 
-    state_commit(&page->span, span.skip ? word | 0x80000000 : word);
+    state_commit(&page->span, (word << PLACE_BITS | span.end) << PLACE_BITS | span.start);
 }
 
 static bool is_size(int number)
@@ -77,7 +88,7 @@ static void take_lines(CtlFifo *fifo)
     while ((newline = memchr(page->bytes + span.start, '\n', span.end - span.start)) != NULL) {
         char line[sizeof(page->bytes) + 1];
         size_t length = (size_t)(newline - (page->bytes + span.start));
-        CtlRequest request;
+        CtlRequest request = {.number = span.lines + 1};
 
         memcpy(line, page->bytes + span.start, length);
         line[length] = '\0';
@@ -85,6 +96,7 @@ static void take_lines(CtlFifo *fifo)
             fifo->arrived(&request, fifo->owner);
         span.start += (uint32_t)length + 1;
         span.skip = false;
+        span.lines++;
         span_commit(page, span);
     }
     if (span.skip || span.end - span.start > LINE_MAX_BYTES) {

@@ -12,8 +12,8 @@
  * drop.
  *
  * What has been read and not yet acted on lies on the page, so that no request is lost. After a
- * crash one may be acted on twice; whatever is left must be acted on before anything is logged, for
- * a second reopen would discard what was written between the two.
+ * crash one may come twice, with the same number: a second reopen would discard what was written
+ * between the two.
  */
 typedef enum CtlType {
     CTL_RESIZE = 1,
@@ -26,6 +26,7 @@ typedef struct CtlRequest {
     int height;
     int width;
     const char *setting; /* NAME VALUE, in the line; not checked for what it means */
+    uint64_t number;     /* of the line, the fifo's first one being 1 */
 } CtlRequest;
 
 /* Parses one line without its newline. Returns 0, or -1 if it is not a request. */

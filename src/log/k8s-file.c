@@ -120,13 +120,19 @@ static int pump_batch(Builder *builder, Built *built)
 /* Puts a new file at the path. The rest of a torn record belongs to the old one. */
 static int rotate(K8sFile *file)
 {
+    int64_t *retry_at = &file->to.state->page->log.retry_at;
     int r;
 
     batch_leave(&file->to);
     r = rotation_run(&file->rotation, file->to.fd);
-    if (r == 0)
-        file->to.unchecked = false; /* nothing is in the new one */
-    return r;
+    if (r < 0)
+        return r;
+    /* Nothing is in the new one, and it has not failed yet. */
+    file->to.unchecked = false;
+    file->retry_pause = 0;
+    if (*retry_at != 0)
+        state_commit(retry_at, 0);
+    return 0;
 }
 
 /* Of two results, as k8s_file_pump() has them, the later one, unless that says nothing. */
@@ -257,13 +263,25 @@ void k8s_file_finish(K8sFile *file)
     batch_finish(&file->to);
 }
 
-int k8s_file_reopen(K8sFile *file)
+static int reopen(K8sFile *file, uint64_t request)
 {
     if (!file->to.regular)
         return error_set(&file->rotation.error, 0,
                          "Cannot replace the log %s: it is not a regular file", file->path);
-    seam_ask(file);
+    seam_ask(file, request);
     return seam_is_reached(file) ? rotate(file) : 0;
+}
+
+int k8s_file_reopen(K8sFile *file)
+{
+    return reopen(file, state_cursors(file->to.state)->rotation_request);
+}
+
+int k8s_file_reopen_once(K8sFile *file, uint64_t request)
+{
+    bool is_taken = state_cursors(file->to.state)->rotation_request == request;
+
+    return is_taken ? 0 : reopen(file, request);
 }
 
 int64_t k8s_file_reopen_at(const K8sFile *file)

@@ -144,6 +144,13 @@ void k8s_file_finish(K8sFile *file);
 int k8s_file_reopen(K8sFile *file);
 
 /*
+ * The same for a request that comes again after a crash: `request` is its number, above 0 and
+ * different from that of the request before. One that has been taken is not taken again, which
+ * would discard what is in the new file by then, or a backup.
+ */
+int k8s_file_reopen_once(K8sFile *file, uint64_t request);
+
+/*
  * When a reopen that waits or could not be done is to be tried again, by another k8s_file_reopen():
  * CLOCK_BOOTTIME microseconds, 0 = there is none.
  */

@@ -517,15 +517,16 @@ int rotation_run(Rotation *rotation, int fd)
     return r;
 }
 
-void rotation_ask(Rotation *rotation, uint64_t size, int64_t at)
+void rotation_ask(Rotation *rotation, uint64_t size, int64_t at, uint64_t request)
 {
     LogCursors *next = state_cursors_next(rotation->state);
 
-    if (next->rotation_asked)
-        return;
-    next->rotation_asked = 1;
-    next->rotation_from = size;
-    next->rotation_at = at;
+    if (!next->rotation_asked) {
+        next->rotation_asked = 1;
+        next->rotation_from = size;
+        next->rotation_at = at;
+    }
+    next->rotation_request = request;
     state_cursors_commit(rotation->state);
 }
 

@@ -51,8 +51,8 @@ bool rotation_is_due(const Rotation *rotation);
 
 /* Somebody waits for a new file: until there is one, a rotation is owed. The old one has `size`
  * bytes now, and waits for a seam until `at` (CLOCK_BOOTTIME microseconds). Asking again changes
- * neither. */
-void rotation_ask(Rotation *rotation, uint64_t size, int64_t at);
+ * neither. `request` is noted in the same commit: see k8s_file_reopen_once(). */
+void rotation_ask(Rotation *rotation, uint64_t size, int64_t at, uint64_t request);
 
 /* Whether a rotation has been begun, and is not done. */
 static inline bool rotation_has_begun(const State *state)

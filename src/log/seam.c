@@ -40,11 +40,11 @@ bool seam_is_wanted(const K8sFile *file)
            seam_is_reached(file);
 }
 
-void seam_ask(K8sFile *file)
+void seam_ask(K8sFile *file, uint64_t request)
 {
     /* A file that takes nothing now, or cannot be replaced, comes to no seam. */
     bool waits = !k8s_file_waits(file) && file->rotation.retry_at == 0;
     int64_t wait = waits ? k8s_file_patience(file, K8S_FILE_PATIENCE_MOST) : 0;
 
-    rotation_ask(&file->rotation, batch_file_size(&file->to), clock_boottime_us() + wait);
+    rotation_ask(&file->rotation, batch_file_size(&file->to), clock_boottime_us() + wait, request);
 }

@@ -40,5 +40,5 @@ bool seam_is_reached(const K8sFile *file);
 /* Whether the file is to be replaced now, because somebody has asked for that. */
 bool seam_is_wanted(const K8sFile *file);
 
-/* Somebody asks for that: the file waits for a seam. */
-void seam_ask(K8sFile *file);
+/* Somebody asks for that, by a request with that number: the file waits for a seam. */
+void seam_ask(K8sFile *file, uint64_t request);

@@ -169,14 +169,28 @@ void monitor_log_rest(Monitor *monitor)
         monitor_log_go_on(monitor);
 }
 
+/* The file has been replaced, or could not be. */
+static void follow_reopen(Monitor *monitor)
+{
+    speak_of_rotation(monitor);
+    monitor_service_log_tried(monitor);
+    monitor_log_go_on(monitor); /* what waits may have room in the new file */
+}
+
 void monitor_reopen_log(Monitor *monitor)
 {
     if (!monitor_has_file(monitor))
         return;
     k8s_file_reopen(&monitor->log);
-    speak_of_rotation(monitor);
-    monitor_service_log_tried(monitor);
-    monitor_log_go_on(monitor); /* what waits may have room in the new file */
+    follow_reopen(monitor);
+}
+
+void monitor_reopen_log_once(Monitor *monitor, uint64_t request)
+{
+    if (!monitor_has_file(monitor))
+        return;
+    k8s_file_reopen_once(&monitor->log, request);
+    follow_reopen(monitor);
 }
 
 /* A journal that has failed may be back, and there is no later output to show it: it is tried once

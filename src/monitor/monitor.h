@@ -357,6 +357,9 @@ void monitor_log_give_up(Monitor *monitor);
 /* Puts a new file at the log's path, as somebody has asked for, or tries to do so again. */
 void monitor_reopen_log(Monitor *monitor);
 
+/* The same for a request with a number: see k8s_file_reopen_once(). */
+void monitor_reopen_log_once(Monitor *monitor, uint64_t request);
+
 /* The container has ended: its rate limit does not hold it back any longer, and from now on a slow
  * journal delays the report for a limited time only. */
 void monitor_log_hurry(Monitor *monitor);

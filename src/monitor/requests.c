@@ -113,7 +113,7 @@ static void on_ctl(const CtlRequest *request, void *owner)
     if (request->type == CTL_RESIZE)
         monitor_resize(monitor, request->height, request->width);
     else if (request->type == CTL_REOPEN_LOG)
-        monitor_reopen_log(monitor);
+        monitor_reopen_log_once(monitor, request->number);
     else
         set(monitor, request);
     if (monitor_page(monitor)->phase > PHASE_RUNNING)

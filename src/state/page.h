@@ -159,8 +159,9 @@ typedef struct LogCursors {
     uint64_t rotation_from;   /* the old file's size when that was asked for, */
     int64_t rotation_at;      /* and when not to wait for the end of a line any more, CLOCK_BOOTTIME
                                  microseconds: see log/seam.h */
-    uint64_t reopens;         /* how often there was a new file */
-    uint64_t backups;         /* how often the old one became a backup */
+    uint64_t rotation_request; /* number of the request that has asked for one last */
+    uint64_t reopens;          /* how often there was a new file */
+    uint64_t backups;          /* how often the old one became a backup */
 
     LogCounters counters[STREAMS];
 } LogCursors;

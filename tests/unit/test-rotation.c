@@ -188,6 +188,74 @@ START_TEST(a_torn_record_is_completed_before_the_file_is_left)
 }
 END_TEST
 
+/* What waits for room may have it in the new file. */
+START_TEST(a_new_file_is_written_without_a_pause)
+{
+    LogFixture fixture;
+    K8sLimits limits = tiny;
+    GString *content;
+    GString *joined = g_string_new(NULL);
+    struct rlimit limit;
+
+    limits.size_max = 0;
+    limits.waits = true;
+    log_setup(&fixture, limits);
+    feed_line(&fixture, "a line\n");
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = RECORD_HEADER_LENGTH + strlen("a line\n");
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    feed_line(&fixture, "another\n");
+    ck_assert(k8s_file_waits(&fixture.log));
+    fixture.state.page->log.retry_at = clock_boottime_us() + 10000000;
+    limit.rlim_cur = RLIM_INFINITY;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0);
+    ck_assert_int_eq(k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_WAIT), 1);
+    content = file_content(fixture.path);
+    ck_assert(join_records(content, STREAM_STDOUT, joined));
+    ck_assert_str_eq(joined->str, "another\n");
+    ck_assert_int_eq(fixture.state.page->log.retry_at, 0);
+    g_string_free(content, TRUE);
+    g_string_free(joined, TRUE);
+    log_teardown(&fixture);
+}
+END_TEST
+
+static void check_reopened(LogFixture *fixture, uint64_t request, uint64_t reopens)
+{
+    ck_assert_int_eq(k8s_file_reopen_once(&fixture->log, request), 0);
+    ck_assert_uint_eq(state_cursors(&fixture->state)->reopens, reopens);
+}
+
+/* After a crash, the fifo's line is still there. */
+START_TEST(a_request_that_comes_again_is_not_taken_again)
+{
+    LogFixture fixture;
+    K8sLimits limits = tiny;
+    GString *content;
+
+    limits.size_max = 0;
+    log_setup(&fixture, limits);
+    check_reopened(&fixture, 1, 1);
+    feed_line(&fixture, "a line\n");
+    check_reopened(&fixture, 1, 1);
+    content = file_content(fixture.path);
+    ck_assert(g_str_has_suffix(content->str, " a line\n"));
+    g_string_free(content, TRUE);
+    check_reopened(&fixture, 2, 2);
+    /* Two wait for the end of a line, and get one file. */
+    log_feed(&fixture, STREAM_STDOUT, "ope", 3, SPLIT_FLUSH);
+    check_reopened(&fixture, 3, 2);
+    check_reopened(&fixture, 4, 2);
+    log_feed(&fixture, STREAM_STDOUT, "n\n", 2, SPLIT_WAIT);
+    check_reopened(&fixture, 4, 3);
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0); /* of nobody's number */
+    check_reopened(&fixture, 4, 4);
+    log_teardown(&fixture);
+}
+END_TEST
+
 /* Part of a batch is in a file that is truncated before the next image looks. */
 START_TEST(a_batch_is_written_again_after_copytruncate)
 {
@@ -459,8 +527,8 @@ END_TEST
 
 SUITE("rotation", the_pause_grows_from_a_second_to_a_minute, not_every_record_is_an_attempt,
       a_request_outlives_a_crash, a_file_that_was_moved_already_is_moved_back,
-      a_torn_record_is_completed_before_the_file_is_left,
-      a_batch_is_written_again_after_copytruncate,
+      a_torn_record_is_completed_before_the_file_is_left, a_new_file_is_written_without_a_pause,
+      a_request_that_comes_again_is_not_taken_again, a_batch_is_written_again_after_copytruncate,
       directories_are_compared_by_name_and_not_by_prefix, a_size_limit_waits_for_the_end_of_a_line,
       a_line_without_end_is_not_waited_for, a_line_that_no_file_can_take_does_not_end_one_early,
       a_stream_that_has_ended_is_not_waited_for, a_request_waits_for_the_end_of_a_line,
