@@ -196,18 +196,28 @@ static int pump_in_turn(K8sFile *file, StreamId stream, SplitMode mode)
     return 0;
 }
 
+/* The same as the last pump of that stream. */
+static int pump_again(K8sFile *file, StreamId stream)
+{
+    return pump_in_turn(file, stream, file->ended[stream] ? SPLIT_END : SPLIT_WAIT);
+}
+
 int k8s_file_pump(K8sFile *file, StreamId stream, SplitMode mode)
 {
     StreamId other = stream == STREAM_STDOUT ? STREAM_STDERR : STREAM_STDOUT;
+    bool waited = waits_for_room(file);
     int r = pump_in_turn(file, stream, mode);
 
     file->ended[stream] = mode == SPLIT_END;
     if (mode == SPLIT_END && seam_is_wanted(file))
         r = later(r, pump_in_turn(file, stream, mode)); /* the end of its open line is a seam */
+    /* The other stream may have been told to wait for its turn, but not until when. */
+    if (waited && !waits_for_room(file))
+        r = later(r, pump_again(file, other));
     /* At the end of a long line the stream that has waited for it is next, and then this one. */
     while (turn_is_due(file, state_cursors(file->to.state))) {
         turn_forget(file);
-        r = later(r, pump_in_turn(file, other, file->ended[other] ? SPLIT_END : SPLIT_WAIT));
+        r = later(r, pump_again(file, other));
         r = later(r, pump_in_turn(file, stream, mode));
     }
     return r;

@@ -1491,6 +1491,79 @@ START_TEST(only_what_is_cut_at_the_limit_is_waited_for)
 }
 END_TEST
 
+/* Every write to the log fails from now on. Returns the descriptor for allow_writes(). */
+static int refuse_writes(LogFixture *fixture)
+{
+    int fd = fixture->log.to.fd;
+
+    fixture->log.to.fd = open(fixture->path, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(fixture->log.to.fd, 0);
+    return fd;
+}
+
+/* They do not fail any more, and it is time for the next. */
+static void allow_writes(LogFixture *fixture, int fd)
+{
+    close(fixture->log.to.fd);
+    fixture->log.to.fd = fd;
+    fixture->state.page->log.retry_at = 0;
+}
+
+/* As long as the file takes nothing, nobody says until when a turn is waited for: so it is said
+ * when the file takes something again. */
+START_TEST(a_turn_is_waited_for_behind_a_full_disk)
+{
+    K8sLimits keeping = turns;
+    LogFixture fixture;
+    int64_t now;
+    int fd;
+
+    keeping.waits = true;
+    log_setup(&fixture, keeping);
+    feed_part(&fixture, STREAM_STDERR, 300);
+    fd = refuse_writes(&fixture);
+    feed_part(&fixture, STREAM_STDERR, 300);
+    feed_text(&fixture, STREAM_STDOUT, "a line\n");
+    ck_assert(k8s_file_waits(&fixture.log));
+    ck_assert_int_eq(turn_at(&fixture), 0);
+    allow_writes(&fixture, fd);
+    now = clock_boottime_us();
+    k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_WAIT);
+    k8s_file_pump(&fixture.log, STREAM_STDERR, SPLIT_WAIT);
+    check_order(&fixture, "PePe");
+    ck_assert_int_ge(turn_at(&fixture), now + 100000);
+    feed_text(&fixture, STREAM_STDERR, "end\n");
+    check_order(&fixture, "PePeFeFo");
+    log_teardown(&fixture);
+}
+END_TEST
+
+/* What waits is no more lost at the end: another image has not seen the end of the long line. */
+START_TEST(the_end_behind_a_full_disk_has_all_of_both_streams)
+{
+    K8sLimits keeping = turns;
+    LogFixture fixture;
+    K8sFile next;
+    int fd;
+
+    keeping.waits = true;
+    log_setup(&fixture, keeping);
+    feed_part(&fixture, STREAM_STDERR, 300);
+    fd = refuse_writes(&fixture);
+    feed_part(&fixture, STREAM_STDERR, 300);
+    feed_text(&fixture, STREAM_STDOUT, "a line\n");
+    k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_END);
+    k8s_file_pump(&fixture.log, STREAM_STDERR, SPLIT_END);
+    allow_writes(&fixture, fd);
+    k8s_file_init(&next, &fixture.state, fixture.log.to.fd, fixture.path, keeping);
+    fixture.log = next;
+    k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_END);
+    k8s_file_pump(&fixture.log, STREAM_STDERR, SPLIT_END);
+    check_order(&fixture, "PePePeFo");
+    log_teardown(&fixture);
+}
+END_TEST
+
 /* Whatever pieces come in whatever order, over resumes: who joins by file makes the lines that were
  * written. */
 START_TEST(no_two_lines_are_mixed)
@@ -1564,4 +1637,5 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       long_lines_of_both_streams_take_turns, a_long_line_is_waited_for_once,
       no_more_than_so_many_bytes_wait, a_rate_does_not_make_a_turn_longer,
       the_end_of_a_stream_ends_its_line, only_what_is_cut_at_the_limit_is_waited_for,
+      a_turn_is_waited_for_behind_a_full_disk, the_end_behind_a_full_disk_has_all_of_both_streams,
       no_two_lines_are_mixed)
