@@ -20,7 +20,7 @@ import node  # noqa: E402
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "survival: the monitor crashes, and has to survive it")
+    config.addinivalue_line("markers", "survival: the monitor crashes or has trouble.so loaded: not with a sanitizer")
 
 
 def pytest_collection_modifyitems(items):

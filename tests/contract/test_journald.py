@@ -515,6 +515,7 @@ def test_end_while_the_journal_takes_a_set_number_each_second(journal, logging, 
     assert journal.output() == wanted
 
 
+@pytest.mark.survival
 @POLICIES
 def test_journal_that_pauses(journal, logging, policy):
     """As a slow machine's does while it writes to its disk: the container waits as long, and nothing is lost."""
@@ -543,8 +544,9 @@ def begin_with_its_end(journal, logging, policy, lines=1000):
     return container, trouble
 
 
+@pytest.mark.survival
 @POLICIES
-@pytest.mark.parametrize("crashes", [False, pytest.param(True, marks=pytest.mark.survival)], ids=["", "crashes"])
+@pytest.mark.parametrize("crashes", [False, True], ids=["", "crashes"])
 def test_end_while_the_journal_takes_nothing_for_a_while(journal, logging, policy, crashes):
     """Under wait it may be away for as long as systemd needs to see that it hangs."""
     container, trouble = begin_with_its_end(journal, logging, policy)
@@ -556,8 +558,9 @@ def test_end_while_the_journal_takes_nothing_for_a_while(journal, logging, polic
     wait_until(lambda: journal.output() == k8slog.numbered(1, 1000), "all output")
 
 
+@pytest.mark.survival
 @POLICIES
-@pytest.mark.parametrize("crashes", [False, pytest.param(True, marks=pytest.mark.survival)], ids=["", "crashes"])
+@pytest.mark.parametrize("crashes", [False, True], ids=["", "crashes"])
 def test_end_while_the_journal_takes_nothing_any_more(journal, logging, policy, crashes):
     """The monitor leaves by itself, and its time does not begin anew with each image of it."""
     container, trouble = begin_with_its_end(journal, logging, policy)
@@ -571,6 +574,7 @@ def test_end_while_the_journal_takes_nothing_any_more(journal, logging, policy, 
     assert len(journal.entries) < 100
 
 
+@pytest.mark.survival
 def test_end_while_the_journal_takes_entries_now_and_then(journal, logging):
     """Whatever it takes is progress; but that does not go on for more than an hour."""
     container, trouble = begin_with_its_end(journal, logging, "wait", lines=3000)

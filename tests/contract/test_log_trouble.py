@@ -307,6 +307,7 @@ def test_end_while_the_log_waits(disk, logging_to):
     assert container.output() == k8slog.numbered(1, 1000)
 
 
+@pytest.mark.survival
 def test_end_while_the_log_waits_in_vain(disk, new_run):
     run = new_run("seq 1 1000; exit 7")
     run.log = disk.top / "run.log"
@@ -323,6 +324,7 @@ def test_end_while_the_log_waits_in_vain(disk, new_run):
     assert run.log.stat().st_size == 0
 
 
+@pytest.mark.survival
 def test_end_while_the_log_is_slow(new_container):
     """A fifo whose reader takes a little now and then: whatever it takes is progress, and it gets everything."""
     container = new_container(command="seq 1 5000; exit 7")
@@ -379,6 +381,7 @@ def test_policy_that_changes_after_the_end(disk, logging_to, says):
     assert container.wait() == 7
 
 
+@pytest.mark.survival
 def test_reopen_after_the_end(disk, logging_to):
     """What has waited goes to the new file, and the monitor leaves."""
     container = logging_to("wait", "seq 1 1000; exit 7")
