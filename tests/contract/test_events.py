@@ -60,6 +60,7 @@ def numbers(event, *names):
     return tuple(int(event["CONWARD_" + name]) for name in names)
 
 
+@pytest.mark.survival
 def test_identifier_after_the_program_was_replaced(journal, new_run, directory, monkeypatch):
     """It is the name of the program, and not what the kernel calls a file that is gone."""
     program = directory / "conward"

@@ -215,9 +215,10 @@ is_read_only() {
 		echo test >"/sys/fs/ext4/${device#/dev/}/trigger_fs_error"
 		go_on
 		fails_with $EROFS
-		# It reports the end at once, and tells what is missing when it leaves.
+		# It reports the end at once, and tells what is missing when it leaves: under wait, when it is told to.
 		go_on
 		until_true test -s "$bundle/exits/$id"
+		[[ $policy == drop ]] || kill "$monitor"
 		ends
 		sums=$(sed -nE 's/.*Lost ([0-9]+) bytes in ([0-9]+) records of stdout: .*/\1 \2/p' "$bundle/said")
 		equal "0 0 $sums" "$(told)"

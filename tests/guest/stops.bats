@@ -33,7 +33,7 @@ teardown() {
 	systemctl reset-failed $unit 2>/dev/null || true
 	rm -f $units/$unit.service $quadlets/$unit.container
 	systemctl daemon-reload
-	podman rm --force --all >/dev/null 2>&1
+	podman rm --force $unit >/dev/null 2>&1 || true
 }
 
 teardown_file() {
@@ -44,13 +44,8 @@ is_ready() {
 	[[ $(podman logs "$1" 2>/dev/null) == ready ]]
 }
 
-# monitors: those of the containers of this guest
-monitors() {
-	pgrep -x conmon
-}
-
 no_monitor() {
-	! monitors >/dev/null
+	! pgrep -x conmon >/dev/null
 }
 
 # stop_often CONTAINER: starts and stops the unit as often as it has to be
@@ -69,11 +64,11 @@ stop_often() {
 		}
 		systemctl reset-failed $unit 2>/dev/null || true
 		until_true no_monitor
-		[[ -z $(podman ps --all --quiet) ]] || {
+		! podman container exists "$1" || {
 			left=$((left + 1))
 			echo "stop $i: left behind:"
 			podman ps --all
-			podman rm --force --all
+			podman rm --force "$1"
 		}
 	done
 	echo "# $unit, $(podman --version): $stops stops, $failed failed, $left containers left behind" >&3

@@ -61,14 +61,14 @@ setup_file() {
 		default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 		netns = "none"
 		log_driver = "k8s-file"
+		[network]
+		network_config_dir = "$home/networks"
 		[engine]
 		cgroup_manager = "cgroupfs"
 		events_logger = "file"
 		lock_type = "file"
 		runtime = "runc"
 		tmp_dir = "$home/tmp"
-		[network]
-		network_config_dir = "$home/networks"
 	CONF
 }
 
