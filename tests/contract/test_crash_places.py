@@ -372,8 +372,9 @@ def test_child_that_was_to_be_a_command(new_run, place):
 
 
 def test_write_of_what_has_waited_at_the_end(new_container):
-    """The container has ended, and a log that could not be written takes the first of many batches again."""
-    container = new_container(command="seq 1 20000; exit 7")
+    """The container has ended, and a log that could not be written takes the first of many batches again. All that it
+    prints has room in a pipe."""
+    container = new_container(command="seq 1 12000; exit 7")
     container.options["--log-on-error"] = "wait"
     container.create()
     pid = container.monitor.pid
@@ -384,4 +385,4 @@ def test_write_of_what_has_waited_at_the_end(new_container):
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert fault.wait()
     assert container.wait() == 7
-    assert container.output() == k8slog.numbered(1, 20000)
+    assert container.output() == k8slog.numbered(1, 12000)
