@@ -57,7 +57,7 @@ static bool fits(const Builder *builder, uint64_t record)
     const LogCursors *next = builder->next;
     uint64_t others = next->batch_length - next->rest_length;
 
-    return is_fresh(builder) || others + record <= STATE_BATCH_SIZE;
+    return others + record <= STATE_BATCH_SIZE || is_fresh(builder);
 }
 
 /* Whether the file would become longer than that with so much more. It may hold one record of the
@@ -65,10 +65,10 @@ static bool fits(const Builder *builder, uint64_t record)
 static bool is_beyond(const Builder *builder, uint64_t more, uint64_t most)
 {
     const LogCursors *next = builder->next;
-    bool is_first = next->log_before + next->rest_length == 0 && is_fresh(builder);
 
-    return builder->file->to.regular && !builder->unlimited && !is_first &&
-           next->log_before + next->batch_length + more > most;
+    return builder->file->to.regular && !builder->unlimited &&
+           next->log_before + next->batch_length + more > most &&
+           !(next->log_before + next->rest_length == 0 && is_fresh(builder));
 }
 
 /* Whether the file would become longer than its limit. */
@@ -194,10 +194,11 @@ static bool has_loss(const Builder *builder)
 static bool must_settle_loss(const Builder *builder)
 {
     const LossPage *loss = &builder->next->loss[builder->stream];
-    bool is_over = !loss->damaged && !builder->next->rate_drops;
 
-    return has_loss(builder) &&
-           (is_over || builder->mode == SPLIT_END || loss_is_late(loss, builder->now));
+    if (loss->records == 0 && !loss->ends) /* as a rule */
+        return false;
+    return has_loss(builder) && ((!loss->damaged && !builder->next->rate_drops) ||
+                                 builder->mode == SPLIT_END || loss_is_late(loss, builder->now));
 }
 
 /* Writes what there is to write of a loss, before the record of `after` bytes, if one follows. */
