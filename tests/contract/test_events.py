@@ -293,6 +293,14 @@ def test_kill_for_want_of_memory(journal, watched):
 # Not too many, and never in the way
 
 
+def end_lines(pid, go, count):
+    """Ends each over-long line when the monitor has seen it, and of all but the first has held back what it says."""
+    for number in range(count):
+        wait_until(lambda: page(pid)["stdout_long_lines"] == number + 1, "the line")
+        wait_until(lambda: page(pid)["events_held"] == number, "it to be held back")
+        os.write(go, b"\n")
+
+
 def test_what_is_held_back_is_counted(journal, watched):
     """Three lines within a minute: one is spoken of at once, and the number of the others at the end."""
     line = f"head -c {2 * LONG} /dev/zero; read word < go; echo; "
@@ -300,10 +308,7 @@ def test_what_is_held_back_is_counted(journal, watched):
     go = container.fifo("go")
     watched.run(container)
     journal.wait_event("long-line")
-    for count in range(3):
-        wait_until(lambda: page(container.monitor.pid)["stdout_long_lines"] == count + 1, "the line")
-        wait_until(lambda: page(container.monitor.pid)["events_held"] == count, "it to be held back")
-        os.write(go, b"\n")
+    end_lines(container.monitor.pid, go, 3)
     assert container.wait() == 0
     journal.settle()
     _, event = journal.events_of("long-line")
@@ -312,10 +317,15 @@ def test_what_is_held_back_is_counted(journal, watched):
 
 def test_early_warnings_on_standard_error(new_run):
     """Which nobody reads who gets one with every line: the first, and how many there were."""
-    run = new_run(3 * f"head -c {2 * LONG} /dev/zero; echo; ")
+    run = new_run(3 * f"head -c {2 * LONG} /dev/zero; read word < go; echo; ")
     run.options.update({"--log-line-max": LINE_MAX, "--quiet": True})
+    os.mkfifo(run.top / "go")
+    go = os.open(run.top / "go", os.O_RDWR | os.O_CLOEXEC)
     run.launch()
+    run.command_pid()
+    end_lines(run.pid, go, 3)
     assert run.wait() == 0
+    os.close(go)
     first, others = (run.top / "stderr").read_text().splitlines()
     assert "A line on stdout has grown to" in first and "2 more, not reported one by one: over-long lines" in others
 
