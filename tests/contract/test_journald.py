@@ -590,34 +590,30 @@ def test_end_while_the_journal_takes_entries_now_and_then(journal, logging):
     assert k8slog.numbered(1, 3000).startswith(journal.output())
 
 
-def test_end_that_somebody_wants(journal, logging):
-    """As when a unit is stopped: a service manager sends the signal right after the container's end."""
-    container = logging("seq 1 1500; exit 7")
+def end_on_request(journal, logging, lines, **speed):
+    """A container that logs to a slow journal ends, and its monitor gets a signal. Returns what was printed."""
+    container = logging(f"seq 1 {lines}; exit 7")
     container.create(prepare=journal.enter)
     journal.stop()
-    journal.go_on(rate=300)
+    journal.go_on(**speed)
     ended = procfs.Process(container.pid)
     container.start()
     wait_until(lambda: not ended.alive(), "the container's end")
     os.kill(container.monitor.pid, signal.SIGTERM)
     assert container.wait() == 7
-    wanted = k8slog.numbered(1, 1500)
+    return k8slog.numbered(1, lines)
+
+
+def test_end_that_somebody_wants(journal, logging):
+    """As when a unit is stopped: a service manager sends the signal right after the container's end."""
+    wanted = end_on_request(journal, logging, 1500, rate=300)
     wait_until(lambda: journal.output() == wanted, "all output")
 
 
 def test_loss_at_the_end(journal, logging):
     """The journal is slow, and nobody waits for it any more: the queue is full when there is a loss to be told, and it
     is told all the same."""
-    container = logging("seq 1 10000; exit 7")
-    container.create(prepare=journal.enter)
-    journal.stop()
-    journal.go_on(pause=0.02)
-    ended = procfs.Process(container.pid)
-    container.start()
-    wait_until(lambda: not ended.alive(), "the container's end")
-    os.kill(container.monitor.pid, signal.SIGTERM)
-    assert container.wait() == 7
-    wanted = k8slog.numbered(1, 10000)
+    wanted = end_on_request(journal, logging, 10000, pause=0.02)
     wait_until(lambda: len(journal.output()) + journal.told()[0] >= len(wanted), "the loss to be told")
     assert check_told(journal, wanted)[0] > 0
 
