@@ -83,9 +83,9 @@ class Containers:
                                                 where], stdout=write, stdin=subprocess.DEVNULL))
         os.close(read)
         os.close(write)
-        if piece == LINE and where == "-" and not discard:
-            # A logger that has just begun grows anyway.
-            wait_until(lambda: log.exists() and log.stat().st_size > 1 << 20, "the log to grow")
+        # A logger that has just begun grows anyway.
+        enough = 1 << 20 if piece == LINE and where == "-" and not discard else 0
+        wait_until(lambda: log.exists() and log.stat().st_size >= enough, "the log to be there, and to grow")
         return identity
 
     def close(self):

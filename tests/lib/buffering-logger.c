@@ -5,6 +5,7 @@
  *     buffering-logger [-c ID] [-n NAME] -l k8s-file:LOG
  *
  * The options are conmon's. With the environment variable DISCARD it keeps nothing: output is lost.
+ * Its memory does not grow any more, but for a line, once the log is there.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -33,10 +34,13 @@ int main(int argc, char **argv)
     enum { MORE = 65536 };
     bool discard = getenv("DISCARD") != NULL;
     size_t length = 0;
-    char *line = NULL;
+    char *line = calloc(1, MORE);
     FILE *log = NULL;
     int option;
 
+    if (line == NULL)
+        return 1;
+    memset(line, 1, MORE);
     while ((option = getopt(argc, argv, "c:n:l:")) != -1) {
         if (option != 'l')
             continue;
