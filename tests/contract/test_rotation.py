@@ -1000,7 +1000,6 @@ def test_killed_while_it_rotates(directory):
     """Nobody resumes what SIGKILL has ended; what is there is readable, and the next monitor goes on with it."""
     log = directory / "logs" / "run.log"
     log.parent.mkdir()
-    rng = random.Random(os.urandom(8))
     without_log = leftovers = 0
     for round_ in range(KILLS):
         monitor = subprocess.Popen(
@@ -1013,7 +1012,7 @@ def test_killed_while_it_rotates(directory):
         watch = Watch(log.parent, mask=Watch.MOVED_TO)
         watch.wait(lambda mask, path: path == log, "the first rotation")
         watch.close()
-        time.sleep(rng.uniform(0, 0.003))
+        time.sleep(random.uniform(0, 0.003))
         monitor.kill()
         monitor.wait()
         said = monitor.stderr.read()

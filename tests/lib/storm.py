@@ -9,8 +9,9 @@ to LOG, and in the end it has to look as it did before.
 
 Twenty fatal signals, whatever the monitor does meanwhile, and a line on stdout after each; less if it ends.
 
-$FAULT is fault.c as built (default: in build/tests)."""
+$FAULT is fault.c as built (default: in build/tests). Standard error says which seed it begins with: $TEST_SEED, or any."""
 
+import os
 import pathlib
 import random
 import sys
@@ -48,6 +49,9 @@ def crashes_around_an_end(pid):
 
 
 if __name__ == "__main__":
+    seed = os.environ.get("TEST_SEED", str(random.SystemRandom().randrange(1 << 32)))
+    random.seed(seed)
+    print(f"TEST_SEED={seed}", file=sys.stderr)
     if len(sys.argv) == 3:
         crashes_of_a_printer(int(sys.argv[1]), pathlib.Path(sys.argv[2]))
     else:
