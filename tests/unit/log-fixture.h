@@ -71,6 +71,24 @@ static inline int log_feed(LogFixture *fixture, StreamId stream, const void *byt
     return k8s_file_pump(&fixture->log, stream, mode);
 }
 
+/* Every write to the log fails from now on. Returns the descriptor for allow_writes(). */
+static inline int refuse_writes(LogFixture *fixture)
+{
+    int fd = fixture->log.to.fd;
+
+    fixture->log.to.fd = open(fixture->path, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(fixture->log.to.fd, 0);
+    return fd;
+}
+
+/* They do not fail any more, and it is time for the next. */
+static inline void allow_writes(LogFixture *fixture, int fd)
+{
+    close(fixture->log.to.fd);
+    fixture->log.to.fd = fd;
+    fixture->state.page->log.retry_at = 0;
+}
+
 static inline GString *file_content(const char *path)
 {
     char *content;

@@ -1491,24 +1491,6 @@ START_TEST(only_what_is_cut_at_the_limit_is_waited_for)
 }
 END_TEST
 
-/* Every write to the log fails from now on. Returns the descriptor for allow_writes(). */
-static int refuse_writes(LogFixture *fixture)
-{
-    int fd = fixture->log.to.fd;
-
-    fixture->log.to.fd = open(fixture->path, O_RDONLY | O_CLOEXEC);
-    ck_assert_int_ge(fixture->log.to.fd, 0);
-    return fd;
-}
-
-/* They do not fail any more, and it is time for the next. */
-static void allow_writes(LogFixture *fixture, int fd)
-{
-    close(fixture->log.to.fd);
-    fixture->log.to.fd = fd;
-    fixture->state.page->log.retry_at = 0;
-}
-
 /* As long as the file takes nothing, nobody says until when a turn is waited for: so it is said
  * when the file takes something again. */
 START_TEST(a_turn_is_waited_for_behind_a_full_disk)
