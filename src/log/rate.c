@@ -4,6 +4,8 @@ enum {
     SECOND = 1000000,
     LEAST_ROOM = 10, /* so small a part of a second's bytes: who sleeps wakes up late, and what has
                         become due meanwhile must have room, or the rate could not be kept */
+    LEAST_TIME = 1000, /* microseconds between two gains: each is rounded in the container's favour,
+                          by less than one */
 };
 
 static int64_t room_of(RateLimit limit)
@@ -29,6 +31,8 @@ void rate_refill(RateLimit limit, RateBucket *bucket, int64_t now)
         *bucket = rate_full(limit, now);
         return;
     }
+    if (elapsed < LEAST_TIME)
+        return;
     gained = elapsed * limit.bytes / SECOND;
     bucket->tokens += gained;
     /* Only the time that has given whole tokens: else a caller that often asks would get none. */
