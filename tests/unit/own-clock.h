@@ -5,7 +5,8 @@
 
 /*
  * A clock that the test owns: it stands still but for own_clock_pass(). To be linked with
- * -Wl,--wrap=clock_gettime.
+ * -Wl,--wrap=clock_gettime. Check may be linked with it, too, and takes no test that lasts for more
+ * than an hour.
  */
 static int64_t own_boottime = INT64_C(1000000000);       /* microseconds */
 static int64_t own_asleep = 0;                           /* of these, those in a suspend */
