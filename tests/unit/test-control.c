@@ -150,6 +150,145 @@ START_TEST(many_requests_in_one_write_are_all_taken)
 }
 END_TEST
 
+START_TEST(a_size_of_the_window_has_two_numbers)
+{
+    CtlRequest request;
+
+    ck_assert_int_eq(winsz_parse("24 80", &request), 0);
+    ck_assert_int_eq(request.type, CTL_RESIZE);
+    ck_assert_int_eq(request.height, 24);
+    ck_assert_int_eq(request.width, 80);
+    ck_assert_int_eq(winsz_parse("0 1000 more", &request), 0);
+    ck_assert_int_lt(winsz_parse("24", &request), 0);
+    ck_assert_int_lt(winsz_parse("", &request), 0);
+    ck_assert_int_lt(winsz_parse("1001 80", &request), 0);
+    ck_assert_int_lt(winsz_parse("24 1001", &request), 0);
+    ck_assert_int_lt(winsz_parse("-1 80", &request), 0);
+    ck_assert_int_lt(winsz_parse("24 -1", &request), 0);
+}
+END_TEST
+
+START_TEST(a_setting_is_what_follows_the_word)
+{
+    CtlRequest request;
+
+    ck_assert_int_eq(ctl_parse("set log-line-max 256", &request), 0);
+    ck_assert_int_eq(request.type, CTL_SET);
+    ck_assert_str_eq(request.setting, "log-line-max 256");
+    ck_assert_int_eq(ctl_parse("set ", &request), 0);
+    ck_assert_int_lt(ctl_parse("set", &request), 0);
+    ck_assert_int_lt(ctl_parse("sets x", &request), 0);
+    ck_assert_int_lt(ctl_parse("100 1 1", &request), 0);
+}
+END_TEST
+
+/* A resize whose line has that many bytes, with its last digit there. */
+static void fill_line(char *line, size_t length)
+{
+    memset(line, ' ', length);
+    memcpy(line, "1 20", 4);
+    line[length - 1] = '9';
+    line[length] = '\n';
+}
+
+/* A line of 199 bytes is one, however it comes; of a longer one nothing is taken, and of what
+ * follows it everything. */
+START_TEST(a_line_has_199_bytes_at_most)
+{
+    enum { LONGEST = 205 };
+    char line[LONGEST + 1];
+
+    for (size_t length = 195; length <= LONGEST; length++) {
+        for (size_t cut = 0; cut <= length + 1; cut++) {
+            Fixture fixture;
+            int taken = length <= 199;
+
+            setup(&fixture);
+            fill_line(line, length);
+            send_text(&fixture, line, cut);
+            send_text(&fixture, line + cut, length + 1 - cut);
+            ck_assert_msg(fixture.seen.count == taken, "%zu bytes, cut at %zu", length, cut);
+            if (taken)
+                ck_assert_int_eq(fixture.seen.last.width, 9);
+            send_text(&fixture, "2 3 4\n", 6);
+            ck_assert_int_eq(fixture.seen.count, taken + 1);
+            ck_assert_int_eq(fixture.seen.last.type, CTL_REOPEN_LOG);
+            ck_assert_uint_eq(fixture.seen.last.number, 2); /* the long one counts */
+            teardown(&fixture);
+        }
+    }
+}
+END_TEST
+
+/* Two lines of the greatest length, and a third one, in one write, which the page cannot hold. */
+START_TEST(lines_of_the_greatest_length_follow_each_other)
+{
+    Fixture fixture;
+    char lines[4 * 200];
+
+    setup(&fixture);
+    for (size_t i = 0; i < 4; i++)
+        fill_line(lines + i * 200, 199);
+    send_text(&fixture, lines, sizeof(lines));
+    ck_assert_int_eq(fixture.seen.count, 4);
+    ck_assert_uint_eq(fixture.seen.last.number, 4);
+    teardown(&fixture);
+}
+END_TEST
+
+/* What had been read, and not been acted on, is acted on by the next image, with its number. */
+START_TEST(another_image_goes_on_with_what_was_read)
+{
+    Fixture fixture;
+    CtlFifo other;
+    char line[201];
+
+    setup(&fixture);
+    send_text(&fixture, "1 2 3\n1 4", 9);
+    ck_assert_int_eq(fixture.seen.count, 1);
+    ctl_fifo_adopt(&other, &fixture.state, FD_CTL, &fixture.state.page->ctl, ctl_parse, on_request,
+                   &fixture.seen);
+    ck_assert_int_eq(other.fd, fixture.fifo.fd);
+    ck_assert_int_eq(fixture.seen.count, 1);
+    g_source_remove(fixture.fifo.source);
+    fixture.fifo = other;
+    send_text(&fixture, " 5\n", 3);
+    ck_assert_int_eq(fixture.seen.count, 2);
+    ck_assert_int_eq(fixture.seen.last.height, 4);
+    ck_assert_uint_eq(fixture.seen.last.number, 2);
+
+    /* The rest of a line that is too long is passed over by that one, too. */
+    memset(line, '1', sizeof(line));
+    send_text(&fixture, line, sizeof(line));
+    ctl_fifo_adopt(&other, &fixture.state, FD_CTL, &fixture.state.page->ctl, ctl_parse, on_request,
+                   &fixture.seen);
+    g_source_remove(fixture.fifo.source);
+    fixture.fifo = other;
+    send_text(&fixture, "2 1 1\n2 1 1\n", 12);
+    ck_assert_int_eq(fixture.seen.count, 3);
+    ck_assert_uint_eq(fixture.seen.last.number, 4);
+    teardown(&fixture);
+}
+END_TEST
+
+START_TEST(without_a_fifo_there_is_nothing_to_go_on_with)
+{
+    State state;
+    Error error;
+    CtlFifo fifo;
+
+    ck_assert_int_eq(state_create(&state, &error), 0);
+    ctl_fifo_adopt(&fifo, &state, FD_CTL, &state.page->ctl, ctl_parse, on_request, NULL);
+    ck_assert_int_eq(fifo.fd, -1);
+    ck_assert_uint_eq(fifo.source, 0);
+    ctl_fifo_deinit(&fifo);
+    state_deinit(&state);
+}
+END_TEST
+
 SUITE("control", requests_are_three_decimal_numbers, anything_else_is_refused,
       a_request_may_come_byte_by_byte, garbage_does_not_cost_the_next_line,
-      many_requests_in_one_write_are_all_taken)
+      many_requests_in_one_write_are_all_taken, a_size_of_the_window_has_two_numbers,
+      a_setting_is_what_follows_the_word, a_line_has_199_bytes_at_most,
+      lines_of_the_greatest_length_follow_each_other, another_image_goes_on_with_what_was_read,
+      without_a_fifo_there_is_nothing_to_go_on_with)
