@@ -82,19 +82,22 @@ typedef struct BatchRecord {
     uint64_t content;
     StreamId stream;
     bool partial;
-    bool is_own; /* it is not the container's */
+    bool is_own;          /* it is not the container's */
+    const LossPage *said; /* the loss that it tells then */
 } BatchRecord;
 
 static BatchRecord batch_record(const BatchFile *file, uint64_t at)
 {
     const LogCursors *live = state_cursors(file->state);
     const uint8_t *batch = file->state->output + live->batch_offset;
+    bool was_torn = live->begins_own && at == 0;
     BatchRecord record = {
         .end = record_end(batch, live->batch_length, at),
         .stream =
             batch[at + RECORD_STREAM_AT + 3] == 'e' /* stdErr */ ? STREAM_STDERR : STREAM_STDOUT,
         .partial = batch[at + RECORD_TAG_AT] == 'P',
-        .is_own = live->own_length > 0 && at == live->own_at,
+        .is_own = was_torn || (live->own_length > 0 && at == live->own_at),
+        .said = was_torn ? &live->torn_said : &live->said,
     };
 
     /* A full record's newline is the container's, a partial one's is ours. */
@@ -121,21 +124,25 @@ static void count_lost(LogCursors *next, const BatchRecord *record, bool open, i
     loss_add(loss, lost, counters->line > 0, reason, now);
 }
 
-/* The same for a record that is not the container's: it had only ended a line. */
-static void lose_own(LogCursors *next, StreamId stream, bool open)
+/* The same for a record that is not the container's: it had only ended a line, and what it tells is
+ * to be told again. */
+static void take_back(LogCursors *next, const BatchRecord *record, bool open)
 {
-    uint64_t lost = loss_take(&next->loss[stream], &next->open[stream], 0, false, open);
+    LossPage *loss = &next->loss[record->stream];
+    uint64_t lost = loss_take(loss, &next->open[record->stream], 0, false, open);
 
-    next->counters[stream].lost_bytes += lost;
-    next->loss[stream].bytes += lost;
+    next->counters[record->stream].lost_bytes += lost;
+    loss->bytes += lost;
+    loss_merge(loss, record->said);
 }
 
-/* What it tells is to be told again. */
-static void take_back(LogCursors *next, StreamId stream)
+/* A record of ours is not in the batch any more. */
+static void forget_own(LogCursors *next, uint64_t at)
 {
-    lose_own(next, stream, next->open_before[stream] != 0);
-    loss_merge(&next->loss[stream], &next->said);
-    next->own_length = 0;
+    if (at == 0 && next->begins_own)
+        next->begins_own = 0;
+    else
+        next->own_length = 0;
 }
 
 /* Counts the records of the live batch from `at` on as lost. */
@@ -146,10 +153,12 @@ static void lose_records(const BatchFile *file, LogCursors *next, uint64_t at, i
     while (at < state_cursors(file->state)->batch_length) {
         BatchRecord record = batch_record(file, at);
 
-        if (record.is_own)
-            take_back(next, record.stream);
-        else
+        if (record.is_own) {
+            take_back(next, &record, next->open_before[record.stream] != 0);
+            forget_own(next, at);
+        } else {
             count_lost(next, &record, next->open_before[record.stream] != 0, reason, now);
+        }
         next->total -= record.end - at;
         at = record.end;
     }
@@ -177,13 +186,14 @@ static void batch_stop(BatchFile *file, uint64_t done, bool keeps, int reason)
         BatchRecord record = batch_record(file, kept);
 
         if (record.is_own)
-            next->own_length = 0;
+            forget_own(next, kept);
         if (record.end > done) {
             next->torn_length = done - kept;
             next->torn_content = record.content;
             next->torn_stream = record.stream;
             next->torn_partial = record.partial;
             next->torn_is_own = record.is_own;
+            next->torn_said = *record.said;
             next->torn_open = next->open_before[record.stream];
         }
         next->open_before[record.stream] = record.partial;
@@ -218,10 +228,7 @@ static void rest_join(LogCursors *next)
     next->batch_offset -= next->torn_length;
     next->batch_length += next->torn_length;
     next->own_at += next->torn_length;
-    if (next->torn_is_own) {
-        next->own_at = 0;
-        next->own_length = next->torn_length + next->rest_length;
-    }
+    next->begins_own = next->torn_is_own;
     next->open_before[next->torn_stream] = next->torn_open;
     next->rest_length = 0;
 }
@@ -250,6 +257,7 @@ static void rest_leave(BatchFile *file, bool keeps)
         .content = next->torn_content,
         .stream = (StreamId)next->torn_stream,
         .partial = next->torn_partial != 0,
+        .said = &next->torn_said,
     };
 
     next->cut_to = next->torn_end - next->torn_length;
@@ -258,7 +266,7 @@ static void rest_leave(BatchFile *file, bool keeps)
         rest_join(next);
     } else {
         if (next->torn_is_own)
-            lose_own(next, torn.stream, next->torn_open != 0);
+            take_back(next, &torn, next->torn_open != 0);
         else
             count_lost(next, &torn, next->torn_open != 0, file->state->page->log.last_error,
                        clock_realtime_ns());
@@ -280,6 +288,7 @@ static void batch_end(BatchFile *file)
     next->batch_length = 0;
     next->rest_length = 0;
     next->own_length = 0;
+    next->begins_own = 0;
     state_cursors_commit(file->state);
 }
 

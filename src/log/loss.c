@@ -24,7 +24,7 @@ void loss_add(LossPage *loss, uint64_t content, bool partial, int32_t reason, in
         loss->from = now;
         loss->reason = reason;
     }
-    loss->to = now;
+    loss->to = MAX(now, loss->from); /* what is dropped has the time at which its pump has begun */
     loss->bytes += content;
     loss->records += content > 0;
     loss->damaged = partial;
@@ -51,8 +51,10 @@ void loss_merge(LossPage *loss, const LossPage *earlier)
         return;
     loss->bytes += earlier->bytes;
     loss->records += earlier->records;
-    loss->from = earlier->from;
-    loss->reason = earlier->reason;
+    if (alone || earlier->from < loss->from) {
+        loss->from = earlier->from;
+        loss->reason = earlier->reason;
+    }
     if (alone)
         loss->to = earlier->to;
 }

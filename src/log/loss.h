@@ -41,7 +41,7 @@ void loss_take_newline(LossPage *loss, LogCounters *counters, int64_t now);
  * that has lost none is none. */
 void loss_add(LossPage *loss, uint64_t content, bool partial, int32_t reason, int64_t now);
 
-/* Adds another loss, an earlier one: the record that told of it has been lost, too. */
+/* Adds another loss, as a rule an earlier one: the record that told of it has been lost, too. */
 void loss_merge(LossPage *loss, const LossPage *earlier);
 
 /* Whether it must be said though its line goes on: what does not end would never be spoken of.

@@ -134,6 +134,7 @@ typedef struct LogCursors {
     uint64_t torn_stream;
     uint64_t torn_partial;
     uint64_t torn_is_own; /* 1: it is not the container's, and has no content */
+    LossPage torn_said;   /* the loss that it tells then */
     uint64_t torn_open;   /* as open_before, before that record */
     uint64_t cutting;     /* 1: the file is to be cut back from torn_end to cut_to */
     uint64_t cut_to;
@@ -145,6 +146,7 @@ typedef struct LogCursors {
     uint64_t own_length; /* of the record in the batch that is not the container's, 0 = none */
     uint64_t own_at;     /* and where in the batch it begins */
     LossPage said;       /* the loss that it tells */
+    uint64_t begins_own; /* 1: another one begins the batch, that was torn and tells torn_said */
     LossPage loss[STREAMS];
     uint64_t open[STREAMS];        /* 1: the stream's last record, the batch included, is a P */
     uint64_t open_before[STREAMS]; /* the same without the batch, but for the rest */
