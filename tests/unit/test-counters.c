@@ -1,0 +1,515 @@
+/*
+ * The log's counters, after trouble: what is written, lost and limited is computed anew from what
+ * the container wrote and what is in the log, after each of many random steps. Writes fail, write
+ * nothing or a part, the program crashes within them, the file is replaced, or truncated by others.
+ */
+#include "log-fixture.h"
+#include "suite.h"
+
+#include "log/loss.h"
+#include "util/clock.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <sys/param.h>
+#include <sys/syscall.h>
+
+enum {
+    NO_LIMIT = -1,
+    WALKS = 80,
+    STEPS = 60,
+    LINE_MAX_BYTES = 256,
+    MANY_BACKUPS = 1000,
+};
+
+/* --- The log's disk, and the clock --- */
+
+static int log_fd = -1;
+static int64_t room = NO_LIMIT; /* bytes that the log still takes */
+static int disk_error;          /* of a write without any room, 0 = it writes nothing */
+static bool crashes;            /* the program does, as soon as there is no room */
+static unsigned failures;
+static jmp_buf crash;
+static int64_t boottime = 1000000; /* microseconds */
+
+ssize_t write(int fd, const void *bytes, size_t length)
+{
+    size_t most = room >= 0 && (size_t)room < length ? (size_t)room : length;
+    ssize_t n = 0;
+
+    if (fd != log_fd || room < 0)
+        return syscall(SYS_write, fd, bytes, length);
+    if (most > 0) {
+        n = syscall(SYS_write, fd, bytes, most);
+        ck_assert_int_eq(n, (ssize_t)most);
+        room -= n;
+    }
+    if (room == 0 && crashes)
+        longjmp(crash, 1);
+    if (most > 0)
+        return n;
+    failures++;
+    if (disk_error == 0)
+        return 0;
+    errno = disk_error;
+    return -1;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    if (clock != CLOCK_BOOTTIME)
+        return (int)syscall(SYS_clock_gettime, clock, now);
+    *now = (struct timespec){boottime / 1000000, boottime % 1000000 * 1000};
+    return 0;
+}
+
+static void give_room(int64_t bytes, int error)
+{
+    room = bytes;
+    disk_error = error;
+}
+
+/* --- What there must be --- */
+
+/* A log, what the container wrote, and what has left the log's path since. */
+typedef struct Walk {
+    LogFixture fixture;
+    K8sLimits limits;
+    GString *wrote[STREAMS];
+    GString *moved; /* whole records, of older files and of truncated ones */
+    uint64_t backups;
+    SplitMode mode;
+} Walk;
+
+static void walk_begin(Walk *walk, K8sLimits limits)
+{
+    *walk = (Walk){.limits = limits, .moved = g_string_new(NULL), .mode = SPLIT_WAIT};
+    for (int i = 0; i < STREAMS; i++)
+        walk->wrote[i] = g_string_new(NULL);
+    give_room(NO_LIMIT, 0);
+    failures = 0;
+    log_setup(&walk->fixture, limits);
+    log_fd = walk->fixture.log.to.fd;
+}
+
+static void walk_end(Walk *walk)
+{
+    log_fd = -1;
+    log_teardown(&walk->fixture);
+    for (int i = 0; i < STREAMS; i++)
+        g_string_free(walk->wrote[i], TRUE);
+    g_string_free(walk->moved, TRUE);
+}
+
+static const LogCursors *cursors(const Walk *walk)
+{
+    return state_cursors(&walk->fixture.state);
+}
+
+static void append_whole_records(GString *to, GString *content)
+{
+    const char *last = g_strrstr_len(content->str, (gssize)content->len, "\n");
+
+    g_string_append_len(to, content->str, last == NULL ? 0 : last + 1 - content->str);
+    g_string_free(content, TRUE);
+}
+
+/* Takes the older files away, the oldest first. */
+static void take_backups(Walk *walk)
+{
+    for (uint64_t i = cursors(walk)->backups - walk->backups; i > 0; i--) {
+        char *path = g_strdup_printf("%s.%d", walk->fixture.path, (int)i);
+
+        append_whole_records(walk->moved, file_content(path));
+        ck_assert_int_eq(g_remove(path), 0);
+        walk->backups++;
+        g_free(path);
+    }
+}
+
+/* All that is in the log, with what waits to be written to it: whole records. */
+static GString *whole_log(const Walk *walk)
+{
+    const LogCursors *live = cursors(walk);
+    GString *content = file_content(walk->fixture.path);
+    GString *all = g_string_new_len(walk->moved->str, (gssize)walk->moved->len);
+
+    g_string_append_len(all, content->str, (gssize)content->len);
+    g_string_append_len(all, (const char *)walk->fixture.state.output + live->batch_offset,
+                        (gssize)live->batch_length);
+    g_string_free(content, TRUE);
+    return all;
+}
+
+/* Takes those of --log-close-last-line out: they have the time stamp of the record before. */
+static GString *without_closings(const GString *log)
+{
+    GString *rest = g_string_new(NULL);
+    const char *stamp = "";
+    size_t at = 0;
+    LogRecord record;
+
+    for (size_t from = 0; next_record(log, &at, &record); from = at) {
+        const char *begin = log->str + from;
+
+        if (record.length > 0 || strncmp(begin, stamp, RECORD_TIME_LENGTH) != 0)
+            g_string_append_len(rest, begin, (gssize)(at - from));
+        stamp = begin;
+    }
+    ck_assert_uint_eq(at, log->len);
+    return rest;
+}
+
+/* What the records of a stream are. */
+typedef struct Seen {
+    uint64_t bytes;
+    uint64_t records;
+    uint64_t partials;
+    uint64_t told_bytes;
+    uint64_t told_records;
+    bool is_open;
+    GString *open; /* of the open line */
+} Seen;
+
+static void see_record(Seen *seen, const LogRecord *record)
+{
+    static const char in[] = " bytes in ";
+    uint64_t told = told_by(record);
+
+    if (told == 0) {
+        seen->records++;
+        seen->partials += record->partial;
+        seen->bytes += record->length + !record->partial;
+    } else {
+        seen->told_bytes += told;
+        seen->told_records += g_ascii_strtoull(strstr(record->content, in) + strlen(in), NULL, 10);
+    }
+    seen->is_open = record->partial;
+    g_string_append_len(seen->open, record->content, (gssize)record->length);
+    if (!record->partial)
+        g_string_truncate(seen->open, 0);
+}
+
+static Seen see(const GString *log, StreamId stream)
+{
+    Seen seen = {.open = g_string_new(NULL)};
+    size_t at = 0;
+    LogRecord record;
+
+    while (next_record(log, &at, &record)) {
+        if (record.stream == stream)
+            see_record(&seen, &record);
+    }
+    return seen;
+}
+
+/* Of the text that records hold or that is lost: its lines. */
+static void check_lines(const LogCounters *counters, const char *text, uint64_t size)
+{
+    uint64_t longest = 0;
+    uint64_t long_lines = 0;
+    uint64_t line = 0;
+
+    for (uint64_t i = 0; i < size; i++) {
+        line = text[i] == '\n' ? 0 : line + 1;
+        longest = MAX(longest, line);
+        long_lines += line == LINE_MAX_BYTES + 1;
+    }
+    ck_assert_uint_eq(counters->line, line);
+    ck_assert_int_eq(counters->line_since != 0, line > 0);
+    ck_assert_uint_eq(counters->longest, longest);
+    ck_assert_uint_eq(counters->long_lines, long_lines);
+}
+
+static void check_loss(const Walk *walk, const LossPage *loss)
+{
+    int64_t now = clock_realtime_ns();
+
+    if (loss->records == 0) {
+        ck_assert_uint_eq(loss->bytes, 0);
+        return;
+    }
+    ck_assert_int_gt(loss->from, now - INT64_C(300000000000));
+    ck_assert_int_le(loss->from, loss->to);
+    ck_assert_int_le(loss->to, now);
+    if (walk->limits.rate.bytes == 0)
+        ck_assert_int_gt(loss->reason, 0);
+}
+
+/* Whether a part of the open line is lost, so that the rest must be as well. */
+static bool is_damaged(const Walk *walk, StreamId stream, const Seen *seen, uint64_t owed)
+{
+    uint64_t length = cursors(walk)->counters[stream].line;
+    const char *line = walk->wrote[stream]->str + cursors(walk)->start[stream] - length;
+    bool is_there = seen->open->len == length && memcmp(seen->open->str, line, length) == 0;
+
+    /* If a newline is owed, the line that is open in the log is another one. */
+    return length > 0 && (owed > 0 || !is_there);
+}
+
+static void check_stream(const Walk *walk, StreamId stream, const GString *log)
+{
+    const LogCursors *live = cursors(walk);
+    const LogCounters *counters = &live->counters[stream];
+    const LossPage *loss = &live->loss[stream];
+    Seen seen = see(log, stream);
+    uint64_t owed = loss_owes_newline(loss, live->open[stream]);
+
+    ck_assert_uint_eq(counters->bytes, seen.bytes);
+    ck_assert_uint_eq(counters->records, seen.records);
+    ck_assert_uint_eq(counters->partials, seen.partials);
+    ck_assert_uint_eq(counters->bytes + counters->lost_bytes + counters->capped_bytes + owed,
+                      live->start[stream]);
+    if (!walk->limits.closes_last_line)
+        ck_assert_uint_eq(live->open[stream], seen.is_open);
+    check_lines(counters, walk->wrote[stream]->str, live->start[stream]);
+    check_loss(walk, loss);
+    if (walk->limits.global_size_max == 0) {
+        ck_assert_uint_eq(counters->lost_bytes, seen.told_bytes + loss->bytes);
+        ck_assert_uint_eq(counters->lost_records, seen.told_records + loss->records);
+        ck_assert_uint_eq(counters->capped_bytes, 0);
+        ck_assert_int_eq(loss->damaged != 0, is_damaged(walk, stream, &seen, owed));
+    }
+    if (walk->limits.rate.bytes == 0) {
+        ck_assert_uint_eq(counters->limited_bytes, 0);
+        ck_assert_uint_eq(counters->limited_records, 0);
+    } else if (failures == 0) {
+        ck_assert_uint_eq(counters->limited_bytes, counters->lost_bytes);
+        ck_assert_uint_eq(counters->limited_records, counters->lost_records);
+    }
+    g_string_free(seen.open, TRUE);
+}
+
+static void check(Walk *walk)
+{
+    const LogPage *page = &walk->fixture.state.page->log;
+    GString *joined = g_string_new(NULL);
+    GString *whole;
+    GString *log;
+
+    take_backups(walk);
+    whole = whole_log(walk);
+    ck_assert(join_records(whole, STREAM_STDOUT, joined));
+    log = without_closings(whole);
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
+        check_stream(walk, i, log);
+    ck_assert_uint_eq(cursors(walk)->total, whole->len);
+    ck_assert_uint_eq(cursors(walk)->backups, walk->backups);
+    ck_assert_uint_eq(page->write_errors, failures);
+    if (failures > 0)
+        ck_assert_int_eq(page->last_error, disk_error == 0 ? EIO : disk_error);
+    if (walk->limits.global_size_max > 0)
+        ck_assert_uint_le(cursors(walk)->total, (uint64_t)walk->limits.global_size_max);
+    g_string_free(joined, TRUE);
+    g_string_free(whole, TRUE);
+    g_string_free(log, TRUE);
+}
+
+/* --- Steps --- */
+
+/* Another image of the program goes on. */
+static void resume(Walk *walk)
+{
+    K8sFile *log = &walk->fixture.log;
+
+    crashes = false;
+    k8s_file_init(log, &walk->fixture.state, log_fd, walk->fixture.path, walk->limits);
+}
+
+static void pump(Walk *walk, StreamId stream, SplitMode mode)
+{
+    walk->fixture.state.page->log.retry_at = 0; /* it is time */
+    if (setjmp(crash) == 0)
+        k8s_file_pump(&walk->fixture.log, stream, mode);
+    else
+        resume(walk);
+}
+
+static void feed(Walk *walk, StreamId stream, const char *text)
+{
+    size_t length = strlen(text);
+
+    ck_assert_int_eq(syscall(SYS_write, walk->fixture.pipe[1], text, length), (ssize_t)length);
+    log_read(&walk->fixture, stream);
+    g_string_append(walk->wrote[stream], text);
+    pump(walk, stream, SPLIT_WAIT);
+}
+
+/* Pieces of lines and several lines, each different. */
+static void feed_random(Walk *walk, GRand *random)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
+    GString *text = g_string_new(NULL);
+    int lines = g_rand_int_range(random, 0, 4);
+
+    for (int i = 0; i <= lines; i++) {
+        int length = g_rand_int_range(random, 0, g_rand_int_range(random, 0, 8) == 0 ? 700 : 40);
+
+        if (i > 0)
+            g_string_append_c(text, '\n');
+        for (int j = 0; j < length; j++)
+            g_string_append_c(text, letters[g_rand_int_range(random, 0, 26)]);
+    }
+    if (text->len > 0)
+        feed(walk, g_rand_boolean(random) ? STREAM_STDOUT : STREAM_STDERR, text->str);
+    g_string_free(text, TRUE);
+}
+
+static void reopen(Walk *walk)
+{
+    if (setjmp(crash) == 0)
+        k8s_file_reopen(&walk->fixture.log);
+    else
+        resume(walk);
+}
+
+static void pump_both(Walk *walk, SplitMode mode)
+{
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
+        pump(walk, i, mode);
+}
+
+/* By somebody else. What is torn then waits as a whole, as soon as that is seen. */
+static void truncate_log(Walk *walk)
+{
+    append_whole_records(walk->moved, file_content(walk->fixture.path));
+    ck_assert_int_eq(truncate(walk->fixture.path, 0), 0);
+    pump_both(walk, SPLIT_WAIT); /* one may wait for its turn */
+}
+
+static void step(Walk *walk, GRand *random)
+{
+    int what = g_rand_int_range(random, 0, 24);
+
+    boottime += g_rand_int_range(random, 0, 500000);
+    if (what == 0)
+        reopen(walk);
+    else if (what == 1)
+        truncate_log(walk);
+    else if (what == 2)
+        pump(walk, g_rand_boolean(random) ? STREAM_STDOUT : STREAM_STDERR, SPLIT_FLUSH);
+    else if (what < 6 && walk->limits.rate.bytes == 0)
+        give_room(g_rand_int_range(random, 0, 400), disk_error);
+    else if (what < 10)
+        give_room(NO_LIMIT, disk_error);
+    else if (what == 10 && room > 0)
+        crashes = true;
+    else
+        feed_random(walk, random);
+    check(walk);
+}
+
+/* Everything is told, and in its place. */
+static void check_all_told(Walk *walk)
+{
+    GString *whole = whole_log(walk);
+    GString *log = without_closings(whole);
+
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
+        ck_assert_uint_eq(cursors(walk)->start[i], walk->wrote[i]->len);
+        if (!walk->limits.says_losses || walk->limits.global_size_max > 0)
+            continue;
+        ck_assert_uint_eq(cursors(walk)->loss[i].records, 0);
+        ck_assert_uint_eq(check_told(log, i, walk->wrote[i]), walk->wrote[i]->len);
+    }
+    g_string_free(whole, TRUE);
+    g_string_free(log, TRUE);
+}
+
+static void end(Walk *walk, bool has_room)
+{
+    if (has_room) {
+        crashes = false;
+        give_room(NO_LIMIT, disk_error);
+    }
+    k8s_file_hurry(&walk->fixture.log);
+    for (int i = 0; i < 3; i++)
+        pump_both(walk, SPLIT_END);
+    check(walk);
+    if (has_room)
+        check_all_told(walk);
+    walk->limits.waits = false; /* for another image, too */
+    k8s_file_give_up(&walk->fixture.log);
+    pump_both(walk, SPLIT_END);
+    check(walk);
+    if (setjmp(crash) == 0) {
+        k8s_file_finish(&walk->fixture.log);
+    } else {
+        resume(walk);
+        pump_both(walk, SPLIT_END);
+        k8s_file_finish(&walk->fixture.log);
+    }
+    check(walk);
+    ck_assert_uint_eq(cursors(walk)->batch_length, 0);
+    for (int i = 0; i < STREAMS; i++)
+        ck_assert(!loss_owes_newline(&cursors(walk)->loss[i], cursors(walk)->open[i]));
+}
+
+/* The seeds are the numbers of the walks. */
+static void go(K8sLimits limits)
+{
+    static const int errors[] = {ENOSPC, EIO, EFBIG, EDQUOT, 0};
+
+    for (uint32_t seed = 0; seed < WALKS; seed++) {
+        GRand *random = g_rand_new_with_seed(seed);
+        Walk walk;
+
+        walk_begin(&walk, limits);
+        disk_error = errors[seed % G_N_ELEMENTS(errors)];
+        for (int i = 0; i < STEPS; i++)
+            step(&walk, random);
+        end(&walk, seed % 3 != 0);
+        walk_end(&walk);
+        g_rand_free(random);
+    }
+}
+
+#define USUAL .line_max = LINE_MAX_BYTES, .backups = MANY_BACKUPS
+
+START_TEST(what_is_dropped_is_counted_and_told)
+{
+    go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true});
+}
+END_TEST
+
+START_TEST(what_is_dropped_is_counted_where_nothing_is_told)
+{
+    go((K8sLimits){USUAL, .partial_flush = -1});
+}
+END_TEST
+
+START_TEST(what_waits_is_counted_once)
+{
+    go((K8sLimits){USUAL, .partial_flush = 100, .waits = true, .says_losses = true});
+}
+END_TEST
+
+START_TEST(what_closes_a_line_is_not_counted)
+{
+    go((K8sLimits){USUAL, .partial_flush = 0, .waits = true, .closes_last_line = true});
+}
+END_TEST
+
+START_TEST(files_of_a_limited_size_are_counted)
+{
+    go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true, .size_max = 2000});
+}
+END_TEST
+
+START_TEST(what_is_capped_is_counted_apart)
+{
+    go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true, .global_size_max = 3000});
+}
+END_TEST
+
+START_TEST(what_a_rate_costs_is_limited)
+{
+    go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true, .rate = {200, 400}});
+}
+END_TEST
+
+SUITE("counters", what_is_dropped_is_counted_and_told,
+      what_is_dropped_is_counted_where_nothing_is_told, what_waits_is_counted_once,
+      what_closes_a_line_is_not_counted, files_of_a_limited_size_are_counted,
+      what_is_capped_is_counted_apart, what_a_rate_costs_is_limited)
