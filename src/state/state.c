@@ -274,6 +274,9 @@ int state_adopt(State *state, int page_fd, Error *error)
     state->shown_fd = fds_find(state, FD_PAGE_FILE);
     if (state->shown_fd >= 0 && map(state->shown_fd, 0, PAGE_SIZE_BYTES, &shown, error) == 0)
         state->shown = shown;
+    /* Its descriptor may have become something else's: there is no other way to the file. */
+    if (state->shown_fd < 0)
+        page_file_remove_lost();
     state->shown_clients = PAGE_CLIENTS_MAX; /* the other image may have had as many */
     r = map_buffers(state, error);
     if (r == 0)
