@@ -31,11 +31,10 @@ START_TEST(a_rate_is_kept_however_often_it_is_asked)
             int64_t now = 0;
             int64_t due;
 
-            while (now < 3 * SECOND) {
-                now += steps[j];
+            for (; now < SECOND / 4; now += steps[j])
                 rate_refill(limit, &bucket, now);
-                ck_assert_int_le(bucket.at, now);
-            }
+            rate_refill(limit, &bucket, now);
+            ck_assert_int_le(bucket.at, now);
             due = now * rates[i] / SECOND;
             ck_assert_int_ge(bucket.tokens,
                              due - rates[i] / 1000 - 1); /* of the last millisecond */
