@@ -1,6 +1,8 @@
 """Fixtures of the contract tests. The monitor under test is $CONWARD (default: build/src/conward), the runtime is
 $STUB_RUNTIME (default: build/tests/stub-runtime)."""
 
+import contextlib
+import itertools
 import os
 import pathlib
 import shutil
@@ -86,29 +88,25 @@ def system_log(directory):
 @pytest.fixture
 def new_container(directory):
     """Makes containers; each gets a directory of its own and is gone, with its processes, when the test ends."""
-    made = []
+    with contextlib.ExitStack() as made:
+        numbers = itertools.count()
 
-    def new(*args, **kwargs):
-        container = engine.Container(directory / str(len(made)), *args, **kwargs)
-        made.append(container)
-        return container
+        def new(*args, **kwargs):
+            return closed_later(made, engine.Container(directory / str(next(numbers)), *args, **kwargs))
 
-    new.directory = directory
-    yield new
-    for container in reversed(made):
-        container.close()
+        new.directory = directory
+        yield new
+
+
+def closed_later(stack, thing):
+    stack.callback(thing.close)
+    return thing
 
 
 def processes(directory, kind):
-    made = []
-
-    def new(*args, **kwargs):
-        made.append(kind(directory / f"exec-{len(made)}", *args, **kwargs))
-        return made[-1]
-
-    yield new
-    for process in reversed(made):
-        process.close()
+    with contextlib.ExitStack() as made:
+        numbers = itertools.count()
+        yield lambda *args, **kwargs: closed_later(made, kind(directory / f"exec-{next(numbers)}", *args, **kwargs))
 
 
 @pytest.fixture
@@ -126,13 +124,6 @@ def new_exec_sync(directory):
 @pytest.fixture
 def new_run(directory):
     """Makes `conward run`s, as new_container makes containers."""
-    made = []
-
-    def new(command):
-        run = engine.Run(directory / f"run-{len(made)}", command)
-        made.append(run)
-        return run
-
-    yield new
-    for run in reversed(made):
-        run.close()
+    with contextlib.ExitStack() as made:
+        numbers = itertools.count()
+        yield lambda command: closed_later(made, engine.Run(directory / f"run-{next(numbers)}", command))

@@ -28,6 +28,8 @@ from dataclasses import dataclass
 
 import k8slog
 import procfs
+import rest
+import traces
 from waiting import LIMIT, Late, is_readable, read_to_end, wait_readable, wait_until
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -38,6 +40,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_CAPBSET_DROP = 24
 _CAP_DAC_OVERRIDE = 1
 _CAP_DAC_READ_SEARCH = 2
+_CAP_KILL = 5
 _CAP_SYS_ADMIN = 21
 _CAP_SYS_RESOURCE = 24
 _NOBODYS_USER = 3141592  # who runs nothing else
@@ -61,15 +64,18 @@ def become_subreaper():
 
 def obey_file_modes():
     """For a child that is about to execute the monitor: root loses its right to ignore the modes of files."""
-    for capability in (_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH):
-        _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    _drop_capabilities(_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH)
+
+
+def cannot_kill():
+    """The same, for its right to send signals to other users' processes: such a one does not end after SIGKILL."""
+    _drop_capabilities(_CAP_KILL)
 
 
 def allow_no_process():
     """The same, so that it cannot fork: root is above that limit, and so are these two capabilities, but a real user of
     its own is not."""
-    for capability in (_CAP_SYS_ADMIN, _CAP_SYS_RESOURCE):
-        _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    _drop_capabilities(_CAP_SYS_ADMIN, _CAP_SYS_RESOURCE)
     resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
     os.setresuid(_NOBODYS_USER, os.geteuid(), os.geteuid())
 
@@ -77,6 +83,11 @@ def allow_no_process():
 def limit_file_size(size):
     """The same, for the size of the files it may write."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def _drop_capabilities(*capabilities):
+    for capability in capabilities:
+        _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -98,9 +109,11 @@ BATS = Family("bats", 0, "fifo", 6, 5, b"start conmon\n")
 
 
 class Hold:
-    """Stops a stub at the place where it looks for the fifos `held` and `hold` in `directory`."""
+    """Stops a stub at the place where it looks for the fifos `held` and `hold` in `directory`. `monitor()`: the pid of
+    who waits for it meanwhile, None if there is nobody."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, monitor=lambda: None):
+        self._monitor = monitor
         os.mkfifo(directory / "held", 0o600)
         self._held = os.open(directory / "held", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         # Not opened before let_go(): until then the stub waits in its own open, and has no descriptor more than usual.
@@ -116,7 +129,10 @@ class Hold:
         return is_readable(self._held)
 
     def let_go(self, status=""):
-        """The stub goes on, or ends with the status."""
+        """The stub goes on, or ends with the status. Until now its monitor had nothing to do but wait."""
+        pid = self._monitor()
+        if pid is not None:
+            rest.wait_asleep(pid)
         self._hold = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         os.write(self._hold, f"{status}\n".encode())
 
@@ -246,6 +262,7 @@ class Watched:
         self.environment = {
             "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
             "XDG_RUNTIME_DIR": str(self.top),
+            "TMPDIR": str(self.top),
             "LC_ALL": "C.UTF-8",
             "TZ": os.environ.get("TZ", "UTC"),
             MARK: str(self.top),
@@ -299,12 +316,12 @@ class Watched:
 
     def hold_runtime(self):
         """The runtime will stop until let_go()."""
-        return self._keep(Hold(self.plan))
+        return self._hold(self.plan)
 
     def hold_runtime_at(self, place):
         """The same, at a place that has a directory of this name in its plan: see stub-runtime.c."""
         (self.plan / place).mkdir()
-        return self._keep(Hold(self.plan / place))
+        return self._hold(self.plan / place)
 
     def hold_runtime_at_its_end(self):
         """The same, when it has done everything."""
@@ -318,11 +335,11 @@ class Watched:
 
     def hold_exit_command(self):
         """Sets an exit command that will stop until let_go()."""
-        directory = self.top / "exit-command"
-        directory.mkdir()
-        self.options["--exit-command"] = stub_runtime()
-        self.options["--exit-command-arg"] = ["hold", str(directory), "container", "cleanup", "--root", self.cid]
-        return self._keep(Hold(directory))
+        directory = _set_exit_command(self, "container", "cleanup", "--root", self.cid)
+        return self._hold(directory)
+
+    def _hold(self, directory):
+        return self._keep(Hold(directory, lambda: self.monitor and self.monitor.pid))
 
     def fifo(self, name):
         """A fifo in the bundle for the container's script, open here for reading and writing."""
@@ -570,20 +587,41 @@ class Watched:
         return thing
 
     def close(self):
-        # First kill: closing a fifo would let go who waits for it.
-        _kill_marked(self.top)
-        for fd in self._pipes.values():
-            os.close(fd)
-        for close in reversed(self._open):
-            close()
-        self._pipes = {}
-        self._open = []
+        monitor = self.monitor if self._open else None  # else all this has been done
+        with contextlib.ExitStack() as stack:
+            for close in self._open:
+                stack.callback(close)
+            for fd in self._pipes.values():
+                stack.callback(os.close, fd)
+            self._pipes = {}
+            self._open = []
+            # First of these: closing a fifo would let go who waits for it.
+            stack.callback(_kill_marked, self.top)
+            if monitor is not None:
+                _check_monitor(self, monitor.pid, self._monitor_status)
+
+    def files_of_monitor(self):
+        """What is at its places only while it lives."""
+        return [self.bundle / "attach", self.sockets / self.cid]
+
+    def directories_of_monitor(self):
+        """Where it makes files, and renames them."""
+        return [self.bundle, self.exits, self.persist]
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.close()
+
+
+def _set_exit_command(watched, *arguments):
+    """One for a Hold, whose directory is returned."""
+    directory = watched.top / "exit-command"
+    directory.mkdir()
+    watched.options["--exit-command"] = stub_runtime()
+    watched.options["--exit-command-arg"] = ["hold", str(directory), *arguments]
+    return directory
 
 
 class Container(Watched):
@@ -674,7 +712,7 @@ class Run:
         self.exit_file = self.exits / "command"
         self.pidfile = self.top / "pidfile"
         self.monitor_pidfile = self.top / "monitor-pidfile"
-        self.environment = {}  # in addition to our own
+        self.environment = {"TMPDIR": str(self.top)}  # in addition to our own
         self.options = {
             "--cid": "command",
             "--log-path": f"k8s-file:{self.log}",
@@ -682,13 +720,21 @@ class Run:
             "--container-pidfile": str(self.pidfile),
         }
         self._process = None
+        self._monitor_status = None
+        self._held = None
+
+    def hold_exit_command(self):
+        """Sets an exit command that will stop until let_go()."""
+        self._held = Hold(_set_exit_command(self), lambda: self.pid)
+        return self._held
 
     def launch(self, closed=(), **how):
         """Starts it, without the given ones of descriptors 0 to 2. `how` is for subprocess.Popen; unless it says
         otherwise, standard input is /dev/null and the output goes to the files `stdout` and `stderr`."""
         words = [self.program, "run"]
         for option, value in self.options.items():
-            words += [option] if value is True else [option, str(value)]
+            for one in value if isinstance(value, list) else [value]:
+                words += [option] if one is True else [option, str(one)]
         words += ["--", *(["sh", "-c", self.command] if isinstance(self.command, str) else self.command)]
         before = how.pop("preexec_fn", None)
 
@@ -726,7 +772,13 @@ class Run:
     def wait_monitor(self):
         """With --detach: waits for the end of the monitor, too, and returns its exit status."""
         assert self.wait() == 0
-        return _wait_process(int(self.monitor_pidfile.read_bytes()), "the monitor to end")
+        self._monitor_status = _wait_process(self.monitor_pid(), "the monitor to end")
+        return self._monitor_status
+
+    def monitor_pid(self):
+        """The process that was started, or with --detach and --pidfile its child."""
+        detached = self.options.get("--detach") and self.monitor_pidfile.exists()
+        return int(self.monitor_pidfile.read_bytes()) if detached else self.pid
 
     def signal(self, sig):
         self._process.send_signal(sig)
@@ -742,17 +794,39 @@ class Run:
     def output(self, stream="stdout"):
         return k8slog.output(self.records(), stream)
 
+    def files_of_monitor(self):
+        return []
+
+    def directories_of_monitor(self):
+        return [self.top, self.exits]
+
     def close(self):
-        _kill_marked(self.top)
-        if self._process is not None:
-            self._process.wait()
+        try:
+            if self._process is not None:
+                _check_monitor(self, self.monitor_pid(), self._status())
+        finally:
+            _kill_marked(self.top)
+            if self._process is not None:
+                self._process.wait()
+            if self._held is not None:
+                self._held.close()
+
+    def _status(self):
+        """That of the monitor, as far as it is known."""
+        code = self._process.poll() if self.monitor_pid() == self.pid else None
+        return self._monitor_status if code is None else code if code >= 0 else Death(-code)
 
 
 def _kill_marked(top):
     """Kills every process of a test. Twice nothing: a process in the middle of execve has no environment for a
     moment."""
-    mark = f"{MARK}={top}".encode()
+    mark = _mark(top)
     wait_until(lambda: not _kill_all(mark) and not _kill_all(mark), "the test's processes to die")
+
+
+def _mark(top):
+    """What every process of a test has in its environment."""
+    return f"{MARK}={top}".encode()
 
 
 def _fifo(path):
@@ -762,24 +836,51 @@ def _fifo(path):
 
 
 def _wait_process(pid, what):
-    """The exit status of our child, 128 + N for a death by signal N."""
+    """The exit status of our child, or its Death."""
     pidfd = os.pidfd_open(pid)
     try:
         wait_readable(pidfd, what)
     finally:
         os.close(pidfd)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return status if status >= 0 else 128 - status
+    return status if status >= 0 else Death(-status)
+
+
+def _check_monitor(watched, pid, status):
+    """At the end of a test: while it lives it sleeps, and when it has ended by itself there is nothing left of it.
+    `status`: its exit status, if that is known."""
+    mark = _mark(watched.top)
+    if procfs.Process(pid).alive():
+        rest.wait_asleep_alone(pid, mark)
+    elif not _has_died(pid, status):
+        tmp = pathlib.Path(watched.environment.get("TMPDIR", watched.top))
+        left = traces.of_files(pid, watched.top / "conward", tmp)
+        left += [path for path in watched.files_of_monitor() if os.path.lexists(path)]
+        left += traces.of_renames(watched.logs, *watched.directories_of_monitor())
+        traces.check(left + traces.of_processes(watched.program, mark))
+
+
+class Death(int):
+    """128 + N, of who has died by signal N and not ended with that status."""
+
+    def __new__(cls, number):
+        return super().__new__(cls, 128 + number)
+
+
+def _has_died(pid, status):
+    """Whether our child, of which this is known, if anything is, may have died by a signal."""
+    if status is None:
+        with contextlib.suppress(ChildProcessError):
+            ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            return ended is None or ended.si_code != os.CLD_EXITED
+    return status is None or isinstance(status, Death)
 
 
 def _kill_all(mark):
     """Kills what carries the mark, reaps what has fallen to us, and tells how many were killed."""
     killed = procfs.with_environment(mark)
     for pid in killed:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        procfs.send_signal(pid, signal.SIGKILL)
     for pid, state in procfs.children(os.getpid()):
         if state == "Z":
             try:

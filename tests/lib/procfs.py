@@ -1,5 +1,6 @@
 """What /proc says about a process that is alive."""
 
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -86,6 +87,12 @@ def with_environment(word):
             except OSError:
                 continue
     return found
+
+
+def send_signal(pid, sig):
+    """If there still is such a process."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, sig)
 
 
 def waiting_in_pipe(pid, fd):
