@@ -19,16 +19,27 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 import engine  # noqa: E402  (found through the path above)
 import exec_engine  # noqa: E402
 import node  # noqa: E402
+import oracle  # noqa: E402
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "survival: the monitor crashes or has trouble.so loaded: not with a sanitizer")
+    config.addinivalue_line("markers", "balanced: in the end, each container's figures agree with its log: see oracle.py")
 
 
 def pytest_collection_modifyitems(items):
     """Files that take minutes come first, so that no worker of pytest-xdist begins with one when the others are done."""
     order = ["test_fault_points.py", "test_bounded.py", "test_crash.py", "test_rotation.py"]
     items.sort(key=lambda item: order.index(item.path.name) if item.path.name in order else len(order))
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_call(item):
+    """Before any fixture ends: a log may be on a disk that is one."""
+    outcome = yield
+    if item.get_closest_marker("balanced") and outcome.excinfo is None:
+        for container in getattr(item.funcargs.get("new_container"), "made", []):
+            oracle.check(container, item.funcargs.get("journal"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -88,13 +99,14 @@ def system_log(directory):
 @pytest.fixture
 def new_container(directory):
     """Makes containers; each gets a directory of its own and is gone, with its processes, when the test ends."""
-    with contextlib.ExitStack() as made:
-        numbers = itertools.count()
+    with contextlib.ExitStack() as stack:
 
         def new(*args, **kwargs):
-            return closed_later(made, engine.Container(directory / str(next(numbers)), *args, **kwargs))
+            new.made.append(closed_later(stack, engine.Container(directory / str(len(new.made)), *args, **kwargs)))
+            return new.made[-1]
 
         new.directory = directory
+        new.made = []
         yield new
 
 

@@ -16,6 +16,8 @@ from exec_engine import Exec
 from fake_journal import FakeJournal
 from waiting import wait_until
 
+pytestmark = pytest.mark.balanced
+
 POLICIES = pytest.mark.parametrize("policy", ["drop", "wait"])
 ID = "0123456789abcdef" * 4
 PARTIAL = 49152  # the most that one entry holds of a line

@@ -12,6 +12,8 @@ import engine
 import procfs
 from waiting import wait_readable, wait_until
 
+pytestmark = pytest.mark.balanced
+
 # Longer than what is waited for; if that does not come at all, a test ends all the same.
 LONG = "4000"
 

@@ -22,6 +22,8 @@ from fake_journal import FakeJournal
 from small_disk import SmallDisk
 from waiting import wait_until
 
+pytestmark = pytest.mark.balanced
+
 SECONDS = float(os.environ.get("TROUBLE_SECONDS", "3"))
 
 POLICIES = pytest.mark.parametrize("policy", ["drop", "wait"])
@@ -84,6 +86,7 @@ def all_records(container):
 
 
 def told(container, wanted, stream="stdout"):
+    container.written[stream] = wanted
     return k8slog.check_told(container.records(), wanted, stream)
 
 
@@ -120,6 +123,7 @@ def test_full_disk_at_the_end_of_a_file(disk, logging_to, policy):
     counted = lost(container)
     os.write(go, b"\n")
     assert container.wait() == 7
+    container.written["stdout"] = k8slog.numbered(1, 1010)
     assert k8slog.check_told(all_records(container), k8slog.numbered(1, 1010)) == (*counted, b"")
     assert (counted == (0, 0)) == (policy == "wait")
 
@@ -147,6 +151,7 @@ def test_record_that_no_file_has_room_for(disk, logging_to, policy, rotates):
     counted = lost(container)
     os.write(go, b"\n")
     assert container.wait() == 7
+    container.written["stdout"] = wanted
     found = all_records(container)
     if rotates:
         assert k8slog.check_told(found, wanted) == (*counted, b"")
@@ -161,6 +166,8 @@ def test_full_disk_that_is_freed_by_truncating_the_log(disk, logging_to, policy)
     go = begin_and_fill(disk, container, 32768, policy, 1000)
     assert not container.log.read_bytes().endswith(b"\n"), "a record is torn"
     os.truncate(container.log, 0)
+    container.log_is_whole = False
+    container.written["stdout"] = k8slog.numbered(1, 1010)
     os.write(go, b"\n")
     assert container.wait() == 7
     numbers = [int(record.content) for record in k8slog.without_losses(container.records())]
@@ -192,6 +199,7 @@ def test_torn_record_that_is_lost_later(disk, logging_to):
     disk.free()
     os.write(go, b"\n")
     assert container.wait() == 7
+    container.written["stdout"] = wanted
     texts = [record.content for record in container.records()]
     assert texts[-1] == b"next"
     assert not any(text.endswith(b" line") for text in texts)
@@ -223,6 +231,7 @@ def test_line_that_loses_its_end(disk, logging_to, tells, crashes):
     wait_until(lambda: container.log.stat().st_size > 4096, "the log to go on")
     os.write(go, b"\n")
     assert container.wait() == 7
+    container.written["stdout"] = wanted
     records = container.records()
     assert [(record.tag, record.content) for record in k8slog.without_losses(records)] == [
         ("P", begin),
@@ -267,7 +276,7 @@ def test_end_while_the_disk_is_full(disk, logging_to, directory, system_log, sta
     container.create(prepare=prepare)
     container.start()
     assert container.wait() == 7
-    wanted = {"stdout": k8slog.numbered(1, 40000), "stderr": k8slog.numbered(1, 1000)}
+    wanted = container.written = {"stdout": k8slog.numbered(1, 40000), "stderr": k8slog.numbered(1, 1000)}
     missing = {name: text[len(container.output(name)) :] for name, text in wanted.items()}
     assert all(container.output(name) + missing[name] == text for name, text in wanted.items())
     if stands:
@@ -296,6 +305,7 @@ def read_datagram(receiver):
 def test_end_while_the_log_waits(disk, logging_to):
     """The exit is reported at once; the monitor goes on trying for a while, and leaves then."""
     container = logging_to("wait", "seq 1 1000; exit 7")
+    container.written["stdout"] = k8slog.numbered(1, 1000)
     disk.fill()
     container.create()
     container.start()
@@ -360,6 +370,7 @@ def read_now(fd):
 def test_impatience_while_the_log_waits(disk, logging_to):
     """Who sends the monitor a signal then does not have to wait with it."""
     container = logging_to("wait", "seq 1 1000; exit 7")
+    container.written["stdout"] = k8slog.numbered(1, 1000)
     disk.fill()
     container.create()
     container.start()
@@ -372,6 +383,7 @@ def test_impatience_while_the_log_waits(disk, logging_to):
 def test_policy_that_changes_after_the_end(disk, logging_to, says):
     """Then nothing waits any more, and the monitor leaves."""
     container = logging_to("wait", "seq 1 1000; exit 7")
+    container.written["stdout"] = k8slog.numbered(1, 1000)
     container.options["--log-loss-record"] = says
     disk.fill()
     container.create()
@@ -385,6 +397,7 @@ def test_policy_that_changes_after_the_end(disk, logging_to, says):
 def test_reopen_after_the_end(disk, logging_to):
     """What has waited goes to the new file, and the monitor leaves."""
     container = logging_to("wait", "seq 1 1000; exit 7")
+    container.written["stdout"] = k8slog.numbered(1, 1000)
     trouble = Trouble(container)
     disk.fill()
     container.create()
@@ -449,6 +462,7 @@ def test_disk_that_is_full_again_and_again(disk, logging_to, policy, crashes):
     os.write(go, b"\n")
     assert container.wait() == 7
     take_part(container, parts, last=True)
+    container.written = dict.fromkeys(("stdout", "stderr"), printed(container))
     found = [record for part in parts for record in k8slog.records(part)]
     for stream in ("stdout", "stderr"):
         bytes_lost, records_lost, rest = k8slog.check_told(found, printed(container), stream)
@@ -520,6 +534,7 @@ def test_device_that_fails(new_container, policy, write):
 
 def test_no_loss_record(disk, logging_to):
     container = logging_to("drop", PRINTS_TWICE.format(first=10000, next=10001, last=10010))
+    container.written["stdout"] = k8slog.numbered(1, 10010)
     container.options["--log-loss-record"] = "no"
     go = container.fifo("go")
     disk.fill(leave=100_000)
@@ -579,6 +594,7 @@ def test_legacy_exec_within_its_cap(new_exec_sync):
 def test_rate_that_waits(new_container):
     """Nothing is lost, and the container is not slowed down below the limit."""
     container = new_container(command="seq 1 30000; touch done; read word < go; exit 7")
+    container.written["stdout"] = k8slog.numbered(1, 30000)
     go = container.fifo("go")
     limit = 600_000
     container.options["--log-rate-limit"] = f"{limit}:1000"
@@ -622,6 +638,7 @@ def test_rate_that_drops(new_container):
 def test_end_at_a_rate(new_container):
     """What a container leaves behind is logged at once: its end does not wait for its rate."""
     container = new_container(command="seq 1 10000; exit 7")
+    container.written["stdout"] = k8slog.numbered(1, 10000)
     container.options["--log-rate-limit"] = "1:50000"
     assert container.run() == 7
     assert container.output() == k8slog.numbered(1, 10000)
@@ -644,6 +661,7 @@ def test_end_that_comes_before_the_rate_is_reached(new_container):
 
 def test_rate_that_changes_while_the_container_waits(new_container):
     container = new_container(command="seq 1 100000; exit 7")
+    container.written["stdout"] = k8slog.numbered(1, 100000)
     container.options["--log-rate-limit"] = "1:50000"
     container.create()
     container.start()
@@ -655,6 +673,7 @@ def test_rate_that_changes_while_the_container_waits(new_container):
 
 def test_policy_that_changes_while_the_container_waits(disk, logging_to):
     container = logging_to("wait", "seq 1 100000; exit 7")
+    container.written["stdout"] = k8slog.numbered(1, 100000)
     disk.fill()
     container.create()
     container.start()

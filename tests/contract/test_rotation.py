@@ -24,6 +24,8 @@ import procfs
 from crashes import Trouble, page
 from waiting import LIMIT, Watch, wait_until
 
+pytestmark = pytest.mark.balanced
+
 SECONDS = float(os.environ.get("ROTATION_SECONDS", "3"))
 KILLS = int(os.environ.get("KILLS", "200"))
 
@@ -183,6 +185,7 @@ def test_long_lines_are_not_cut_in_two_files(new_container, size):
 
 def test_what_was_in_the_file_counts(new_container):
     container = rotating(new_container(command="echo new"), 2, 120)
+    container.log_is_its_own = False
     old = b"2026-08-21T09:05:07.000123456+02:00 stdout F old\n"
     container.log.write_bytes(2 * old)
     container.run()
@@ -218,6 +221,7 @@ def test_mode_and_owner_are_kept(new_container):
 
 def test_files_beyond_the_limit_are_not_touched(new_container):
     container = rotating(new_container(command="seq 1 500"), 2, 1000)
+    container.log_is_its_own = False
     for number in (3, 4):
         backup(container.log, number).write_bytes(b"somebody's\n")
     container.run()
@@ -390,6 +394,7 @@ def test_file_that_somebody_else_has_put_there(steps):
 def test_older_files_that_somebody_has_removed(new_container):
     """Only what is in the way moves up."""
     container = rotating(new_container(command="seq 1 15"), 3, 1000)  # one rotation would need 20 lines
+    container.log_is_its_own = False
     backup(container.log, 2).write_bytes(b"older\n")
     container.log.write_bytes(b"2026-08-21T09:05:07.000123456+02:00 stdout F old\n" * 19)
     container.run()
@@ -797,6 +802,7 @@ def test_copytruncate(new_container):
     no torn records, nothing comes twice, and the size counts from what is there."""
     limit = 300_000
     container = rotating(new_container(command=PRINTS), 2, limit)
+    container.log_is_whole = False
     container.create()
     container.start()
 

@@ -14,6 +14,8 @@ import procfs
 from engine import CRIO, PODMAN
 from waiting import wait_until
 
+pytestmark = pytest.mark.balanced
+
 MEBIBYTE = 1 << 20
 API = pytest.mark.parametrize("family", [PODMAN, CRIO], ids=lambda family: family.name)
 

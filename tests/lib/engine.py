@@ -272,6 +272,10 @@ class Watched:
 
         self.pid = None  # of the container
         self.monitor = None  # a procfs.Process
+        self.page_memory = None  # where its page is, which can be read when it has gone
+        self.written = {}  # all that the container writes to a stream, if a test says so: see oracle.py
+        self.log_is_whole = True  # nobody else takes anything out of the log,
+        self.log_is_its_own = True  # and nothing else is in it, or in files with the names of older ones
         self._first = None  # the process that was started: the monitor's parent, or with --sync the monitor
         self._monitor_status = None
         self._open = []  # what close() has to close
@@ -473,6 +477,15 @@ class Watched:
         self.monitor_pidfd = os.pidfd_open(pid)
         self._open.append(lambda: os.close(self.monitor_pidfd))
 
+    def _know_page(self):
+        """Once it is there: when the engine has heard of the container at the latest."""
+        if self.page_memory is not None or self.monitor is None:
+            return
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            self.page_memory = self.monitor.memory_file("conward-page")
+        if self.page_memory is not None:
+            self._open.append(lambda: os.close(self.page_memory))
+
     def line(self, pipe="sync"):
         """The next line on the sync pipe, or b"" at its end. Of a socket that keeps packets, one packet, read as Podman
         reads it."""
@@ -503,6 +516,7 @@ class Watched:
     def report(self):
         """The next line of the sync pipe as a dictionary. Its number is under "data" whatever the engine's key."""
         line = self.line()
+        self._know_page()
         assert line.endswith(b"\n"), f"no line but {line!r} on the sync pipe"
         message = json.loads(line.decode(errors="surrogateescape"))
         key = self._key()
@@ -517,6 +531,7 @@ class Watched:
     def wait(self):
         """Waits for the end of the monitor and returns its exit status."""
         if self._monitor_status is None:
+            self._know_page()
             wait_readable(self.monitor_pidfd, "the monitor to end")
             self._monitor_status = _wait_process(self.monitor.pid, "the monitor")
             if self._first == self.monitor.pid:

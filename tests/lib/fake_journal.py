@@ -79,6 +79,7 @@ class FakeJournal:
         self.path.parent.mkdir(parents=True)
         self.entries = []  # of containers, with their doubles
         self.events = []  # of their monitors
+        self.is_whole = True  # nothing that it was sent is gone
         self._socket = None
         self._old = []
         self._thread = None
@@ -98,6 +99,7 @@ class FakeJournal:
         """A new journal takes the place of whatever was there."""
         receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.is_whole = self.is_whole and self._socket is None
         self.path.unlink(missing_ok=True)
         self.stop()
         self._old.append(self._socket)  # whoever is connected to it does not hear of the new one
@@ -135,6 +137,9 @@ class FakeJournal:
         """Its socket is left behind, without anybody who listens, and what it has not read is gone."""
         self.stop()
         if self._socket is not None:
+            # Before anybody has sent anything, nothing can be on its way.
+            has_got = self.entries or self.events or is_readable(self._socket.fileno())
+            self.is_whole = self.is_whole and not has_got
             self._socket.close()
         self._socket = None
 
@@ -160,6 +165,13 @@ class FakeJournal:
         """What it has got and not read yet, while it is stopped."""
         while select.select([self._socket], [], [], 0)[0]:
             self._keep(self._take(self._socket))
+
+    def read_rest(self):
+        """The same, in whichever state it is."""
+        if self._thread is not None:
+            self.settle()
+        elif self._socket is not None:
+            self.take_rest()
 
     def _keep(self, entry):
         (self.events if "CONWARD_EVENT" in entry.fields else self.entries).append(entry)

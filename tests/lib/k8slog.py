@@ -102,6 +102,12 @@ def check_told(found, wanted, stream="stdout"):
     return lost_bytes, lost_records, wanted[at:]
 
 
+def told(found):
+    """The bytes and the records that the records tell to be lost."""
+    losses = list(filter(None, (_LOSS.fullmatch(record.content) for record in found)))
+    return sum(int(loss[1]) for loss in losses), sum(int(loss[2]) for loss in losses)
+
+
 def without_losses(found):
     """The records without those that only tell of a loss."""
     return [record for record in found if not record.content.startswith(b"[conward] lost ")]

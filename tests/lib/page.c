@@ -1,11 +1,14 @@
 /*
- * Shows what a monitor's page says of its crashes, of the settings that can be changed, and of its
- * descriptors:
+ * Shows what a monitor's page says of its crashes, of the settings that can be changed, of its
+ * descriptors, and of its logs:
  *
  *   page PID
+ *   page - < MEMORY
  *
- * Prints lines NAME=NUMBER. Ends with 0, or with 1 if that process has no page.
+ * MEMORY is the page itself, which may outlive the monitor. Prints lines NAME=NUMBER. Ends with 0,
+ * or with 1 if that process has no page.
  */
+#include "log/loss.h"
 #include "state/page-file.h"
 #include "state/state.h"
 
@@ -69,14 +72,70 @@ static int fd_of(const Page *page, FdRole role)
     return -1;
 }
 
+/* What one log has of a stream, each name after `prefix`. */
+static void print_log(const char *prefix, const LogCounters *counters, const LossPage *loss,
+                      uint64_t start, uint64_t open)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } values[] = {
+        {"bytes", counters->bytes},
+        {"records", counters->records},
+        {"partials", counters->partials},
+        {"lost_bytes", counters->lost_bytes},
+        {"lost_records", counters->lost_records},
+        {"limited_bytes", counters->limited_bytes},
+        {"limited_records", counters->limited_records},
+        {"capped_bytes", counters->capped_bytes},
+        {"long_lines", counters->long_lines},
+        {"longest", counters->longest},
+        {"line", counters->line},
+        {"line_since", (uint64_t)counters->line_since},
+        {"untold_bytes", loss->bytes},
+        {"untold_records", loss->records},
+        {"damaged", loss->damaged},
+        {"owed", loss_owes_newline(loss, open)},
+        {"start", start},
+        {"open", open},
+    };
+
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+        printf("%s_%s=%lu\n", prefix, values[i].name, (unsigned long)values[i].value);
+}
+
+static void print_stream(const Page *page, StreamId stream)
+{
+    const LogCursors *file = page_cursors(page);
+    const JournalCursors *journal = page_journal_cursors(page);
+    const LogCounters *counters = &file->counters[stream];
+    const char *name = stream_name(stream);
+    char prefix[32];
+
+    printf("%s_logged=%lu\n", name, (unsigned long)counters->bytes);
+    printf("%s_long_lines=%lu\n", name, (unsigned long)counters->long_lines);
+    printf("%s_lost=%lu\n", name, (unsigned long)counters->lost_bytes);
+    printf("%s_lost_records=%lu\n", name, (unsigned long)counters->lost_records);
+    printf("%s_sent=%lu\n", name, (unsigned long)journal->counters[stream].bytes);
+    printf("%s_unsent=%lu\n", name, (unsigned long)journal->counters[stream].lost_bytes);
+    printf("%s_unsent_records=%lu\n", name, (unsigned long)journal->counters[stream].lost_records);
+    printf("%s_read=%lu\n", name, (unsigned long)page->streams[stream].end);
+    snprintf(prefix, sizeof(prefix), "file_%s", name);
+    print_log(prefix, counters, &file->loss[stream], file->start[stream], file->open[stream]);
+    snprintf(prefix, sizeof(prefix), "journal_%s", name);
+    print_log(prefix, &journal->counters[stream], &journal->loss[stream], journal->start[stream],
+              journal->open[stream]);
+}
+
 int main(int argc, char **argv)
 {
-    int fd = argc == 2 ? open_page(argv[1]) : -1;
+    bool is_given = argc == 2 && strcmp(argv[1], "-") == 0;
+    int fd = is_given || argc != 2 ? STDIN_FILENO : open_page(argv[1]);
     Page page;
 
     if (fd < 0 || pread(fd, &page, sizeof(page), 0) != (ssize_t)sizeof(page) ||
         page.magic != PAGE_MAGIC || page.version != PAGE_VERSION) {
-        fprintf(stderr, "page: no page of a monitor; usage: page PID\n");
+        fprintf(stderr, "page: no page of a monitor; usage: page PID|-\n");
         return EXIT_FAILURE;
     }
     printf("crashes=%u\n", page.crashes);
@@ -108,19 +167,15 @@ int main(int argc, char **argv)
     printf("fd_size=%zu\n", sizeof(FdPage));
     printf("fds_most=%d\n", PAGE_FDS_MAX);
     printf("stdout_fd=%d\n", fd_of(&page, FD_STDOUT));
-    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++) {
-        const LogCounters *journal = &page_journal_cursors(&page)->counters[i];
-        const LogCounters *counters = &page.log.set[page.log.live & 1].counters[i];
-        const char *name = i == STREAM_STDOUT ? "stdout" : "stderr";
-
-        printf("%s_logged=%lu\n", name, (unsigned long)counters->bytes);
-        printf("%s_long_lines=%lu\n", name, (unsigned long)counters->long_lines);
-        printf("%s_lost=%lu\n", name, (unsigned long)counters->lost_bytes);
-        printf("%s_lost_records=%lu\n", name, (unsigned long)counters->lost_records);
-        printf("%s_sent=%lu\n", name, (unsigned long)journal->bytes);
-        printf("%s_unsent=%lu\n", name, (unsigned long)journal->lost_bytes);
-        printf("%s_unsent_records=%lu\n", name, (unsigned long)journal->lost_records);
-        printf("%s_read=%lu\n", name, (unsigned long)page.streams[i].end);
-    }
+    printf("failed=%u\n", page.failed);
+    printf("has_file=%u\n", page.has_file && page.log.kind == LOG_REGULAR);
+    printf("has_journal=%u\n", page.has_journal);
+    printf("says_losses=%u\n", page.settings.log_loss_record);
+    printf("logged_in_all=%lu\n", (unsigned long)page_cursors(&page)->total);
+    printf("batch=%lu\n", (unsigned long)page_cursors(&page)->batch_length);
+    printf("journal_entries=%lu\n", (unsigned long)page_journal_cursors(&page)->entries);
+    printf("journal_errors=%lu\n", (unsigned long)page.journal.send_errors);
+    for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
+        print_stream(&page, i);
     return EXIT_SUCCESS;
 }

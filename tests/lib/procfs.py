@@ -38,6 +38,13 @@ class Process:
                 pass
         return targets
 
+    def memory_file(self, name):
+        """Opens the memory file of that name among its descriptors; None if it has none."""
+        for fd, target in self.descriptors().items():
+            if target.startswith(f"/memfd:{name} "):
+                return os.open(self.path / "fd" / str(fd), os.O_RDONLY | os.O_CLOEXEC)
+        return None
+
     def words(self, name):
         """The NUL-terminated words of `cmdline` or `environ`."""
         return (self.path / name).read_bytes().split(b"\0")[:-1]
