@@ -1,0 +1,123 @@
+"""Copies of the project, each with a build of its own, in which its programs may be changed and its tests run."""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+
+PROJECT = pathlib.Path(__file__).resolve().parent.parent.parent
+TOP = PROJECT / "build-mutation"
+# What only a mutant asks for: neither files nor memory without end. Soft ones, as tests set their own.
+BOUNDS = ("prlimit", "--fsize=4294967296:", "--data=4294967296:", "nice", "-n", "10")
+
+MONITORS = ("src/conward", "src/libexec/conmon", "tests/fault-points/conmon", "src/conwardctl")
+HELPERS = ("tests/stub-runtime", "tests/fault", "tests/page", "tests/trouble.so", "tests/buffering-logger")
+
+
+class Failed(Exception):
+    """What the tool itself needs does not work."""
+
+
+def tracked():
+    """The files of the project as they are now, without what git does not know."""
+    got = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, stdout=subprocess.PIPE, check=True)
+    return [name for name in got.stdout.decode().split("\0") if name and (PROJECT / name).is_file()]
+
+
+def units():
+    """The unit test programs."""
+    return sorted(f"tests/unit/{path.stem}" for path in (PROJECT / "tests/unit").glob("test-*.c"))
+
+
+class Tree:
+    def __init__(self, name):
+        self.path = TOP / name
+        self.build = self.path / "build"
+
+    def copy(self):
+        """Brings the copy up to date; what is equal keeps its time, so that it is not built again."""
+        wanted = set(tracked())
+        for name in wanted:
+            source, target = PROJECT / name, self.path / name
+            if target.exists() and target.read_bytes() == source.read_bytes():
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            shutil.copy(source, target)
+        for directory, below, files in os.walk(self.path):
+            if pathlib.Path(directory) == self.path:
+                below[:] = [name for name in below if not name.startswith("build")]
+            for name in files:
+                if os.path.relpath(os.path.join(directory, name), self.path) not in wanted:
+                    os.unlink(os.path.join(directory, name))
+
+    def configure(self, *options):
+        """Without debugging information, objects are equal if what they do is."""
+        if not (self.build / "build.ninja").exists():
+            shutil.rmtree(self.build, ignore_errors=True)
+            self._do("meson", "setup", str(self.build), "-Dtests=true", *options)
+
+    def make(self, *targets):
+        """Builds; returns whether that could be done."""
+        command = ("nice", "-n", "10", "ninja", "-C", str(self.build), *targets)
+        with open(self.path / "build-log", "w", encoding="utf-8") as log:
+            return subprocess.run(command, stdout=log, stderr=log).returncode == 0
+
+    def must_make(self, *targets):
+        if not self.make(*targets):
+            raise Failed(f"{self.path} cannot be built: see {self.path}/build-log")
+
+    def _do(self, *command):
+        with open(self.path / "build-log", "w", encoding="utf-8") as log:
+            if subprocess.run(command, cwd=self.path, stdout=log, stderr=log).returncode != 0:
+                raise Failed(f"{' '.join(command)} fails: see {self.path}/build-log")
+
+    def object_of(self, path):
+        """The first object that is made of a source: its name in the build. None for a header."""
+        for entry in json.loads((self.build / "compile_commands.json").read_text()):
+            if (self.build / entry["file"]).resolve() == self.path / path:
+                return entry["output"]
+        return None
+
+    def digest(self, name):
+        return hashlib.sha256((self.build / name).read_bytes()).hexdigest()
+
+    def sandboxed(self, command, timeout, environment=None, log="test-log"):
+        """Runs a command of the tests. Returns its exit status, or None after a timeout."""
+        command = [*BOUNDS, str(self.path / "tests/sandbox"), *command]
+        environment = {**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})}
+        with open(self.path / log, "w", encoding="utf-8") as output:
+            process = subprocess.Popen(
+                command, cwd=self.path, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
+                start_new_session=True,
+            )  # fmt: skip
+            try:
+                return process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()  # with which all of the sandbox ends
+                process.wait()
+                return None
+            except BaseException:
+                process.kill()
+                raise
+
+    def pytest(self, files, timeout, environment, programs=None):
+        """Runs tests with the programs of this tree, or of `programs`."""
+        build = (programs or self).build
+        return self.sandboxed(
+            ["/usr/bin/python3", "-B", "-m", "pytest", "-p", "no:cacheprovider", "-p", "chosen", "-q", "--tb=line", *files],
+            timeout,
+            {
+                "PYTHONPATH": f"{self.path}/tests/lib:{self.path}/tests/mutation",
+                "CONWARD": str(build / "src/conward"),
+                "CONWARDCTL": str(build / "src/conwardctl"),
+                "FAULTY": str(build / "tests/fault-points/conmon"),
+                "STUB_RUNTIME": str(build / "tests/stub-runtime"),
+                "FAULT": str(build / "tests/fault"),
+                "PAGE": str(build / "tests/page"),
+                "TROUBLE_LIBRARY": str(build / "tests/trouble.so"),
+                **environment,
+            },
+        )
