@@ -458,7 +458,7 @@ typedef struct Page {
     uint32_t keyboard_raw; /* commit: 1 while our terminal's settings are ours, and these its own */
     uint8_t keyboard_settings[64]; /* struct termios */
     uint64_t attach_device;        /* of the attach socket's file: only our own is removed */
-    uint64_t attach_inode;         /* commit: 0 = it is not there any more */
+    uint64_t attach_inode;         /* commit: 0 = it is not there, all ones = not yet known */
 
     SettingsPage settings;
     StreamPage streams[STREAMS];

@@ -22,6 +22,9 @@ enum {
     RETRY_AFTER = 1000000, /* microseconds */
 };
 
+/* Stands for the inode of whatever socket is there: we are making it, where no other was. */
+static const uint64_t INODE_UNKNOWN = UINT64_MAX;
+
 /*
  * A socket that is closed with input unread resets the connection, and the reset overtakes the
  * output that is still on its way: Podman would end its session without it.
@@ -242,6 +245,7 @@ void attach_retry(Attach *attach)
 static int bind_socket(Attach *attach, Error *error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    Page *page = attach->state->page;
     CLEANUP_FD int dir = open(attach->bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
     CLEANUP_FD int fd = -1;
     struct stat st;
@@ -249,6 +253,7 @@ static int bind_socket(Attach *attach, Error *error)
     if (dir < 0)
         return error_set(error, errno, "Cannot open the bundle %s", attach->bundle);
     unlinkat(dir, "attach", 0); /* left over from a monitor that was killed */
+    state_commit(&page->attach_inode, INODE_UNKNOWN);
     snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/attach", dir);
 
     fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -257,8 +262,8 @@ static int bind_socket(Attach *attach, Error *error)
         bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, BACKLOG) < 0 ||
         fstatat(dir, "attach", &st, AT_SYMLINK_NOFOLLOW) < 0)
         return error_set(error, errno, "Cannot make the attach socket %s/attach", attach->bundle);
-    attach->state->page->attach_device = st.st_dev;
-    attach->state->page->attach_inode = st.st_ino;
+    page->attach_device = st.st_dev;
+    state_commit(&page->attach_inode, st.st_ino);
     attach->listener = fd_steal(&fd);
     return 0;
 }
@@ -382,6 +387,13 @@ void attach_adopt(Attach *attach, State *state, const AttachSetup *setup)
     adopt_half_made(attach);
 }
 
+static bool is_our_socket(const Page *page, const struct stat *st)
+{
+    if (page->attach_inode == INODE_UNKNOWN)
+        return S_ISSOCK(st->st_mode);
+    return st->st_dev == page->attach_device && st->st_ino == page->attach_inode;
+}
+
 /* Once: another monitor of the same container may make its own as soon as this one has reported. */
 static void remove_files(Attach *attach)
 {
@@ -394,8 +406,7 @@ static void remove_files(Attach *attach)
         return;
     path = g_strdup_printf("%s/attach", attach->bundle);
     target = attach->symlink != NULL ? g_file_read_link(attach->symlink, NULL) : NULL;
-    if (lstat(path, &st) == 0 && st.st_dev == page->attach_device &&
-        st.st_ino == page->attach_inode)
+    if (lstat(path, &st) == 0 && is_our_socket(page, &st))
         unlink(path);
     FAULT_POINT();
     if (target != NULL && strcmp(target, attach->bundle) == 0)
