@@ -151,8 +151,12 @@ static void report_status(Monitor *monitor)
 
 static void report_exit(Monitor *monitor)
 {
-    if (!monitor_page(monitor)->failed)
-        monitor_say_exit(monitor, container_status(monitor_page(monitor)));
+    Page *page = monitor_page(monitor);
+
+    if (page->failed)
+        return;
+    monitor_say_exit(monitor, container_status(page));
+    state_commit(&page->reported, page->reported | REPORTED_EXIT); /* at once, as above */
 }
 
 /* Nobody but us may hold the engine's pipe, and now we do not either: it sees the end. */
