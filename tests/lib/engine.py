@@ -870,7 +870,7 @@ def _check_monitor(watched, pid, status):
     elif not _has_died(pid, status):
         tmp = pathlib.Path(watched.environment.get("TMPDIR", watched.top))
         left = traces.of_files(pid, watched.top / "conward", tmp)
-        left += [path for path in watched.files_of_monitor() if os.path.lexists(path)]
+        left += [path for path in watched.files_of_monitor() if path.is_socket() or path.is_symlink()]
         left += traces.of_renames(watched.logs, *watched.directories_of_monitor())
         traces.check(left + traces.of_processes(watched.program, mark))
 
