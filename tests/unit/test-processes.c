@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -201,8 +202,11 @@ END_TEST
 START_TEST(a_process_that_is_not_ours_is_watched)
 {
     pid_t child = start_child(0, 0);
-    int pidfd = 0;
+    int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 
+    if (pidfd < 0 && errno == ENOSYS)
+        return; /* valgrind does not know it */
+    close(pidfd);
     ck_assert_int_eq(children_watch_foreign(child, &pidfd), 0);
     ck_assert_int_eq(pidfd, -1);
     ck_assert_int_eq(waitpid(child, NULL, 0), child);
