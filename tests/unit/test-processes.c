@@ -78,6 +78,48 @@ START_TEST(a_pid_file_names_a_process_that_can_be_the_container)
 }
 END_TEST
 
+static void check_argv(const RuntimeCall *call, const char *expected)
+{
+    g_autofree char **argv = runtime_argv(call);
+    g_autofree char *line = g_strjoinv(" ", argv);
+
+    ck_assert_str_eq(line, expected);
+}
+
+START_TEST(a_runtime_is_called_as_engines_expect)
+{
+    static const char *const before[] = {"--log", "x", NULL};
+    static const char *const behind[] = {"--cgroup-manager", "y", NULL};
+    RuntimeCall call = {
+        .command = RUNTIME_CREATE,
+        .runtime = "/bin/rt",
+        .cid = "id",
+        .bundle = "/b",
+        .pidfile = "/p",
+        .process_spec = "/s",
+        .checkpoint = "/c",
+    };
+
+    check_argv(&call, "/bin/rt create --bundle /b --pid-file /p id");
+    call.systemd_cgroup = call.no_pivot = call.no_new_keyring = true;
+    call.arguments = before;
+    call.options = behind;
+    call.console_socket = "/t";
+    check_argv(&call,
+               "/bin/rt --systemd-cgroup --log x create --bundle /b --pid-file /p --no-pivot "
+               "--no-new-keyring --cgroup-manager y --console-socket /t id");
+    call.command = RUNTIME_RESTORE;
+    call.no_pivot = false;
+    check_argv(&call, "/bin/rt --systemd-cgroup --log x restore --bundle /b --pid-file /p "
+                      "--no-new-keyring --detach --image-path /c --work-path /b --cgroup-manager y "
+                      "--console-socket /t id");
+    call.command = RUNTIME_EXEC;
+    call.console_socket = NULL;
+    check_argv(&call, "/bin/rt --log x exec --pid-file /p --process /s --detach --cgroup-manager y "
+                      "id");
+}
+END_TEST
+
 /* A child that ends so; it can be reaped when this returns. */
 static pid_t start_child(int status, int number)
 {
@@ -242,6 +284,7 @@ static const char *listen_pid(const char *value, bool replace)
     Error error = ERROR_NULL;
     const char *result = "as it is";
 
+    setenv("LISTEN_FDS", "1", 1);
     if (value != NULL)
         setenv("LISTEN_PID", value, 1);
     else
@@ -252,6 +295,7 @@ static const char *listen_pid(const char *value, bool replace)
         ck_assert_ptr_ne(listen.environment, environ);
         ck_assert_uint_eq(g_strv_length(listen.environment), g_strv_length(environ));
         ck_assert(g_strv_contains((const char *const *)listen.environment, "LISTEN_PID="));
+        ck_assert(g_strv_contains((const char *const *)listen.environment, "LISTEN_FDS=1"));
         strcpy(listen.pid_text, "2147483647"); /* there is room for any */
         ck_assert(
             g_strv_contains((const char *const *)listen.environment, "LISTEN_PID=2147483647"));
@@ -356,7 +400,8 @@ START_TEST(a_line_is_sent_or_lost_and_never_waits)
 }
 END_TEST
 
-SUITE("processes", a_pid_file_names_a_process_that_can_be_the_container,
+SUITE("processes", a_runtime_is_called_as_engines_expect,
+      a_pid_file_names_a_process_that_can_be_the_container,
       each_end_is_noted_for_the_process_that_it_is_of, a_signal_is_noted_as_such,
       only_the_first_end_of_a_number_counts, during_the_start_nobody_but_the_runtime_is_reaped,
       a_process_that_is_not_ours_is_watched, the_name_of_a_process_may_have_anything_in_it,
