@@ -5,6 +5,7 @@
 #include "suite.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 static const char V1_MOUNTS[] =
@@ -172,6 +173,28 @@ START_TEST(by_name)
 }
 END_TEST
 
+/* A path that has no room for its end is none: it would be another cgroup's. */
+START_TEST(the_longest_path)
+{
+    static const char mount[] = "41 22 0:38 / /m rw - cgroup2 cgroup2 rw\n";
+    char line[PATH_MAX + 64];
+    CgroupPath path;
+
+    for (size_t total = PATH_MAX - 3; total <= PATH_MAX + 2; total++) {
+        size_t length = total - strlen("/m");
+        size_t used = strlen("0::");
+
+        memcpy(line, "0::", used);
+        memset(line + used, 'x', length);
+        line[used] = '/';
+        memcpy(line + used + length, "\n", 2);
+        ck_assert_int_eq(parse(line, mount, &path), total < PATH_MAX ? 0 : -ENOENT);
+        if (total < PATH_MAX)
+            ck_assert_uint_eq(strlen(path.text), total);
+    }
+}
+END_TEST
+
 START_TEST(names)
 {
     static const char *const good[] = {"a", "a b", "/a", "a/b", "/sys/fs/cgroup/a..b", "..."};
@@ -214,6 +237,14 @@ START_TEST(the_kernel_s_words)
     }
     ck_assert(!kernel_log_is_kill("6,1,2,-;oom-kill:task=,pid=906,uid=0,pid=7,uid=0", 906));
     ck_assert(!kernel_log_is_kill("", 906));
+    /* 7 is the kernel's last priority, and 8 is another facility's first one. */
+    ck_assert(kernel_log_is_kill("0,1,2,-;Out of memory: Killed process 906 (dd)", 906));
+    ck_assert(kernel_log_is_kill("7,1,2,-;Out of memory: Killed process 906 (dd)", 906));
+    ck_assert(!kernel_log_is_kill("8,1,2,-;Out of memory: Killed process 906 (dd)", 906));
+    ck_assert(!kernel_log_is_kill("6;Out of memory: Killed process 906 (dd)", 906));
+    ck_assert(!kernel_log_is_kill(",1,2,-;Out of memory: Killed process 906 (dd)", 906));
+    ck_assert(!kernel_log_is_kill("6,1,2,-;Out of memory: Killed process 906", 906));
+    ck_assert(!kernel_log_is_kill("6,1,2,-;oom-kill:task=dd,uid=0", 0));
     /* Of the facility "user", as any process's that may write to /dev/kmsg. */
     ck_assert(
         !kernel_log_is_kill("11,1,2,-;Out of memory: Killed process 906 (dd) total-vm:1kB", 906));
@@ -224,5 +255,5 @@ START_TEST(the_kernel_s_words)
 END_TEST
 
 SUITE("oom", a_part_of_the_hierarchy_is_mounted, broken_text, by_name, climbing, names,
-      nobody_s_own, outside_of_our_namespace, the_kernel_s_words, v1,
+      nobody_s_own, the_longest_path, outside_of_our_namespace, the_kernel_s_words, v1,
       v1_with_several_controllers_on_one_hierarchy, v2, v2_beside_v1)

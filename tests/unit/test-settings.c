@@ -1,10 +1,12 @@
 #include "settings/conf-file.h"
 #include "settings/take.h"
 #include "state/page.h"
+#include "state/settings.h"
 
 #include "suite.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -172,6 +174,133 @@ START_TEST(test_values)
 }
 END_TEST
 
+/* Whether the setting can have that number; it then has it. */
+static bool has_after(const char *name, int64_t number, Config *config)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%" PRId64, number);
+    return takes(name, text, config);
+}
+
+START_TEST(test_both_ends_of_each_range)
+{
+    Config config = CONFIG_NULL;
+    const struct {
+        const char *name;
+        int64_t least;
+        int64_t most;
+        const void *field;
+        bool is_long;
+    } RANGES[] = {
+        {"log-line-max", 256, 1048576, &config.log.log_line_max, false},
+        {"log-partial-flush", 0, 3600000, &config.log.log_partial_flush, false},
+        {"log-max-files", 1, 1000, &config.log_max_files, false},
+        {"late-output", 0, 4000, &config.late_output, false},
+        {"attach-spool-max", 0, INT64_C(68719476736), &config.attach_spool_max, true},
+        {"attach-stall-timeout", 1, 86400, &config.attach_stall_timeout, false},
+        {"attach-linger", 0, 3600, &config.attach_linger, false},
+        {"log-rate-limit", 0, INT64_C(1099511627776), &config.log.log_rate_limit, true},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(RANGES); i++) {
+        const int64_t ends[] = {RANGES[i].least, RANGES[i].most};
+
+        for (size_t j = 0; j < G_N_ELEMENTS(ends); j++) {
+            int64_t value;
+
+            ck_assert_msg(has_after(RANGES[i].name, ends[j], &config), "%s", RANGES[i].name);
+            value = RANGES[i].is_long ? *(const int64_t *)RANGES[i].field
+                                      : *(const int32_t *)RANGES[i].field;
+            ck_assert_int_eq(value, ends[j]);
+        }
+        ck_assert_msg(!has_after(RANGES[i].name, RANGES[i].least - 1, &config), "%s",
+                      RANGES[i].name);
+        ck_assert_msg(!has_after(RANGES[i].name, RANGES[i].most + 1, &config), "%s",
+                      RANGES[i].name);
+        ck_assert(!takes(RANGES[i].name, "9223372036854775808", &config));
+        ck_assert(!takes(RANGES[i].name, "01", &config) && !takes(RANGES[i].name, "00", &config));
+    }
+    ck_assert(takes("log-size-max", "9223372036854775807", &config));
+    ck_assert_int_eq(config.log.log_size_max, INT64_MAX);
+    ck_assert(!takes("log-size-max", "9223372036854775808", &config));
+    ck_assert(takes("log-size-max", "1", &config));
+    ck_assert_int_eq(config.log.log_size_max, 1);
+    ck_assert(takes("log-size-max", "0", &config));
+    ck_assert_int_eq(config.log.log_size_max, 0);
+}
+END_TEST
+
+/* Bytes a second and, behind a colon, at once. */
+START_TEST(test_a_rate_has_two_numbers)
+{
+    static const char *const WRONG[] = {"1:",   "1:0",
+                                        ":1",   "1:01",
+                                        "01:1", "1:1:1",
+                                        "1 :1", "1: 1",
+                                        "-1:1", "1:1099511627777",
+                                        ":",    "1099511627777:1"};
+    SettingsPage settings = {.log_rate_limit = 7, .log_rate_burst = 8};
+    char text[SETTING_TEXT_MOST];
+
+    for (size_t i = 0; i < G_N_ELEMENTS(WRONG); i++) {
+        ck_assert_msg(settings_set(&settings, "log-rate-limit", WRONG[i]) == SETTING_WRONG, "%s",
+                      WRONG[i]);
+        ck_assert(settings.log_rate_limit == 7 && settings.log_rate_burst == 8);
+    }
+    ck_assert_int_eq(settings_set(&settings, "log-rate-limit", "5"), SETTING_OK);
+    ck_assert(settings.log_rate_limit == 5 && settings.log_rate_burst == 5);
+    ck_assert_int_eq(settings_set(&settings, "log-rate-limit", "0:1"), SETTING_OK);
+    ck_assert(settings.log_rate_limit == 0 && settings.log_rate_burst == 1);
+    ck_assert_int_eq(settings_set(&settings, "log-rate-limit", "1099511627776:1099511627776"),
+                     SETTING_OK);
+    settings_get(&settings, "log-rate-limit", text);
+    ck_assert_str_eq(text, "1099511627776:1099511627776");
+}
+END_TEST
+
+/* As the control fifo has it; what a setting says is what it takes. */
+START_TEST(test_a_line_is_a_name_and_a_value)
+{
+    static const char *const LINES[] = {"log-line-max 300",     "log-partial-flush never",
+                                        "log-partial-flush 0",  "log-on-error wait",
+                                        "log-on-error drop",    "log-rate-limit 10:20",
+                                        "log-rate-policy drop", "log-rate-policy wait"};
+    SettingsPage settings = {.log_line_max = 1};
+    char text[SETTING_TEXT_MOST];
+    size_t count = 0;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(LINES); i++) {
+        g_auto(GStrv) words = g_strsplit(LINES[i], " ", 2);
+
+        ck_assert_int_eq(settings_set_line(&settings, LINES[i]), SETTING_OK);
+        settings_get(&settings, words[0], text);
+        ck_assert_str_eq(text, words[1]);
+        ck_assert_ptr_nonnull(settings_values(words[0]));
+    }
+    ck_assert_int_eq(settings_set_line(&settings, "log-line-max"), SETTING_UNKNOWN);
+    ck_assert_int_eq(settings_set_line(&settings, ""), SETTING_UNKNOWN);
+    ck_assert_int_eq(settings_set_line(&settings, " 300"), SETTING_UNKNOWN);
+    ck_assert_int_eq(settings_set_line(&settings, "log-line-max "), SETTING_WRONG);
+    ck_assert_int_eq(settings_set_line(&settings, "log-line-max  300"), SETTING_WRONG);
+    ck_assert_int_eq(settings_set_line(&settings, "log-line-max 300 "), SETTING_WRONG);
+    ck_assert_int_eq(settings_set_line(&settings, "log-on-error Wait"), SETTING_WRONG);
+    ck_assert_int_eq(settings_set_line(&settings, "log-size-max 1"), SETTING_UNKNOWN);
+    ck_assert_int_eq(settings_set_line(&settings, "1234567890123456789012345678901 1"),
+                     SETTING_UNKNOWN);
+    ck_assert_int_eq(settings_set_line(&settings, "12345678901234567890123456789012 1"),
+                     SETTING_UNKNOWN);
+    ck_assert_uint_eq(settings.log_line_max, 300);
+    settings_get(&settings, "log-size-max", text);
+    ck_assert_str_eq(text, "");
+    ck_assert_ptr_null(settings_values("log-size-max"));
+    while (settings_name(count) != NULL)
+        count++;
+    ck_assert_uint_eq(count, 5);
+    ck_assert_ptr_null(settings_name(SIZE_MAX));
+}
+END_TEST
+
 /* The texts behind a page of a descriptor that the caller closes. */
 static int put_texts(const char *texts, size_t length)
 {
@@ -258,5 +387,6 @@ START_TEST(test_of_an_exec_the_log_is_left_alone)
 END_TEST
 
 SUITE("settings", test_the_line_that_is_wrong, test_every_line_of_a_long_text_is_found, test_walk,
-      test_who_may_write, test_values, test_the_next_image_takes_the_same,
+      test_who_may_write, test_values, test_both_ends_of_each_range, test_a_rate_has_two_numbers,
+      test_a_line_is_a_name_and_a_value, test_the_next_image_takes_the_same,
       test_of_what_is_written_down_nothing_needs_to_be_true, test_of_an_exec_the_log_is_left_alone)
