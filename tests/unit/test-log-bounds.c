@@ -1,3 +1,4 @@
+#include "log/loss.h"
 #include "log/seam.h"
 
 #include "log-fixture.h"
@@ -241,7 +242,59 @@ START_TEST(a_batch_that_is_in_the_file_is_known_whatever_its_size)
 }
 END_TEST
 
-SUITE("log-bounds", a_file_is_full_when_the_next_record_would_be_too_much,
+/* What a log says of a loss, when only a line of one byte was lost and the next one has come. */
+static bool is_loss_said(K8sLimits limits)
+{
+    LogFixture fixture;
+    GString *log;
+    bool is_said;
+    int fd;
+
+    limits.says_losses = true;
+    log_setup(&fixture, limits);
+    fd = refuse_writes(&fixture);
+    ck_assert_int_eq(log_feed(&fixture, STREAM_STDOUT, "x\n", 2, SPLIT_WAIT), -EBADF);
+    allow_writes(&fixture, fd);
+    log_feed(&fixture, STREAM_STDOUT, "y\n", 2, SPLIT_WAIT);
+    log = file_content(fixture.path);
+    is_said = strstr(log->str, "[conward] lost 2 bytes in 1 records") != NULL;
+    ck_assert_int_eq(strstr(log->str, " F y\n") != NULL, counters(&fixture)->capped_bytes == 0);
+    g_string_free(log, TRUE);
+    log_teardown(&fixture);
+    return is_said;
+}
+
+/* The length of such a loss record. */
+static int64_t loss_record(void)
+{
+    const LossPage loss = {.bytes = 2, .records = 1, .reason = EBADF};
+    RecordClock clock = RECORD_CLOCK_NULL;
+    char text[LOSS_TEXT_MOST];
+
+    return (int64_t)(RECORD_HEADER_LENGTH + loss_text(&loss, STREAM_STDOUT, 0, &clock, text) + 1);
+}
+
+/* It is in one file with the record that follows it, or left out if that cannot be; and it counts
+ * for the limit of all. */
+START_TEST(a_loss_is_said_where_it_has_room)
+{
+    K8sLimits limits = LIMITS;
+
+    ck_assert(is_loss_said(limits));
+    limits.size_max = loss_record() + RECORD;
+    ck_assert(is_loss_said(limits));
+    limits.size_max--;
+    ck_assert(!is_loss_said(limits));
+    limits.size_max = 0;
+    limits.global_size_max = loss_record();
+    ck_assert(is_loss_said(limits));
+    limits.global_size_max--;
+    ck_assert(!is_loss_said(limits));
+}
+END_TEST
+
+SUITE("log-bounds", a_loss_is_said_where_it_has_room,
+      a_file_is_full_when_the_next_record_would_be_too_much,
       a_file_is_full_in_the_middle_of_a_batch, an_open_line_may_exceed_the_limit_so_far,
       the_limit_of_all_is_reached_exactly, a_line_is_cut_when_it_is_longer_than_a_record,
       a_batch_is_closed_at_its_size, a_batch_that_is_in_the_file_is_known_whatever_its_size)
