@@ -3,16 +3,13 @@
  * the container wrote and what is in the log, after each of many random steps. Writes fail, write
  * nothing or a part, the program crashes within them, the file is replaced, or truncated by others.
  */
+#include "log-counters.h"
 #include "log-fixture.h"
 #include "suite.h"
-
-#include "log/loss.h"
-#include "util/clock.h"
 
 #include <errno.h>
 #include <setjmp.h>
 #include <stdio.h>
-#include <sys/param.h>
 #include <sys/syscall.h>
 
 enum {
@@ -142,139 +139,33 @@ static GString *whole_log(const Walk *walk)
     return all;
 }
 
-/* Takes those of --log-close-last-line out: they have the time stamp of the record before. */
-static GString *without_closings(const GString *log)
-{
-    GString *rest = g_string_new(NULL);
-    const char *stamp = "";
-    size_t at = 0;
-    LogRecord record;
-
-    for (size_t from = 0; next_record(log, &at, &record); from = at) {
-        const char *begin = log->str + from;
-
-        if (record.length > 0 || strncmp(begin, stamp, RECORD_TIME_LENGTH) != 0)
-            g_string_append_len(rest, begin, (gssize)(at - from));
-        stamp = begin;
-    }
-    ck_assert_uint_eq(at, log->len);
-    return rest;
-}
-
-/* What the records of a stream are. */
-typedef struct Seen {
-    uint64_t bytes;
-    uint64_t records;
-    uint64_t partials;
-    uint64_t told_bytes;
-    uint64_t told_records;
-    bool is_open;
-    GString *open; /* of the open line */
-} Seen;
-
-static void see_record(Seen *seen, const LogRecord *record)
-{
-    static const char in[] = " bytes in ";
-    uint64_t told = told_by(record);
-
-    if (told == 0) {
-        seen->records++;
-        seen->partials += record->partial;
-        seen->bytes += record->length + !record->partial;
-    } else {
-        seen->told_bytes += told;
-        seen->told_records += g_ascii_strtoull(strstr(record->content, in) + strlen(in), NULL, 10);
-    }
-    seen->is_open = record->partial;
-    g_string_append_len(seen->open, record->content, (gssize)record->length);
-    if (!record->partial)
-        g_string_truncate(seen->open, 0);
-}
-
-static Seen see(const GString *log, StreamId stream)
-{
-    Seen seen = {.open = g_string_new(NULL)};
-    size_t at = 0;
-    LogRecord record;
-
-    while (next_record(log, &at, &record)) {
-        if (record.stream == stream)
-            see_record(&seen, &record);
-    }
-    return seen;
-}
-
-/* Of the text that records hold or that is lost: its lines. */
-static void check_lines(const LogCounters *counters, const char *text, uint64_t size)
-{
-    uint64_t longest = 0;
-    uint64_t long_lines = 0;
-    uint64_t line = 0;
-
-    for (uint64_t i = 0; i < size; i++) {
-        line = text[i] == '\n' ? 0 : line + 1;
-        longest = MAX(longest, line);
-        long_lines += line == LINE_MAX_BYTES + 1;
-    }
-    ck_assert_uint_eq(counters->line, line);
-    ck_assert_int_eq(counters->line_since != 0, line > 0);
-    ck_assert_uint_eq(counters->longest, longest);
-    ck_assert_uint_eq(counters->long_lines, long_lines);
-}
-
-static void check_loss(const Walk *walk, const LossPage *loss)
-{
-    int64_t now = clock_realtime_ns();
-
-    if (loss->records == 0) {
-        ck_assert_uint_eq(loss->bytes, 0);
-        return;
-    }
-    ck_assert_int_gt(loss->from, now - INT64_C(300000000000));
-    ck_assert_int_le(loss->from, loss->to);
-    ck_assert_int_le(loss->to, now);
-    if (walk->limits.rate.bytes == 0)
-        ck_assert_int_gt(loss->reason, 0);
-}
-
-/* Whether a part of the open line is lost, so that the rest must be as well. */
-static bool is_damaged(const Walk *walk, StreamId stream, const Seen *seen, uint64_t owed)
-{
-    uint64_t length = cursors(walk)->counters[stream].line;
-    const char *line = walk->wrote[stream]->str + cursors(walk)->start[stream] - length;
-    bool is_there = seen->open->len == length && memcmp(seen->open->str, line, length) == 0;
-
-    /* If a newline is owed, the line that is open in the log is another one. */
-    return length > 0 && (owed > 0 || !is_there);
-}
-
 static void check_stream(const Walk *walk, StreamId stream, const GString *log)
 {
     const LogCursors *live = cursors(walk);
     const LogCounters *counters = &live->counters[stream];
-    const LossPage *loss = &live->loss[stream];
+    const Counted counted = {
+        .counters = counters,
+        .loss = &live->loss[stream],
+        .open = live->open[stream],
+        .start = live->start[stream],
+        .line_max = LINE_MAX_BYTES,
+        .wrote = walk->wrote[stream],
+    };
     Seen seen = see(log, stream);
-    uint64_t owed = loss_owes_newline(loss, live->open[stream]);
 
-    ck_assert_uint_eq(counters->bytes, seen.bytes);
-    ck_assert_uint_eq(counters->records, seen.records);
-    ck_assert_uint_eq(counters->partials, seen.partials);
-    ck_assert_uint_eq(counters->bytes + counters->lost_bytes + counters->capped_bytes + owed,
-                      live->start[stream]);
+    check_written(&counted, &seen);
     if (!walk->limits.closes_last_line)
         ck_assert_uint_eq(live->open[stream], seen.is_open);
-    check_lines(counters, walk->wrote[stream]->str, live->start[stream]);
-    check_loss(walk, loss);
     if (walk->limits.global_size_max == 0) {
-        ck_assert_uint_eq(counters->lost_bytes, seen.told_bytes + loss->bytes);
-        ck_assert_uint_eq(counters->lost_records, seen.told_records + loss->records);
+        check_lost(&counted, &seen);
         ck_assert_uint_eq(counters->capped_bytes, 0);
-        ck_assert_int_eq(loss->damaged != 0, is_damaged(walk, stream, &seen, owed));
     }
     if (walk->limits.rate.bytes == 0) {
+        ck_assert(counted.loss->records == 0 || counted.loss->reason > 0);
         ck_assert_uint_eq(counters->limited_bytes, 0);
         ck_assert_uint_eq(counters->limited_records, 0);
-    } else if (failures == 0) {
+    } else {
+        ck_assert(counted.loss->records == 0 || counted.loss->reason == LOSS_RATE);
         ck_assert_uint_eq(counters->limited_bytes, counters->lost_bytes);
         ck_assert_uint_eq(counters->limited_records, counters->lost_records);
     }
@@ -509,7 +400,60 @@ START_TEST(what_a_rate_costs_is_limited)
 }
 END_TEST
 
-SUITE("counters", what_is_dropped_is_counted_and_told,
+static void check_lost_and_limited(const Walk *walk, uint64_t lost, uint64_t lost_records,
+                                   uint64_t limited, uint64_t limited_records)
+{
+    const LogCounters *counters = &cursors(walk)->counters[STREAM_STDOUT];
+
+    ck_assert_uint_eq(counters->lost_bytes, lost);
+    ck_assert_uint_eq(counters->lost_records, lost_records);
+    ck_assert_uint_eq(counters->limited_bytes, limited);
+    ck_assert_uint_eq(counters->limited_records, limited_records);
+}
+
+/* Whatever the rate is then: the line was damaged before. */
+START_TEST(the_rest_of_a_line_that_a_failure_has_damaged_is_not_limited)
+{
+    Walk walk;
+
+    walk_begin(&walk, (K8sLimits){USUAL, .partial_flush = 0, .says_losses = true, .rate = {1, 90}});
+    feed(&walk, STREAM_STDOUT, "aaa");
+    give_room(0, EIO);
+    feed(&walk, STREAM_STDOUT, "bbb");
+    check_lost_and_limited(&walk, 3, 1, 0, 0);
+    give_room(NO_LIMIT, EIO);
+    ck_assert_int_le(cursors(&walk)->rate_tokens, 0);
+    feed(&walk, STREAM_STDOUT, "ccc");
+    feed(&walk, STREAM_STDOUT, "\n");
+    check_lost_and_limited(&walk, 6, 2, 0, 0);
+    feed(&walk, STREAM_STDOUT, "ddd\n");
+    check_lost_and_limited(&walk, 10, 3, 4, 1);
+    walk_end(&walk);
+}
+END_TEST
+
+START_TEST(the_rest_of_a_line_that_a_rate_has_damaged_is_limited)
+{
+    Walk walk;
+
+    walk_begin(&walk,
+               (K8sLimits){USUAL, .partial_flush = 0, .says_losses = true, .rate = {1, 400}});
+    while (cursors(&walk)->rate_tokens > 0)
+        feed(&walk, STREAM_STDOUT, "aaa");
+    feed(&walk, STREAM_STDOUT, "ccc");
+    check_lost_and_limited(&walk, 3, 1, 3, 1);
+    boottime += INT64_C(1000000000);
+    feed(&walk, STREAM_STDOUT, "ddd");
+    check_lost_and_limited(&walk, 6, 2, 6, 2);
+    give_room(0, EIO);
+    feed(&walk, STREAM_STDOUT, "\neee\n");
+    check_lost_and_limited(&walk, 10, 3, 6, 2);
+    walk_end(&walk);
+}
+END_TEST
+
+SUITE("counters", the_rest_of_a_line_that_a_failure_has_damaged_is_not_limited,
+      the_rest_of_a_line_that_a_rate_has_damaged_is_limited, what_is_dropped_is_counted_and_told,
       what_is_dropped_is_counted_where_nothing_is_told, what_waits_is_counted_once,
       what_closes_a_line_is_not_counted, files_of_a_limited_size_are_counted,
       what_is_capped_is_counted_apart, what_a_rate_costs_is_limited)
