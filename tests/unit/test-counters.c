@@ -14,7 +14,7 @@
 
 enum {
     NO_LIMIT = -1,
-    WALKS = 80,
+    WALKS = 60,
     STEPS = 60,
     LINE_MAX_BYTES = 256,
     MANY_BACKUPS = 1000,
@@ -76,12 +76,12 @@ typedef struct Walk {
     GString *wrote[STREAMS];
     GString *moved; /* whole records, of older files and of truncated ones */
     uint64_t backups;
-    SplitMode mode;
+    bool changes; /* the policy does, now and then */
 } Walk;
 
 static void walk_begin(Walk *walk, K8sLimits limits)
 {
-    *walk = (Walk){.limits = limits, .moved = g_string_new(NULL), .mode = SPLIT_WAIT};
+    *walk = (Walk){.limits = limits, .moved = g_string_new(NULL)};
     for (int i = 0; i < STREAMS; i++)
         walk->wrote[i] = g_string_new(NULL);
     give_room(NO_LIMIT, 0);
@@ -269,6 +269,12 @@ static void truncate_log(Walk *walk)
     pump_both(walk, SPLIT_WAIT); /* one may wait for its turn */
 }
 
+static void change_policy(Walk *walk)
+{
+    walk->limits.waits = !walk->limits.waits;
+    k8s_file_limit(&walk->fixture.log, walk->limits);
+}
+
 static void step(Walk *walk, GRand *random)
 {
     int what = g_rand_int_range(random, 0, 24);
@@ -281,11 +287,13 @@ static void step(Walk *walk, GRand *random)
     else if (what == 2)
         pump(walk, g_rand_boolean(random) ? STREAM_STDOUT : STREAM_STDERR, SPLIT_FLUSH);
     else if (what < 6 && walk->limits.rate.bytes == 0)
-        give_room(g_rand_int_range(random, 0, 400), disk_error);
+        give_room(g_rand_int_range(random, 0, what == 3 ? 40 : 400), disk_error);
     else if (what < 10)
         give_room(NO_LIMIT, disk_error);
     else if (what == 10 && room > 0)
         crashes = true;
+    else if (what == 11 && walk->changes)
+        change_policy(walk);
     else
         feed_random(walk, random);
     check(walk);
@@ -338,7 +346,7 @@ static void end(Walk *walk, bool has_room)
 }
 
 /* The seeds are the numbers of the walks. */
-static void go(K8sLimits limits)
+static void go(K8sLimits limits, bool changes)
 {
     static const int errors[] = {ENOSPC, EIO, EFBIG, EDQUOT, 0};
 
@@ -347,6 +355,7 @@ static void go(K8sLimits limits)
         Walk walk;
 
         walk_begin(&walk, limits);
+        walk.changes = changes;
         disk_error = errors[seed % G_N_ELEMENTS(errors)];
         for (int i = 0; i < STEPS; i++)
             step(&walk, random);
@@ -360,43 +369,49 @@ static void go(K8sLimits limits)
 
 START_TEST(what_is_dropped_is_counted_and_told)
 {
-    go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true});
+    go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true}, false);
 }
 END_TEST
 
 START_TEST(what_is_dropped_is_counted_where_nothing_is_told)
 {
-    go((K8sLimits){USUAL, .partial_flush = -1});
+    go((K8sLimits){USUAL, .partial_flush = -1}, false);
 }
 END_TEST
 
 START_TEST(what_waits_is_counted_once)
 {
-    go((K8sLimits){USUAL, .partial_flush = 100, .waits = true, .says_losses = true});
+    go((K8sLimits){USUAL, .partial_flush = 100, .waits = true, .says_losses = true}, false);
+}
+END_TEST
+
+START_TEST(what_waits_before_it_is_dropped_is_counted)
+{
+    go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true}, true);
 }
 END_TEST
 
 START_TEST(what_closes_a_line_is_not_counted)
 {
-    go((K8sLimits){USUAL, .partial_flush = 0, .waits = true, .closes_last_line = true});
+    go((K8sLimits){USUAL, .partial_flush = 0, .waits = true, .closes_last_line = true}, false);
 }
 END_TEST
 
 START_TEST(files_of_a_limited_size_are_counted)
 {
-    go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true, .size_max = 2000});
+    go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true, .size_max = 2000}, false);
 }
 END_TEST
 
 START_TEST(what_is_capped_is_counted_apart)
 {
-    go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true, .global_size_max = 3000});
+    go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true, .global_size_max = 3000}, false);
 }
 END_TEST
 
 START_TEST(what_a_rate_costs_is_limited)
 {
-    go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true, .rate = {200, 400}});
+    go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true, .rate = {200, 400}}, false);
 }
 END_TEST
 
@@ -455,5 +470,6 @@ END_TEST
 SUITE("counters", the_rest_of_a_line_that_a_failure_has_damaged_is_not_limited,
       the_rest_of_a_line_that_a_rate_has_damaged_is_limited, what_is_dropped_is_counted_and_told,
       what_is_dropped_is_counted_where_nothing_is_told, what_waits_is_counted_once,
-      what_closes_a_line_is_not_counted, files_of_a_limited_size_are_counted,
-      what_is_capped_is_counted_apart, what_a_rate_costs_is_limited)
+      what_waits_before_it_is_dropped_is_counted, what_closes_a_line_is_not_counted,
+      files_of_a_limited_size_are_counted, what_is_capped_is_counted_apart,
+      what_a_rate_costs_is_limited)

@@ -17,7 +17,7 @@
 
 enum {
     NO_LIMIT = -1,
-    WALKS = 60,
+    WALKS = 40,
     STEPS = 60,
 };
 
