@@ -149,6 +149,7 @@ typedef struct Walk {
     JournaldLimits limits;
     int pipe[2];
     GString *wrote[STREAMS];
+    bool changes; /* the policy does, now and then */
 } Walk;
 
 static const JournalIdentity identity = {.id = "0123456789abcdef"};
@@ -260,30 +261,41 @@ static void feed(Walk *walk, StreamId stream, const char *text, size_t length)
 {
     g_string_append_len(walk->wrote[stream], text, (gssize)length);
     ck_assert_int_eq(write(walk->pipe[1], text, length), (ssize_t)length);
-    ck_assert_int_eq(input_read(&walk->state, stream, walk->pipe[0],
-                                state_journal_cursors(&walk->state)->start[stream]),
-                     (ssize_t)length);
-    pump(walk, stream, SPLIT_WAIT);
+    while (length > 0) { /* a read takes less if something waits */
+        ssize_t n = input_read(&walk->state, stream, walk->pipe[0],
+                               state_journal_cursors(&walk->state)->start[stream]);
+
+        ck_assert_int_gt(n, 0);
+        length -= (size_t)n;
+        pump(walk, stream, SPLIT_WAIT);
+    }
 }
 
-/* Pieces of lines and several lines, each different; now and then one that is too long. */
+/* Pieces of lines and several lines, each different; now and then one that takes several entries.
+ */
 static void feed_random(Walk *walk, GRand *random)
 {
+    bool is_long = g_rand_int_range(random, 0, 6) == 0;
+    int lines = is_long ? 0 : g_rand_int_range(random, 0, 4);
     GString *text = g_string_new(NULL);
-    int lines = g_rand_int_range(random, 0, 4);
 
     for (int i = 0; i <= lines; i++) {
-        bool is_long = g_rand_int_range(random, 0, 30) == 0;
-        int length = g_rand_int_range(random, 0, is_long ? 14000 : 40);
+        int length = is_long ? 50000 : g_rand_int_range(random, 0, 40);
 
         if (i > 0)
             g_string_append_c(text, '\n');
         for (int j = 0; j < length; j++)
-            g_string_append_c(text, (char)g_rand_int_range(random, 'a', 'z' + 1));
+            g_string_append_c(text, (char)('a' + (j * 7 + (int)walk->wrote[0]->len) % 26));
     }
     if (text->len > 0)
         feed(walk, g_rand_boolean(random) ? STREAM_STDOUT : STREAM_STDERR, text->str, text->len);
     g_string_free(text, TRUE);
+}
+
+static void change_policy(Walk *walk)
+{
+    walk->limits.waits = !walk->limits.waits;
+    journald_limit(&walk->journald, walk->limits);
 }
 
 static void step(Walk *walk, GRand *random)
@@ -302,6 +314,8 @@ static void step(Walk *walk, GRand *random)
         crashes = g_rand_boolean(random) ? CRASH_BEFORE : CRASH_AFTER;
     else if (what == 5)
         journald_retry(&walk->journald);
+    else if (what == 6 && walk->changes)
+        change_policy(walk);
     else if (what < 9)
         pump_both(walk, SPLIT_WAIT);
     else if (what < 12) {
@@ -343,13 +357,14 @@ static void end(Walk *walk, bool is_there)
 }
 
 /* The seeds are the numbers of the walks. */
-static void go(JournaldLimits limits)
+static void go(JournaldLimits limits, bool changes)
 {
     for (uint32_t seed = 0; seed < WALKS; seed++) {
         GRand *random = g_rand_new_with_seed(seed);
         Walk walk;
 
         walk_begin(&walk, plain, limits);
+        walk.changes = changes;
         for (int i = 0; i < STEPS; i++)
             step(&walk, random);
         end(&walk, seed % 3 != 0);
@@ -360,19 +375,70 @@ static void go(JournaldLimits limits)
 
 START_TEST(what_is_lost_is_counted_and_told)
 {
-    go((JournaldLimits){.says_losses = true});
+    go((JournaldLimits){.says_losses = true}, false);
 }
 END_TEST
 
 START_TEST(what_is_lost_is_counted_where_nothing_is_told)
 {
-    go((JournaldLimits){.says_losses = false});
+    go((JournaldLimits){.says_losses = false}, false);
 }
 END_TEST
 
 START_TEST(what_waits_is_counted_once)
 {
-    go((JournaldLimits){.waits = true, .says_losses = true});
+    go((JournaldLimits){.waits = true, .says_losses = true}, false);
+}
+END_TEST
+
+START_TEST(what_waits_before_it_is_lost_is_counted)
+{
+    go((JournaldLimits){.says_losses = true}, true);
+}
+END_TEST
+
+/* A policy that changes is heard of at once. */
+START_TEST(what_does_not_wait_any_more_is_lost)
+{
+    const LogCounters *counters;
+    Walk walk;
+
+    walk_begin(&walk, plain, (JournaldLimits){.waits = true});
+    is_absent = true;
+    feed(&walk, STREAM_STDOUT, "one\ntwo", 7);
+    boottime += JOURNAL_DEAD_AFTER;
+    pump(&walk, STREAM_STDOUT, SPLIT_WAIT);
+    ck_assert_uint_eq(state_journal_cursors(&walk.state)->counters[STREAM_STDOUT].lost_bytes, 0);
+    change_policy(&walk);
+    pump(&walk, STREAM_STDOUT, SPLIT_WAIT);
+    counters = state_journal_cursors(&walk.state)->counters;
+    ck_assert_uint_eq(counters[STREAM_STDOUT].lost_bytes, 4);
+    ck_assert_uint_eq(counters[STREAM_STDOUT].lost_records, 1);
+    check(&walk);
+    walk_end(&walk);
+}
+END_TEST
+
+/* Not even as lost. */
+START_TEST(what_is_not_the_containers_is_not_counted)
+{
+    static const char words[] = "a runtime's words";
+    const JournalCursors *live;
+    Walk walk;
+
+    walk_begin(&walk, plain, (JournaldLimits){.says_losses = true});
+    ck_assert_int_eq(write(walk.pipe[1], words, strlen(words)), (ssize_t)strlen(words));
+    ck_assert_int_eq(input_read(&walk.state, STREAM_STDERR, walk.pipe[0], 0),
+                     (ssize_t)strlen(words));
+    journald_skip(&walk.journald, STREAM_STDERR, strlen(words));
+    feed(&walk, STREAM_STDERR, "its own\n", 8);
+    live = state_journal_cursors(&walk.state);
+    ck_assert_uint_eq(live->start[STREAM_STDERR], strlen(words) + 8);
+    ck_assert_uint_eq(live->counters[STREAM_STDERR].bytes, 8);
+    ck_assert_uint_eq(live->counters[STREAM_STDERR].records, 1);
+    ck_assert_uint_eq(live->counters[STREAM_STDERR].lost_bytes, 0);
+    ck_assert_uint_eq(entries->len, 1);
+    walk_end(&walk);
 }
 END_TEST
 
@@ -396,4 +462,5 @@ END_TEST
 
 SUITE("journal-counters", what_is_lost_is_counted_and_told,
       what_is_lost_is_counted_where_nothing_is_told, what_waits_is_counted_once,
-      the_bytes_of_a_priority_are_counted)
+      what_waits_before_it_is_lost_is_counted, what_does_not_wait_any_more_is_lost,
+      what_is_not_the_containers_is_not_counted, the_bytes_of_a_priority_are_counted)
