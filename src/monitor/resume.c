@@ -137,16 +137,29 @@ static void give_up_start(Monitor *monitor)
     monitor_end(monitor);
 }
 
+/* Whatever runs already is not waited for. */
+static void fail_start(Monitor *monitor)
+{
+    static const char why[] = "The monitor has crashed too often, and has given up";
+
+    state_commit(&monitor_page(monitor)->failed, 1);
+    monitor_report(monitor, -1, why, strlen(why));
+}
+
 static void go_on_starting(Monitor *monitor)
 {
     Page *page = monitor_page(monitor);
 
-    if (monitor->config->kind == KIND_RUN && page->container_pid > 0)
-        monitor_command_runs(monitor);
-    else if (page->ended & ENDED_RUNTIME)
+    if (page->ended & ENDED_RUNTIME) {
         monitor_runtime_ended(monitor);
-    else if (page->runtime_pid == 0)
+    } else if (page->runtime_pid == 0 && page->container_pid == 0) {
         give_up_start(monitor);
+    } else if (page->failed) { /* so another image has begun to end in an orderly way */
+        fail_start(monitor);
+        monitor_end(monitor);
+    } else if (monitor->config->kind == KIND_RUN) {
+        monitor_command_runs(monitor);
+    }
 }
 
 static void go_on_running(Monitor *monitor)
@@ -169,7 +182,6 @@ static void go_on_running(Monitor *monitor)
 /* The end that can still be made when going on as before cannot: say it, report, leave. */
 static void end_orderly(Monitor *monitor)
 {
-    static const char no_start[] = "The monitor has crashed too often, and has given up";
     Page *page = monitor_page(monitor);
 
     message(&monitor->config->messages, LEVEL_ERROR,
@@ -177,10 +189,8 @@ static void end_orderly(Monitor *monitor)
             "container has written, reports its end with an unknown status, and exits",
             page->crashes_stuck,
             page->crash.alike >= page->crashes_stuck ? ", each time at the same instruction" : "");
-    if (page->phase == PHASE_STARTING) {
-        state_commit(&page->failed, 1);
-        monitor_report(monitor, -1, no_start, strlen(no_start));
-    }
+    if (page->phase == PHASE_STARTING)
+        fail_start(monitor);
     if (!(page->ended & ENDED_CONTAINER) && page->phase < PHASE_DRAINING)
         page->container_status = STATUS_UNKNOWN;
     if (page->crashes_stuck > 2 * STUCK_MOST && page->phase < PHASE_REPORTING)
