@@ -455,7 +455,7 @@ static int attempt_run(Attempt *attempt)
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && r == 0; i++) {
         commit_step(attempt, steps[i].step);
         r = steps[i].run(attempt);
-        FAULT_POINT();
+        FAULT_POINT_AT(1U << steps[i].step, (2U << ROTATION_TAKING) - (1U << ROTATION_MAKING));
     }
     return r;
 }

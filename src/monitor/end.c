@@ -238,6 +238,9 @@ static void schedule_exit_command(Monitor *monitor)
     start_exit_command_if_due(monitor);
 }
 
+/* All steps but the first, which is no part of the end. */
+enum { STEPS_OF_THE_END = (REPORTED_CGROUP << 1) - 1 - REPORTED_START };
+
 typedef struct Step {
     ReportStep step;
     void (*run)(Monitor *);
@@ -253,7 +256,7 @@ static void take_steps(Monitor *monitor, const Step *steps, size_t count)
         if (page->reported & steps[i].step)
             continue;
         steps[i].run(monitor);
-        FAULT_POINT();
+        FAULT_POINT_AT(steps[i].step, STEPS_OF_THE_END);
         state_commit(&page->reported, page->reported | steps[i].step);
     }
 }

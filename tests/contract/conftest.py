@@ -27,10 +27,20 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "balanced: in the end, each container's figures agree with its log: see oracle.py")
 
 
+# Any worker of pytest-xdist may have any test of these; each other file is one worker's (--dist loadgroup).
+SPREAD = ["test_fault_points.py", "test_crash_calls.py"]
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items):
-    """Files that take minutes come first, so that no worker of pytest-xdist begins with one when the others are done."""
-    order = ["test_fault_points.py", "test_bounded.py", "test_crash.py", "test_rotation.py"]
+    """Files that take minutes come first, so that no worker begins with one when the others are done; what is spread
+    fills the gaps at the end."""
+    order = ["test_bounded.py", "test_crash.py", "test_rotation.py"]
+    for item in items:
+        if item.path.name not in SPREAD:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
     items.sort(key=lambda item: order.index(item.path.name) if item.path.name in order else len(order))
+    items.sort(key=lambda item: item.path.name in SPREAD)
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
