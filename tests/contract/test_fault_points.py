@@ -1,5 +1,6 @@
-"""The monitor crashes at each of its fault points: after every commit, and between the steps of what takes several.
-Whatever it was doing is finished by the next image, exactly once.
+"""The monitor crashes at each of its fault points: after every commit, between the steps of what takes several, and
+behind the system calls that change what others see (tests/fault-points/calls.c). Whatever it was doing is finished by
+the next image, exactly once.
 
 There is one test a fault point, and what it plays are the scenarios of tests/lib/scenarios that pass it: once for each
 passing whose place no earlier scenario has had. A passing's place are the three points passed before it and the one
@@ -48,7 +49,7 @@ OUT_OF_REACH = {
 
 # What only a machine with memory on cgroup v1 has; tests/guest crashes at the same points on v2.
 OF_MEMORY_CGROUPS = ("open_count", "open_events", "count_kills", "kills_in", "on_event", "monitor_oom_look")
-OF_MEMORY_CGROUPS += ("make_directory", "add_undo", "remove_undo", "limit_memory")
+OF_MEMORY_CGROUPS += ("make_directory", "after_mkdirat", "add_undo", "remove_undo", "limit_memory")
 OF_MEMORY_CGROUPS += ("cgroup_place_unmake",)
 # And what only v2 has.
 OF_CGROUP_V2 = ("hand_memory_down", "step_aside", "step_back")
