@@ -10,7 +10,7 @@
  * bits that it can be, a constant.
  *
  * There is none between a system call's return and the store of its result: nothing there could
- * fail.
+ * fail, and tests/fault-points/stores.c sees to it that nothing of ours is there.
  */
 #ifdef CONWARD_FAULT_POINTS
 

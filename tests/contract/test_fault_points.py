@@ -106,8 +106,9 @@ def play(tmp_path_factory):
 class Trace:
     """What a scenario passes when nothing crashes."""
 
-    def __init__(self, kind, points):
+    def __init__(self, kind, points, stores):
         self.points = points
+        self.stores = stores
         behind = [*points[1:], None]
         self._places = [(kind, *points[max(0, at - 3) : at + 1], behind[at]) for at in range(len(points))]
 
@@ -127,7 +128,7 @@ def traces(play, tmp_path_factory):
             fcntl.flock(file, fcntl.LOCK_EX)
             if os.fstat(file.fileno()).st_size == 0:
                 one = play(scenario, {})
-                json.dump({"kind": one.kind(), "points": one.trace()}, file)
+                json.dump({"kind": one.kind(), "points": one.trace(), "stores": one.stores()}, file)
     return {
         scenario: Trace(**json.loads((shared / f"trace-of-{scenario.__name__}").read_text())) for scenario in SCENARIOS
     }
@@ -178,6 +179,39 @@ def test_nothing_is_missing_that_is_there(traces):
     passed = {function(point) for trace in traces.values() for point in trace.points}
     assert MISSING <= listed
     assert not MISSING & passed
+
+
+# The calls whose results cannot be had again, by who calls them, and which of our functions may be entered before the
+# store of it: because that function stores it, or because in that case there is nothing to be stored.
+STORED = {
+    ("accept4", "advance"): ["fds_add"],
+    ("accept4", "attach_accept_waiting"): ["add_client"],
+    ("fork", "spawn"): [],
+    ("read", "input_read"): [],
+    ("read", "on_readable"): ["span_commit"],
+    ("readv", "take"): [],
+    ("recv", "take"): [],
+    ("recvmsg", "receive"): ["on_terminal", "forget"],
+    ("recvmsg", "take"): ["crash_asked", "input_ended"],  # dropped by a container without input
+    ("send", "send_to_host"): [],
+    ("send", "sync_send"): ["fd_close"],  # the engine may attach, and then closes that pipe
+    ("sendmsg", "send_message"): ["take_line", "state_journal_cursors_next", "journal_socket_close"],
+    ("sendmsg", "send_packet"): [],
+    ("write", "send_some"): [],
+    ("write", "sync_send"): [],
+    ("write", "write_ready"): [],
+    ("write", "write_to"): [],
+}
+
+
+def test_nothing_comes_before_a_store(traces):
+    first = collections.defaultdict(set)
+    for trace in traces.values():
+        for call, caller, entered in trace.stores:
+            first[call, caller].add(entered)
+    for call, may_come in STORED.items():
+        assert "" in first[call] or may_come, f"the result of {call} is never stored"
+        assert first[call] and first[call] <= {"", *may_come}, call
 
 
 def of_the_end(trace):

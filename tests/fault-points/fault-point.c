@@ -15,6 +15,8 @@
  */
 #include "util/fault-point.h"
 
+#include "stores.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -117,6 +119,7 @@ void fault_point(const FaultPoint *here, unsigned step)
     struct sigaction action;
     char name[256];
 
+    stores_done();
     if (control() == NULL || sigaction(SIGILL, NULL, &action) < 0 || action.sa_handler == SIG_DFL)
         return;
     if (here->steps != 0 && (step & here->steps) == 0)

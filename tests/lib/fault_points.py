@@ -30,6 +30,19 @@ def function(point):
     return point.split(":")[1]
 
 
+@functools.cache
+def _functions():
+    """{address: name}"""
+    table = subprocess.run(["nm", "--numeric-sort", faulty()], stdout=subprocess.PIPE, check=True).stdout.decode()
+    lines = [line.split() for line in table.splitlines()]
+    return {int(words[0], 16): words[2] for words in lines if len(words) == 3 and words[1] in "tT"}
+
+
+def _name_at(names, address):
+    """Of the function that holds an address; a part that the compiler has set aside is part of it."""
+    return names[max(start for start in names if start <= address)].split(".")[0]
+
+
 def takes_trouble():
     """Whether trouble.so can be loaded into the monitor: a sanitizer's own library must come first."""
     return not os.path.exists(faulty()) or b"libasan.so" not in pathlib.Path(faulty()).read_bytes()
@@ -46,7 +59,8 @@ class Play:
         self.top = directory
         self.faults = directory / "faults"
         self.faults.mkdir(parents=True)
-        (self.faults / "trace").touch()
+        for name in ("trace", "stores"):
+            (self.faults / name).touch()
         for point, passing in armed.items():
             (self.faults / point).write_text(f"{passing}\n")
         self._made = []
@@ -108,6 +122,15 @@ class Play:
     def trace(self):
         """The points that were passed, in order."""
         return (self.faults / "trace").read_text().split()
+
+    def stores(self):
+        """What came first behind a system call whose result was to be stored: (call, function that called, function
+        that was entered then, or "" for the store); see tests/fault-points/stores.c."""
+        names = _functions()
+        pairs = [line.split() for line in (self.faults / "stores").read_text().splitlines()]
+        return [
+            (call, _name_at(names, int(caller, 16)), names.get(int(entered, 16), "")) for call, caller, entered in pairs
+        ]
 
     def kind(self):
         """Of what was made."""
