@@ -7,13 +7,14 @@ import signal
 import pytest
 
 import engine
+import k8slog
 import procfs
 import rest
 from crashes import page
 from fake_journal import FakeJournal
 from notify import unit
 from small_disk import SmallDisk
-from waiting import is_readable, wait_readable, wait_until
+from waiting import is_readable, read_to_end, wait_readable, wait_until
 
 MORE_THAN_IT_HOLDS = "seq 1 1000000; exit 7"
 # Where the monitor cannot kill other users' processes.
@@ -303,7 +304,69 @@ def test_turn(new_container):
     assert container.wait() == 7
 
 
+# Others that do nothing
+
+
+def test_events_that_are_not_taken(new_container, journal):
+    """They are said later, and until then not tried again and again."""
+    journal.stop()
+    journal.fill()
+    container = new_container(command="head -c 100000 /dev/zero; read word < go; exit 7")
+    container.options.update({"--log-line-max": "256", "--log-partial-flush": "never"})
+    container.fifo("go")
+    pid = launch(container, prepare=journal.enter)
+    wait_until(lambda: page(pid)["events_held"] == 2, "the start and the line to be spoken of")
+    check_deadline(pid, 60)
+
+
+def test_container_that_does_not_read(new_container):
+    container = new_container(command="read word < go; exit 7")
+    container.options["--stdin"] = True
+    container.fifo("go")
+    pid = launch(container)
+    client = container.attach()
+    data = bytes(32768)
+
+    def is_full():
+        return client.send_some(data) == 0 and rest.is_asleep(pid) and client.send_some(data) == 0
+
+    wait_until(is_full, "room for no more input")
+    assert rest.time_out(pid) is None
+
+
+def test_reader_of_our_output_that_does_not_read(new_run):
+    reader, writer = os.pipe()
+    run = new_run(["seq", "1", "1000000"])
+    run.launch(stdout=writer)
+    os.close(writer)
+    command = run.command_pid()
+    wait_until(lambda: rest.is_asleep(run.pid) and rest.is_asleep(command), "the command to be held")
+    wait_without_deadline(run.pid)
+    output = read_to_end(reader, "all output")
+    os.close(reader)
+    assert output == k8slog.numbered(1, 1000000)
+    assert run.wait() == 0
+
+
 # A log that takes nothing
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["on request", "by size"])
+def test_log_that_cannot_be_replaced(new_container, asked):
+    """Somebody waits for the new one, or it has become too large: it is tried again after a while."""
+    container = new_container(command="seq 1 1000; read word < go; exit 7")
+    container.options.update({"--log-rotate": True} if asked else {"--log-rotate": True, "--log-size-max": "2000"})
+    (container.logs / "ctr.log.1").mkdir()
+    container.fifo("go")
+    pid = launch(container)
+    container.wait_log(b" 1000\n")
+    if asked:
+        container.control("2 0 0\n")
+    wait_until(lambda: page(pid)["rotation_failures"] > 0, "a failure")
+    if asked:
+        check_deadline(pid, 60)
+    else:
+        rest.wait_asleep(pid)
 
 
 @pytest.mark.parametrize("file", [False, True], ids=["", "and a file"])

@@ -122,11 +122,12 @@ def ways_to_others(pid):
     return {fd: name for fd, name in found.items() if name.startswith(("socket:", "pipe:", "/dev/pt"))}
 
 
-@pytest.mark.parametrize("kind", ["pipes", "terminal"])
+@pytest.mark.parametrize("kind", ["pipes", "pipes that others hold", "terminal"])
 def test_descriptors_while_the_exit_command_runs(new_container, kind):
     """Only the ways for requests, and what the monitor needs itself."""
-    container = new_container(command="echo hello; exit 7")
+    container = new_container(command=f"{'sleep 1000 &' * ('others' in kind)} echo hello; exit 7")
     container.options["--terminal" if kind == "terminal" else "--stdin"] = True
+    container.options["--late-output"] = "0"
     hold = container.hold_exit_command()
     container.create()
     client = container.attach()
@@ -137,6 +138,36 @@ def test_descriptors_while_the_exit_command_runs(new_container, kind):
     assert ways_to_others(container.monitor.pid) == {}
     hold.let_go()
     assert container.wait() == 7
+
+
+@needed
+def test_cgroup_while_the_exit_command_runs(new_container):
+    """It is the engine's to remove."""
+    container = new_container(command="exit 7")
+    hold = container.hold_exit_command()
+    with contextlib.closing(Cgroup()) as cgroup:
+        cgroup.take(container)
+        container.create()
+        before = procfs.Process(container.monitor.pid).descriptors().values()
+        assert [name for name in before if cgroup.path.name in name]
+        container.start()
+        hold.wait()
+        rest.wait_asleep(container.monitor.pid)
+        now = procfs.Process(container.monitor.pid).descriptors().values()
+        assert not [name for name in now if cgroup.path.name in name]
+        hold.let_go()
+        assert container.wait() == 7
+
+
+def test_descriptors_of_a_detached_run(new_run):
+    """The command's two pipes, and nothing of the process in front."""
+    run = new_run("read word < go; exit 7")
+    os.mkfifo(run.top / "go")
+    run.options.update({"--detach": True, "--pidfile": run.monitor_pidfile})
+    run.launch()
+    assert run.wait() == 0
+    names = ways_to_others(run.monitor_pid()).values()
+    assert [name.split(":")[0] for name in names] == ["pipe", "pipe"]
 
 
 def test_descriptors_of_a_terminal(new_container):
