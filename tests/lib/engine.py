@@ -110,7 +110,7 @@ BATS = Family("bats", 0, "fifo", 6, 5, b"start conmon\n")
 
 class Hold:
     """Stops a stub at the place where it looks for the fifos `held` and `hold` in `directory`. `monitor()`: the pid of
-    who waits for it meanwhile, None if there is nobody."""
+    who has nothing to do meanwhile but wait for it, None if there is nobody."""
 
     def __init__(self, directory, monitor=lambda: None):
         self._monitor = monitor
@@ -129,7 +129,7 @@ class Hold:
         return is_readable(self._held)
 
     def let_go(self, status=""):
-        """The stub goes on, or ends with the status. Until now its monitor had nothing to do but wait."""
+        """The stub goes on, or ends with the status."""
         pid = self._monitor()
         if pid is not None:
             rest.wait_asleep(pid)
@@ -320,12 +320,12 @@ class Watched:
 
     def hold_runtime(self):
         """The runtime will stop until let_go()."""
-        return self._hold(self.plan)
+        return self._keep(Hold(self.plan))
 
     def hold_runtime_at(self, place):
         """The same, at a place that has a directory of this name in its plan: see stub-runtime.c."""
         (self.plan / place).mkdir()
-        return self._hold(self.plan / place)
+        return self._keep(Hold(self.plan / place))
 
     def hold_runtime_at_its_end(self):
         """The same, when it has done everything."""
@@ -340,9 +340,6 @@ class Watched:
     def hold_exit_command(self):
         """Sets an exit command that will stop until let_go()."""
         directory = _set_exit_command(self, "container", "cleanup", "--root", self.cid)
-        return self._hold(directory)
-
-    def _hold(self, directory):
         return self._keep(Hold(directory, lambda: self.monitor and self.monitor.pid))
 
     def fifo(self, name):
