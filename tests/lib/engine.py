@@ -11,6 +11,7 @@ The steps of create() can be taken one by one: launch(), let_go(), report(). Eve
 the `with` block ends, however it ends. Further processes in a container are in exec_engine.py.
 """
 
+import collections
 import contextlib
 import ctypes
 import fcntl
@@ -614,7 +615,7 @@ class Watched:
 
     def files_of_monitor(self):
         """What is at its places only while it lives."""
-        return [self.bundle / "attach", self.sockets / self.cid]
+        return [self.bundle / "attach", self.sockets / self.cid, *self.bundle.glob("conward-??????/console")]
 
     def directories_of_monitor(self):
         """Where it makes files, and renames them."""
@@ -816,12 +817,19 @@ class Run:
         try:
             if self._process is not None:
                 _check_monitor(self, self.monitor_pid(), self._status())
+                self._check_words()
         finally:
             _kill_marked(self.top)
             if self._process is not None:
                 self._process.wait()
             if self._held is not None:
                 self._held.close()
+
+    def _check_words(self):
+        """What the monitor says, it says once."""
+        said = [line for line in (self.top / "stderr").open("rb") if line.startswith(b"conward: ")]
+        repeated = [line for line, times in collections.Counter(said).items() if times > 1]
+        assert not repeated, repeated
 
     def _status(self):
         """That of the monitor, as far as it is known."""
