@@ -113,6 +113,70 @@ START_TEST(as_long_as_it_pays)
     close(fd);
 }
 
-SUITE("pace", many_small_reads_that_follow_each_other, small_reads_now_and_then, large_reads,
-      a_large_read_among_the_small_ones, what_has_no_room_for_what_comes_meanwhile,
+/* Whether the last of so many small reads makes the next one wait, all of them in that time. */
+static bool waits_for(int reads, ssize_t bytes, int64_t within, int pipe_size)
+{
+    int fd = pipe_of(pipe_size);
+    Pace pace = {0};
+
+    pace_note(&pace, fd, bytes, 5000); /* which is not the first moment there is */
+    for (int i = 1; i < reads - 1; i++)
+        pace_note(&pace, fd, bytes, 5001);
+    ck_assert(!pace.waits);
+    pace_note(&pace, fd, bytes, 5000 + within);
+    close(fd);
+    return pace.waits;
+}
+
+START_TEST(just_so_many_reads_of_just_so_many_bytes)
+{
+    ck_assert(!waits_for(31, 100, 1600, 65536));
+    ck_assert(waits_for(32, 100, 1600, 65536));
+    ck_assert(!waits_for(32, 100, 1601, 65536));
+    ck_assert(waits_for(32, 1, 1600, 65536));
+    ck_assert(!waits_for(32, 0, 1600, 65536));
+    ck_assert(waits_for(32, 8191, 1600, 65536));
+    ck_assert(!waits_for(32, 8192, 1600, 65536));
+    ck_assert(!waits_for(32, 100, 1600, 32768));
+    ck_assert(waits_for(32, 100, 1600, 131072));
+}
+
+/* A try in vain is followed by the next one after as many reads. */
+START_TEST(slow_reads_are_counted_anew)
+{
+    int fd = pipe_of(65536);
+    Pace pace = {0};
+
+    for (int i = 0; i < 32; i++)
+        pace_note(&pace, fd, 100, 1 + i * 1000);
+    ck_assert(!pace.waits);
+    for (int i = 0; i < 31; i++)
+        pace_note(&pace, fd, 100, 50000);
+    ck_assert(!pace.waits);
+    pace_note(&pace, fd, 100, 50000);
+    ck_assert(pace.waits);
+    close(fd);
+}
+
+START_TEST(just_as_much_as_pays)
+{
+    static const struct {
+        ssize_t n;
+        bool waits;
+    } READS[] = {{2047, false}, {2048, true}, {49151, true}, {49152, false}};
+    int fd = pipe_of(65536);
+
+    for (size_t i = 0; i < sizeof(READS) / sizeof(READS[0]); i++) {
+        Pace pace = waiting(fd);
+
+        pace_note(&pace, fd, READS[i].n, MANY);
+        ck_assert_int_eq(pace.waits, READS[i].waits);
+        ck_assert_uint_eq(pace.little, 0);
+    }
+    close(fd);
+}
+
+SUITE("pace", just_so_many_reads_of_just_so_many_bytes, slow_reads_are_counted_anew,
+      just_as_much_as_pays, many_small_reads_that_follow_each_other, small_reads_now_and_then,
+      large_reads, a_large_read_among_the_small_ones, what_has_no_room_for_what_comes_meanwhile,
       as_long_as_it_pays)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* A file system that knows no O_TMPFILE: takes the place of the C library's function. */
@@ -31,6 +33,18 @@ int open(const char *path, int flags, ...)
         return -1;
     }
     return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+/* The type of file system that one is on, 0 = the true one. */
+static __fsword_t file_system;
+
+int fstatfs(int fd, struct statfs *found)
+{
+    int r = (int)syscall(SYS_fstatfs, fd, found);
+
+    if (file_system != 0)
+        found->f_type = file_system;
+    return r;
 }
 
 typedef struct Fixture {
@@ -255,6 +269,36 @@ START_TEST(nobody_else_can_open_the_files)
 }
 END_TEST
 
+/* How much a spool may hold that was made with that maximum, on such a file system. */
+static uint64_t capacity_of(int64_t max, __fsword_t type, rlim_t file_limit)
+{
+    Fixture fixture;
+    uint64_t capacity;
+
+    setup(&fixture, max);
+    fixture.file_limit = file_limit;
+    file_system = type;
+    feed(&fixture, STREAM_STDOUT, 65536);
+    spool(&fixture, STREAM_STDOUT);
+    file_system = 0;
+    capacity = fixture.state.page->spool.capacity;
+    teardown(&fixture);
+    return capacity;
+}
+
+START_TEST(how_much_is_kept_depends_on_where_it_is)
+{
+    ck_assert_uint_eq(capacity_of(-1, EXT4_SUPER_MAGIC, 0), 64 << 20);
+    ck_assert_uint_eq(capacity_of(-1, TMPFS_MAGIC, 0), 4 << 20);
+    ck_assert_uint_eq(capacity_of(-1, RAMFS_MAGIC, 0), 4 << 20);
+    ck_assert_uint_eq(capacity_of(1, TMPFS_MAGIC, 0), 1);
+    ck_assert_uint_eq(capacity_of(5 << 20, TMPFS_MAGIC, 0), 5 << 20);
+    ck_assert_uint_eq(capacity_of(10000, EXT4_SUPER_MAGIC, 9999), 9999);
+    ck_assert_uint_eq(capacity_of(10000, EXT4_SUPER_MAGIC, 10000), 10000);
+    ck_assert_uint_eq(capacity_of(10000, EXT4_SUPER_MAGIC, 10001), 10000);
+}
+END_TEST
+
 START_TEST(none_is_made_if_none_is_wanted)
 {
     Fixture fixture;
@@ -379,7 +423,8 @@ START_TEST(a_file_that_somebody_has_cut_is_an_error)
 END_TEST
 
 SUITE("spool", every_byte_comes_back_whatever_the_speeds_are, both_streams_share_the_maximum,
-      nobody_else_can_open_the_files, none_is_made_if_none_is_wanted,
+      nobody_else_can_open_the_files, how_much_is_kept_depends_on_where_it_is,
+      none_is_made_if_none_is_wanted,
       one_that_cannot_be_made_is_tried_again_only_when_all_have_caught_up,
       a_limit_on_file_sizes_is_the_maximum, what_was_there_before_a_failure_can_be_read,
       what_has_been_taken_is_given_back, another_image_goes_on,
