@@ -103,6 +103,8 @@ static ssize_t next_packet(int fd, uint8_t id)
 
     if (n < 0)
         return 0;
+    if (n == 0)
+        return 0; /* the end */
     ck_assert_uint_eq(bytes[0], id);
     ck_assert_uint_eq(bytes[n - 1], id == 2 ? 'a' : 'b');
     return n - 1;
@@ -212,6 +214,81 @@ START_TEST(a_stream_is_held_from_so_many_bytes_on)
 }
 END_TEST
 
+/* Reads all that a client is sent. Returns how many bytes it was. */
+static uint64_t read_all(int fd)
+{
+    uint64_t all = 0;
+    uint64_t before;
+
+    do {
+        ssize_t n;
+
+        before = all;
+        while ((n = next_packet(fd, 2)) > 0)
+            all += (uint64_t)n;
+        while (g_main_context_iteration(NULL, FALSE))
+            ;
+    } while (all != before);
+    return all;
+}
+
+/* What is behind the bound goes to the spool, and comes back from there, in order; when all have
+ * caught up, there is none. */
+START_TEST(a_stalled_client_is_served_from_the_spool)
+{
+    Fixture fixture;
+    Error error;
+    const SpoolPage *spool;
+    uint64_t end;
+    int fd;
+
+    setup(&fixture);
+    ck_assert_int_eq(init(&fixture, NULL, NULL, &error), 0);
+    fixture.attach.spool.max = 1 << 20;
+    spool = &fixture.state.page->spool;
+    fd = connect_client(&fixture);
+    stall(&fixture, STATE_HOLD_SIZE - 1);
+    attach_balance(&fixture.attach);
+    ck_assert_uint_eq(spool->end[STREAM_STDOUT], 0);
+    put(&fixture, STREAM_STDOUT, 1);
+    attach_balance(&fixture.attach);
+    end = fixture.state.page->streams[STREAM_STDOUT].end;
+    ck_assert_uint_eq(spool->end[STREAM_STDOUT], end);
+    ck_assert_uint_eq(attach_held(&fixture.attach, STREAM_STDOUT), 0);
+    ck_assert_uint_eq(attach_backlog(&fixture.attach, STREAM_STDOUT), STATE_HOLD_SIZE);
+    memset(fixture.state.input[STREAM_STDOUT], '?', end); /* it is not in memory any more */
+    put(&fixture, STREAM_STDOUT, 100);
+    ck_assert_uint_eq(attach_held(&fixture.attach, STREAM_STDOUT), 100);
+    ck_assert_uint_eq(read_all(fd), end + 100);
+    attach_balance(&fixture.attach);
+    ck_assert_int_eq(fixture.attach.spool.fds[STREAM_STDOUT], -1);
+    close(fd);
+    teardown(&fixture);
+}
+END_TEST
+
+/* Nothing can come after a gap: the client sees an end. */
+START_TEST(a_spool_that_somebody_has_cut_ends_its_clients)
+{
+    Fixture fixture;
+    Error error;
+    int fd;
+
+    setup(&fixture);
+    ck_assert_int_eq(init(&fixture, NULL, NULL, &error), 0);
+    fixture.attach.spool.max = 1 << 20;
+    fd = connect_client(&fixture);
+    stall(&fixture, STATE_HOLD_SIZE);
+    attach_balance(&fixture.attach);
+    ck_assert_int_eq(ftruncate(fixture.attach.spool.fds[STREAM_STDOUT], 0), 0);
+    read_all(fd);
+    ck_assert(!attach_has_clients(&fixture.attach) ||
+              outlet_is_dead(&fixture.attach.clients[0]->outlet));
+    close(fd);
+    teardown(&fixture);
+}
+END_TEST
+
 START_TEST(no_more_clients_than_there_are_places)
 {
     Fixture fixture;
@@ -293,5 +370,6 @@ END_TEST
 
 SUITE("attach-bounds", a_packet_has_so_many_bytes_at_most,
       a_client_that_takes_nothing_is_dropped_at_its_time, a_stream_is_held_from_so_many_bytes_on,
+      a_stalled_client_is_served_from_the_spool, a_spool_that_somebody_has_cut_ends_its_clients,
       no_more_clients_than_there_are_places, a_pause_follows_a_connection_that_cannot_be_accepted,
       a_link_has_the_name_that_engines_look_for)
