@@ -2,6 +2,7 @@
 
 #include "suite.h"
 
+#include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -387,7 +388,64 @@ START_TEST(a_cut_does_not_depend_on_what_is_behind_it)
 }
 END_TEST
 
-SUITE("splitter", every_input_comes_back, a_line_of_the_limit_is_whole,
+/* Whether a character may begin with these two bytes. */
+static bool begins_character(uint8_t first, uint8_t second)
+{
+    const char bytes[] = {(char)first, (char)second, (char)0x80, (char)0x80};
+    bool may = false;
+
+    for (gssize length = 2; length <= 4; length++)
+        may = may || g_utf8_validate(bytes, length, NULL);
+    return may;
+}
+
+/* All pairs of bytes at a cut, the first one 1 to 3 bytes before it: another opinion says whether a
+ * character spans the cut. */
+START_TEST(each_character_is_known_by_its_first_bytes)
+{
+    enum { LIMIT = 16 };
+
+    for (size_t back = 1; back <= 3; back++) {
+        for (unsigned pair = 0x8000; pair <= 0xffff; pair++) {
+            uint8_t bytes[LIMIT + 1];
+            uint8_t first = (uint8_t)(pair >> 8);
+            uint8_t second = (uint8_t)pair;
+            size_t length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+            bool spans = length > back && begins_character(first, second);
+            Split split;
+
+            /* A newline ends the line, a blank moves the cut, and so may another first byte. */
+            if (second < 0x21 || (second >= 0xc0 && back > 1))
+                continue;
+            memset(bytes, 0x80, sizeof(bytes));
+            memset(bytes, 'x', LIMIT - back);
+            bytes[LIMIT - back] = first;
+            bytes[LIMIT - back + 1] = second;
+            split = splitter_next(bytes, sizeof(bytes), 0, LIMIT, SPLIT_WAIT);
+            if (split.tag != SPLIT_PARTIAL || split.length != (spans ? LIMIT - back : LIMIT))
+                ck_abort_msg("%02x %02x, %zu bytes before: %zu", first, second, back, split.length);
+        }
+    }
+}
+END_TEST
+
+/* Nothing is known of the end of a read yet: what may become a character waits, all else does not.
+ */
+START_TEST(each_first_byte_waits_for_its_character)
+{
+    for (unsigned first = 0x80; first <= 0xff; first++) {
+        const uint8_t bytes[] = {'x', (uint8_t)first};
+        Split split = splitter_next(bytes, sizeof(bytes), 0, 16, SPLIT_FLUSH);
+        bool waits = first >= 0xc2 && first <= 0xf4;
+
+        ck_assert_int_eq(split.tag, SPLIT_PARTIAL);
+        ck_assert_msg(split.length == (waits ? 1 : 2), "%02x", first);
+    }
+}
+END_TEST
+
+SUITE("splitter", each_character_is_known_by_its_first_bytes,
+      each_first_byte_waits_for_its_character, every_input_comes_back, a_line_of_the_limit_is_whole,
       an_empty_line_is_an_empty_full_record, a_flush_keeps_a_character_whole,
       invalid_bytes_do_not_move_a_cut, a_cut_keeps_off_blanks,
       blanks_without_end_are_cut_at_the_limit, a_flush_shows_blanks,
