@@ -18,9 +18,10 @@ enum { SECOND = 1000000 };
 
 /* The journal, as a sender sees it: it takes what comes, or says why it does not. */
 static struct {
-    int error;     /* 0 = it takes entries */
-    int once;      /* the same, for the next call only */
-    int connected; /* how often */
+    int error;           /* 0 = it takes entries */
+    int once;            /* the same, for the next call only */
+    unsigned fail_after; /* the one behind so many fails, 0 = none does */
+    int connected;       /* how often */
     int connect_error;
     unsigned calls;
     unsigned entries;
@@ -65,6 +66,8 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
     ck_assert_int_eq(flags & MSG_NOSIGNAL, MSG_NOSIGNAL);
     journal.calls++;
     journal.once = 0;
+    if (journal.fail_after > 0 && --journal.fail_after == 0)
+        journal.once = EAGAIN;
     journal.is_file = message->msg_controllen > 0;
     if (error == EMSGSIZE && journal.is_file)
         error = 0;
@@ -498,7 +501,121 @@ START_TEST(a_loss_is_told_with_what_follows)
 }
 END_TEST
 
-SUITE("journal", the_pause_before_a_journal_is_asked_again_grows_and_begins_anew,
+/* A line of which the journal has the beginning, and has not taken the end. */
+static void lose_end_of_line(Fixture *fixture)
+{
+    static char line[JOURNALD_MESSAGE_MOST + 10];
+
+    setup(fixture, PLAIN, (JournaldLimits){.says_losses = true});
+    memset(line, 'x', sizeof(line));
+    put(fixture, line, 40000);
+    put(fixture, line + 40000, sizeof(line) - 40000);
+    ck_assert_int_eq(pump(fixture), 1);
+    journal.error = EAGAIN;
+    ck_assert_int_eq(feed(fixture, "tail\n"), 0);
+    own_clock_pass(JOURNAL_DEAD_AFTER);
+    ck_assert_int_eq(pump(fixture), -EAGAIN);
+    ck_assert_uint_eq(counters(fixture)->lost_bytes, 14); /* its newline is only late */
+    ck_assert_uint_eq(counters(fixture)->lost_records, 1);
+}
+
+START_TEST(the_newline_of_a_damaged_line_comes_before_what_tells_of_it)
+{
+    Fixture fixture;
+    unsigned before;
+
+    lose_end_of_line(&fixture);
+    before = journal.entries;
+    journal.error = 0;
+    own_clock_pass(SECOND);
+    ck_assert_int_eq(pump(&fixture), 1);
+    ck_assert_uint_eq(journal.entries, before + 2);
+    ck_assert(has("CONWARD_LOST_BYTES=14\nCONWARD_LOST_RECORDS=1\n"));
+    ck_assert(has("CONWARD_SEQ=2\n"));
+    ck_assert_uint_eq(counters(&fixture)->bytes, JOURNALD_MESSAGE_MOST + 1);
+    ck_assert_uint_eq(counters(&fixture)->records, 2);
+    ck_assert_uint_eq(counters(&fixture)->lost_bytes, 14);
+    ck_assert_int_eq(fixture.state.page->journal.retry_at, 0);
+    ck_assert_int_eq(feed(&fixture, "next\n"), 1);
+    ck_assert_uint_eq(journal.entries, before + 3);
+    ck_assert(says("next\n"));
+    teardown(&fixture);
+}
+END_TEST
+
+/* It is one of two entries only: the other one is tried again. */
+START_TEST(what_follows_such_a_newline_may_fail_by_itself)
+{
+    Fixture fixture;
+    unsigned before;
+
+    lose_end_of_line(&fixture);
+    before = journal.entries;
+    journal.error = 0;
+    journal.fail_after = 1;
+    own_clock_pass(SECOND);
+    pump(&fixture);
+    ck_assert_uint_eq(journal.entries, before + 1);
+    ck_assert(says("\n"));
+    ck_assert_uint_eq(state_journal_cursors(&fixture.state)->loss[STREAM_STDOUT].records, 1);
+    own_clock_pass(SECOND);
+    ck_assert_int_eq(pump(&fixture), 1);
+    ck_assert_uint_eq(journal.entries, before + 2);
+    ck_assert(has("CONWARD_LOST_BYTES=14\n"));
+    teardown(&fixture);
+}
+END_TEST
+
+START_TEST(a_newline_that_can_never_be_sent_is_lost)
+{
+    Fixture fixture;
+
+    lose_end_of_line(&fixture);
+    own_clock_pass(SECOND);
+    journald_pump(&fixture.journald, STREAM_STDOUT, SPLIT_END);
+    ck_assert_uint_eq(counters(&fixture)->lost_bytes, 15);
+    ck_assert_uint_eq(counters(&fixture)->lost_records, 1); /* it is of that record */
+    journald_pump(&fixture.journald, STREAM_STDOUT, SPLIT_END);
+    ck_assert_uint_eq(counters(&fixture)->lost_bytes, 15);
+    teardown(&fixture);
+}
+END_TEST
+
+/* A loss that goes on is said after ten seconds, in the middle of its line. */
+START_TEST(an_endless_loss_is_said_in_between)
+{
+    static char line[JOURNALD_MESSAGE_MOST];
+    Fixture fixture;
+
+    setup(&fixture, PLAIN, (JournaldLimits){.says_losses = true});
+    memset(line, 'x', sizeof(line));
+    journal.error = EAGAIN;
+    put(&fixture, line, 40000);
+    put(&fixture, line, 20000);
+    pump(&fixture);
+    own_clock_pass(JOURNAL_DEAD_AFTER);
+    ck_assert_int_eq(pump(&fixture), -EAGAIN);
+    ck_assert_uint_eq(counters(&fixture)->lost_bytes, JOURNALD_MESSAGE_MOST);
+    journal.error = 0;
+    own_clock_pass(10 * SECOND);
+    pump(&fixture);
+    ck_assert_uint_eq(journal.entries, 0); /* not later than that, and not yet */
+    own_clock_pass(1);
+    pump(&fixture);
+    ck_assert_uint_eq(journal.entries, 1);
+    ck_assert(has("CONWARD_LOST_BYTES=49152\n"));
+    /* Its rest is lost, too, and what follows the line is not. */
+    feed(&fixture, "\nnext\n");
+    ck_assert(says("next\n"));
+    ck_assert_uint_eq(counters(&fixture)->lost_bytes, 60001);
+    teardown(&fixture);
+}
+END_TEST
+
+SUITE("journal", the_newline_of_a_damaged_line_comes_before_what_tells_of_it,
+      what_follows_such_a_newline_may_fail_by_itself, a_newline_that_can_never_be_sent_is_lost,
+      an_endless_loss_is_said_in_between,
+      the_pause_before_a_journal_is_asked_again_grows_and_begins_anew,
       what_a_journal_does_not_take_is_kept_for_ten_seconds,
       a_journal_that_is_waited_for_loses_nothing, an_absent_journal_is_an_error_that_counts,
       a_connection_is_made_anew_once, what_is_too_large_for_a_datagram_goes_as_a_file,
