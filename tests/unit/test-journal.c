@@ -543,6 +543,57 @@ START_TEST(the_newline_of_a_damaged_line_comes_before_what_tells_of_it)
 }
 END_TEST
 
+/* Where losses are not told, the newline comes all the same. */
+START_TEST(the_newline_of_a_damaged_line_comes_alone)
+{
+    Fixture fixture;
+    unsigned before;
+
+    lose_end_of_line(&fixture);
+    before = journal.entries;
+    journald_limit(&fixture.journald, DROP);
+    journal.error = 0;
+    own_clock_pass(SECOND);
+    ck_assert_int_eq(pump(&fixture), 1);
+    ck_assert_uint_eq(journal.entries, before + 1);
+    ck_assert(says("\n"));
+    ck_assert_int_eq(journald_due_at(&fixture.journald), 0);
+    teardown(&fixture);
+}
+END_TEST
+
+/* What another image has left behind at the end waits still: nothing of the container will say so.
+ */
+START_TEST(another_image_knows_what_waits_at_the_end)
+{
+    static const struct {
+        uint32_t phase;
+        uint32_t failed;
+        const char *text;
+        bool waits;
+    } pages[] = {
+        {PHASE_RUNNING, 0, "rest", false},  {PHASE_DRAINING, 0, "rest", true},
+        {PHASE_REPORTING, 0, "rest", true}, {PHASE_REPORTING, 1, "rest", false},
+        {PHASE_DRAINING, 0, "", false},
+    };
+
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        const JournalIdentity identity = {.id = "id"};
+        Fixture fixture;
+
+        setup(&fixture, PLAIN, WAIT);
+        if (pages[i].text[0] != '\0')
+            put(&fixture, pages[i].text, strlen(pages[i].text));
+        journald_deinit(&fixture.journald);
+        fixture.state.page->phase = pages[i].phase;
+        fixture.state.page->failed = pages[i].failed;
+        journald_init(&fixture.journald, &fixture.state, &identity, PLAIN, WAIT);
+        ck_assert_msg(journald_waits(&fixture.journald) == pages[i].waits, "page %zu", i);
+        teardown(&fixture);
+    }
+}
+END_TEST
+
 /* It is one of two entries only: the other one is tried again. */
 START_TEST(what_follows_such_a_newline_may_fail_by_itself)
 {
@@ -612,7 +663,9 @@ START_TEST(an_endless_loss_is_said_in_between)
 }
 END_TEST
 
-SUITE("journal", the_newline_of_a_damaged_line_comes_before_what_tells_of_it,
+SUITE("journal", the_newline_of_a_damaged_line_comes_alone,
+      another_image_knows_what_waits_at_the_end,
+      the_newline_of_a_damaged_line_comes_before_what_tells_of_it,
       what_follows_such_a_newline_may_fail_by_itself, a_newline_that_can_never_be_sent_is_lost,
       an_endless_loss_is_said_in_between,
       the_pause_before_a_journal_is_asked_again_grows_and_begins_anew,

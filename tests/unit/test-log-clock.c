@@ -1,4 +1,3 @@
-#include "log/loss.h"
 #include "log/seam.h"
 #include "log/turn.h"
 
@@ -326,23 +325,10 @@ START_TEST(a_rate_that_drops_does_so_until_there_is_room)
 }
 END_TEST
 
-START_TEST(a_loss_that_goes_on_is_said_after_ten_seconds)
-{
-    const int64_t ten = INT64_C(10000000000); /* nanoseconds */
-    const LossPage loss = {.from = 1000};
-
-    ck_assert(!loss_is_late(&loss, 1000));
-    ck_assert(!loss_is_late(&loss, 1000 + ten));
-    ck_assert(loss_is_late(&loss, 1001 + ten));
-    ck_assert(loss_is_late(&loss, 999)); /* the clock was set back: nobody knows */
-}
-END_TEST
-
 SUITE("log-clock", the_pause_between_writes_grows_and_begins_anew_after_a_success,
       the_pause_is_of_the_clock_that_counts_a_suspend, a_loss_is_told_after_the_same_pause,
       an_unfinished_line_shows_after_its_time,
       a_new_file_waits_for_the_end_of_a_line_and_no_longer_than_a_second,
       attempts_to_replace_a_file_come_less_and_less_often,
       a_long_line_is_waited_for_as_an_unfinished_one_is, a_wait_is_made_shorter_and_never_longer,
-      a_rate_is_waited_for_until_there_is_room, a_rate_that_drops_does_so_until_there_is_room,
-      a_loss_that_goes_on_is_said_after_ten_seconds)
+      a_rate_is_waited_for_until_there_is_room, a_rate_that_drops_does_so_until_there_is_room)

@@ -125,5 +125,18 @@ START_TEST(what_is_said_of_a_loss)
 }
 END_TEST
 
-SUITE("loss", records_are_added_with_their_time, the_newline_of_an_open_line_is_owed,
-      an_owed_newline_may_be_lost_after_all, an_earlier_loss_is_joined, what_is_said_of_a_loss)
+START_TEST(a_loss_that_goes_on_is_said_after_ten_seconds)
+{
+    const int64_t ten = INT64_C(10000000000); /* nanoseconds */
+    const LossPage loss = {.from = 1000};
+
+    ck_assert(!loss_is_late(&loss, 1000));
+    ck_assert(!loss_is_late(&loss, 1000 + ten));
+    ck_assert(loss_is_late(&loss, 1001 + ten));
+    ck_assert(loss_is_late(&loss, 999)); /* the clock was set back: nobody knows */
+}
+END_TEST
+
+SUITE("loss", a_loss_that_goes_on_is_said_after_ten_seconds, records_are_added_with_their_time,
+      the_newline_of_an_open_line_is_owed, an_owed_newline_may_be_lost_after_all,
+      an_earlier_loss_is_joined, what_is_said_of_a_loss)
