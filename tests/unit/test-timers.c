@@ -24,10 +24,24 @@ typedef enum Call {
     CALL_OOM_LOOK,
     CALL_LOG_GO_ON,
     CALL_SPEAK,
+    CALL_ACCEPT,
+    CALL_SAY_HELD,
+    CALL_REOPEN,
+    CALL_DROP_STALLED,
     CALLS,
 } Call;
 
 static int calls[CALLS];
+
+/* Deadlines that other parts know, 0 = none. */
+static struct {
+    int64_t events;
+    int64_t reopen;
+    int64_t journal;
+    int64_t settle;
+    int64_t stalled_since;
+    AttachLag with; /* of whom that was asked */
+} theirs;
 
 void __wrap_monitor_pump(Monitor *monitor, StreamId stream, SplitMode mode);
 void __wrap_monitor_trim(Monitor *monitor);
@@ -51,6 +65,7 @@ void __wrap_monitor_end(Monitor *monitor)
     calls[CALL_END]++;
     monitor_page(monitor)->late_at = 0;
     monitor_page(monitor)->command_at = 0;
+    theirs.settle = 0;
 }
 
 void __wrap_monitor_service_speak(Monitor *monitor, int64_t now)
@@ -76,6 +91,7 @@ void __wrap_monitor_log_go_on(Monitor *monitor)
 {
     (void)monitor;
     calls[CALL_LOG_GO_ON]++;
+    theirs.journal = 0;
 }
 
 int __wrap_kill(pid_t pid, int number)
@@ -85,6 +101,80 @@ int __wrap_kill(pid_t pid, int number)
     ck_assert_int_eq(number, SIGKILL);
     calls[CALL_KILL]++;
     return 0;
+}
+
+void __wrap_attach_retry(Attach *attach);
+int64_t __wrap_attach_stalled_since(const Attach *attach, AttachLag which);
+unsigned __wrap_attach_drop_stalled(Attach *attach, int64_t before, AttachLag which);
+int64_t __wrap_events_due_at(const Monitor *monitor);
+void __wrap_events_say_held(Monitor *monitor, int64_t now);
+int64_t __wrap_k8s_file_reopen_at(const K8sFile *file);
+void __wrap_monitor_reopen_log(Monitor *monitor);
+int64_t __wrap_journald_due_at(const Journald *journald);
+int64_t __wrap_monitor_log_settle_at(const Monitor *monitor);
+
+void __wrap_attach_retry(Attach *attach)
+{
+    (void)attach;
+    calls[CALL_ACCEPT]++;
+}
+
+int64_t __wrap_attach_stalled_since(const Attach *attach, AttachLag which)
+{
+    (void)attach;
+    theirs.with = which;
+    return theirs.stalled_since != 0 ? theirs.stalled_since : INT64_MAX;
+}
+
+unsigned __wrap_attach_drop_stalled(Attach *attach, int64_t before, AttachLag which)
+{
+    (void)attach;
+    ck_assert_int_eq((int)which, (int)theirs.with);
+    if (theirs.stalled_since == 0 || theirs.stalled_since > before)
+        return 0;
+    calls[CALL_DROP_STALLED]++;
+    theirs.stalled_since = 0;
+    return 0;
+}
+
+int64_t __wrap_events_due_at(const Monitor *unused)
+{
+    (void)unused;
+    return theirs.events;
+}
+
+void __wrap_events_say_held(Monitor *unused, int64_t now)
+{
+    (void)unused;
+    if (theirs.events == 0 || theirs.events > now)
+        return;
+    calls[CALL_SAY_HELD]++;
+    theirs.events = 0;
+}
+
+int64_t __wrap_k8s_file_reopen_at(const K8sFile *file)
+{
+    (void)file;
+    return theirs.reopen;
+}
+
+void __wrap_monitor_reopen_log(Monitor *unused)
+{
+    (void)unused;
+    calls[CALL_REOPEN]++;
+    theirs.reopen = 0;
+}
+
+int64_t __wrap_journald_due_at(const Journald *journald)
+{
+    (void)journald;
+    return theirs.journal;
+}
+
+int64_t __wrap_monitor_log_settle_at(const Monitor *unused)
+{
+    (void)unused;
+    return theirs.settle != 0 ? theirs.settle : INT64_MAX;
 }
 
 static Config config = CONFIG_NULL;
@@ -165,9 +255,17 @@ START_TEST(each_deadline_acts_once_and_at_its_time)
     CHECK_DEADLINE(page->log.retry_at, CALL_LOG_GO_ON);
     CHECK_DEADLINE(page->log.rate_until, CALL_LOG_GO_ON);
     CHECK_DEADLINE(page->command_at, CALL_END);
+    CHECK_DEADLINE(monitor.attach.retry_at, CALL_ACCEPT);
+    CHECK_DEADLINE(theirs.events, CALL_SAY_HELD);
+    CHECK_DEADLINE(theirs.reopen, CALL_REOPEN);
+    CHECK_DEADLINE(theirs.journal, CALL_LOG_GO_ON);
     CHECK_DEADLINE(page->kill_at, CALL_END);
     page->phase = PHASE_DRAINING;
     CHECK_DEADLINE(page->late_at, CALL_END);
+    page->phase = PHASE_REPORTING;
+    CHECK_DEADLINE(theirs.settle, CALL_END);
+    theirs.settle = own_boottime;
+    page->phase = PHASE_DRAINING; /* it is not awaited yet */
     ck_assert_int_eq(sleep_time(), -1);
     teardown();
 }
@@ -193,6 +291,37 @@ START_TEST(a_kill_is_followed_by_ten_seconds)
         ck_assert_int_eq(sleep_time(), -1);
         teardown();
     }
+}
+END_TEST
+
+/* For how long a client that takes nothing is waited for. */
+static void check_patience(uint32_t phase, int64_t spool_max, AttachLag with, int seconds)
+{
+    setup();
+    config.attach_spool_max = spool_max;
+    config.attach_stall_timeout = 30;
+    config.attach_linger = 10;
+    page->phase = phase;
+    theirs.stalled_since = own_boottime;
+    ck_assert_int_eq(sleep_time(), seconds * 1000);
+    ck_assert_int_eq((int)theirs.with, (int)with);
+    own_clock_pass(seconds * INT64_C(1000000) - 1);
+    ck_assert(!turn());
+    own_clock_pass(1);
+    ck_assert(turn());
+    ck_assert_int_eq(calls[CALL_DROP_STALLED], 1);
+    ck_assert(!turn());
+    calls[CALL_DROP_STALLED] = 0;
+    teardown();
+}
+
+START_TEST(a_client_is_waited_for_as_long_as_its_user_wants)
+{
+    check_patience(PHASE_RUNNING, -1, ATTACH_LATE_HOLDERS, 30);
+    check_patience(PHASE_RUNNING, 0, ATTACH_HOLDERS, 30);
+    check_patience(PHASE_DRAINING, 1, ATTACH_HOLDERS, 30);
+    check_patience(PHASE_REPORTING, -1, ATTACH_LAGGARDS, 10);
+    check_patience(PHASE_REPORTING, 1, ATTACH_LAGGARDS, 10);
 }
 END_TEST
 
@@ -242,5 +371,6 @@ START_TEST(a_log_that_goes_on_may_be_the_end)
 END_TEST
 
 SUITE("timers", each_deadline_acts_once_and_at_its_time, a_kill_is_followed_by_ten_seconds,
+      a_client_is_waited_for_as_long_as_its_user_wants,
       late_output_has_its_time_only_while_it_is_awaited, the_earliest_deadline_comes_first,
       a_log_that_goes_on_may_be_the_end)
