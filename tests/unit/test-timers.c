@@ -7,6 +7,7 @@
 #include <glib.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 /*
  * Each deadline of the monitor by itself: the loop sleeps until then, what is to be done is done
@@ -20,6 +21,7 @@ typedef enum Call {
     CALL_PUMP_STDERR,
     CALL_TRIM,
     CALL_KILL,
+    CALL_KILL_GROUP,
     CALL_END,
     CALL_OOM_LOOK,
     CALL_LOG_GO_ON,
@@ -49,8 +51,10 @@ void __wrap_monitor_end(Monitor *monitor);
 void __wrap_monitor_oom_look(Monitor *monitor);
 void __wrap_monitor_log_go_on(Monitor *monitor);
 void __wrap_monitor_service_speak(Monitor *monitor, int64_t now);
-int __real_kill(pid_t pid, int number);
 int __wrap_kill(pid_t pid, int number);
+pid_t __wrap_getpgid(pid_t pid);
+
+static pid_t group; /* of the container, 0 = there is none */
 
 /* These see to their deadlines themselves. */
 void __wrap_monitor_pump(Monitor *monitor, StreamId stream, SplitMode mode)
@@ -94,13 +98,18 @@ void __wrap_monitor_log_go_on(Monitor *monitor)
     theirs.journal = 0;
 }
 
+/* Whatever it is that should be killed, nobody is. */
 int __wrap_kill(pid_t pid, int number)
 {
-    if (pid != CONTAINER)
-        return __real_kill(pid, number);
     ck_assert_int_eq(number, SIGKILL);
-    calls[CALL_KILL]++;
+    calls[pid == CONTAINER ? CALL_KILL : CALL_KILL_GROUP]++;
     return 0;
+}
+
+pid_t __wrap_getpgid(pid_t pid)
+{
+    ck_assert_int_eq(pid, CONTAINER);
+    return group != 0 ? group : -1;
 }
 
 void __wrap_attach_retry(Attach *attach);
@@ -294,6 +303,27 @@ START_TEST(a_kill_is_followed_by_ten_seconds)
 }
 END_TEST
 
+/* Its whole group is killed, unless that is our own, or everybody's. */
+START_TEST(a_group_is_killed_with_its_process)
+{
+    const struct {
+        pid_t group;
+        int kills;
+    } groups[] = {{0, 0}, {1, 0}, {2, 1}, {CONTAINER - 1, 1}, {getpgrp(), 0}};
+
+    setup();
+    for (size_t i = 0; i < G_N_ELEMENTS(groups); i++) {
+        memset(calls, 0, sizeof(calls));
+        group = groups[i].group;
+        page->stop_at = own_boottime;
+        ck_assert(turn());
+        ck_assert_int_eq(calls[CALL_KILL], 1);
+        ck_assert_msg(calls[CALL_KILL_GROUP] == groups[i].kills, "group %d", (int)group);
+    }
+    teardown();
+}
+END_TEST
+
 /* For how long a client that takes nothing is waited for. */
 static void check_patience(uint32_t phase, int64_t spool_max, AttachLag with, int seconds)
 {
@@ -371,6 +401,6 @@ START_TEST(a_log_that_goes_on_may_be_the_end)
 END_TEST
 
 SUITE("timers", each_deadline_acts_once_and_at_its_time, a_kill_is_followed_by_ten_seconds,
-      a_client_is_waited_for_as_long_as_its_user_wants,
+      a_client_is_waited_for_as_long_as_its_user_wants, a_group_is_killed_with_its_process,
       late_output_has_its_time_only_while_it_is_awaited, the_earliest_deadline_comes_first,
       a_log_that_goes_on_may_be_the_end)
