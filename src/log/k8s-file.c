@@ -110,7 +110,8 @@ static int pump_batch(Builder *builder, Built *built)
     if (builder_has_news(builder)) {
         state_touch(state, builder->next->batch_length);
         state_cursors_commit(state);
-        r = batch_write(&file->to);
+        /* Of what belongs to a damaged line, nothing is to be written. */
+        r = state_cursors(state)->batch_length > 0 ? batch_write(&file->to) : 0;
     }
     if (*built == BUILT_TOO_FAST)
         state_commit(&state->page->log.rate_until, clock_boottime_us() + builder_pause(builder));
@@ -138,7 +139,7 @@ static int rotate(K8sFile *file)
 /* Of two results, as k8s_file_pump() has them, the later one, unless that says nothing. */
 static int later(int r, int next)
 {
-    return next < 0 ? next : MAX(r, next);
+    return next != 0 ? next : r;
 }
 
 /* The same as k8s_file_pump() for one stream. */
