@@ -4,13 +4,14 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
 
 import pytest
 
 import engine
 import k8slog
-from crashes import FATAL, crash
+from crashes import FATAL, Trouble, crash, page, wait_at_rest
 from fake_journal import FakeJournal
 from oracle import STREAMS, figures
 from waiting import LIMIT, wait_until
@@ -116,6 +117,11 @@ def wait_taken(container, text):
     wait_until(has_all, f"{len(text)} bytes of each stream")
 
 
+def lost_in_all(container):
+    now = figures(container)
+    return tuple(sum(now[f"file_{stream}_lost_{what}"] for stream in STREAMS) for what in ("bytes", "records"))
+
+
 def begin(container, journal, *parts):
     """The container prints each part on both streams when it is told to, but for the first. Returns its fifo."""
     for name, text in zip(("first", "second", "third"), parts):
@@ -125,29 +131,65 @@ def begin(container, journal, *parts):
     container.create(prepare=journal.enter)
     container.start()
     wait_taken(container, parts[0])
+    wait_at_rest(container.monitor.pid)
     return go
 
 
 @pytest.mark.parametrize("crashes", [False, pytest.param(True, marks=pytest.mark.survival)], ids=["", "crashes"])
-def test_failed_writes(new_container, journal, crashes):
-    """On both streams, with a long line that is damaged, and one whose end nobody has seen."""
+@pytest.mark.parametrize("room", [0, 100])
+def test_failed_writes(new_container, journal, room, crashes):
+    """On both streams, with a long line that is damaged, and one whose end nobody has seen. Nobody hears that the log
+    has recovered before it has."""
     container = new_container(command=PRINTS)
     container.options["--log-path"] = [container.options["--log-path"], "journald"]
     container.options["--log-line-max"] = "8192"
     go = begin(container, journal, FIRST, SECOND, THIRD)
-    limit_file_size(container, container.log.stat().st_size + 100)
+    limit_file_size(container, container.log.stat().st_size + room)
     os.write(go, b"\n")
     wait_taken(container, FIRST + SECOND)
     if crashes:
         crash(container.monitor.pid, FATAL[0])
     check_shown(journal, container)
+    lost = lost_in_all(container)
     limit_file_size(container, resource.RLIM_INFINITY)
     os.write(go, b"\n")
     wait_taken(container, FIRST + SECOND + THIRD)
     check_shown(journal, container)
+    if not crashes:  # an image that has not seen the failure does not speak of its end
+        recovered = journal.wait_event("log-recovered")
+        told = int(recovered["CONWARD_LOST_BYTES"]), int(recovered["CONWARD_LOST_RECORDS"])
+        assert lost <= told <= lost_in_all(container)
     os.write(go, b"\n")
     assert container.wait() == 7
     assert all(figures(container)[f"file_{stream}_lost_bytes"] > 0 for stream in STREAMS)
+
+
+def test_failures_are_said_once_each(new_container, journal):
+    """That the log fails, and that it does not any more; both are held back the second time."""
+    prints = "i=0; while read word < go; do i=$((i + 1)); echo $i; echo $i >&2; done"
+    container = new_container(command=prints)
+    go = container.fifo("go")
+    container.create(prepare=journal.enter)
+    container.start()
+
+    def say():
+        before = page(container.monitor.pid)["stderr_read"]
+        os.write(go, b"\n")
+        wait_until(lambda: page(container.monitor.pid)["stderr_read"] > before, "a line")
+        wait_at_rest(container.monitor.pid)
+
+    say()
+    for period in (0, 2):
+        limit_file_size(container, container.log.stat().st_size)
+        for _ in range(3):
+            say()
+        limit_file_size(container, resource.RLIM_INFINITY)
+        for _ in range(3):
+            say()
+        wait_until(lambda: page(container.monitor.pid)["events_held"] == period, "what is held back")
+    assert [len(journal.events_of(kind)) for kind in ("log-fails", "log-recovered")] == [1, 1]
+    container.signal_monitor(signal.SIGTERM)
+    container.wait()
 
 
 def test_failed_writes_and_a_rate(new_container, journal):
@@ -172,6 +214,8 @@ def test_failed_writes_and_a_rate(new_container, journal):
         assert now[f"file_{stream}_lost_records"] - now[f"file_{stream}_limited_records"] == 30
         assert now[f"file_{stream}_limited_records"] > 0
     journal.wait_event("log-incomplete")
+    assert len(journal.events_of("rate-limited")) == 1
+    assert now["events_held"] == 0
 
 
 @pytest.mark.parametrize("policy", ["drop", "wait"])
@@ -193,3 +237,68 @@ def test_journal_that_is_away(new_container, journal, policy):
     assert container.wait() == 7
     now = figures(container)
     assert all(now[f"file_{stream}_lost_bytes"] == 0 for stream in STREAMS)
+
+
+def test_legacy_exec(new_exec_sync):
+    """Its answer says all that is lost, of both streams, and why."""
+    process = new_exec_sync("seq 1 300; seq 1 500 >&2; exit 0")
+    process.options.update({"--log-rate-limit": "1:2000", "--log-rate-policy": "drop"})
+    process.execute()
+    written = len(k8slog.numbered(1, 300) + k8slog.numbered(1, 500))
+    answer = process.answer()
+    lost = written - len(process.output()) - len(process.output("stderr"))
+    assert answer["exit_code"] == -1
+    assert answer["message"] == f"log incomplete: lost {lost} bytes: more than its rate limit allows"
+
+
+def test_legacy_exec_whose_log_fails_on_both_streams(new_exec_sync):
+    process = new_exec_sync("seq 1 3000; seq 1 5000 >&2; exit 0")
+    process.execute(prepare=engine.limit_file_size(100_000))
+    written = len(k8slog.numbered(1, 3000) + k8slog.numbered(1, 5000))
+    answer = process.answer()
+    lost = written - len(process.output()) - len(process.output("stderr"))
+    assert answer["exit_code"] == -1
+    assert answer["message"] == f"log incomplete: lost {lost} bytes: File too large"
+
+
+def test_what_is_left_out_is_said(new_run):
+    run = new_run("seq 1 1000; seq 1 2000 >&2")
+    run.options.update({"--log-global-size-max": "20000", "--quiet": True})
+    run.launch()
+    assert run.wait() == 0
+    said = (run.top / "stderr").read_text()
+    for stream, last in (("stdout", 1000), ("stderr", 2000)):
+        left = len(k8slog.numbered(1, last)) - len(run.output(stream))
+        assert (f"Left out {left} bytes of {stream}: --log-global-size-max was reached" in said) == (left > 0)
+
+
+@pytest.mark.survival
+@pytest.mark.parametrize("kind", ["file", "journal"])
+def test_how_long_a_log_was_waited_for(new_container, journal, kind):
+    """On a clock that stands ahead: all of that is counted, but not what comes before and after."""
+    container = new_container(command="seq 1 20000; read word < go; exit 7")
+    trouble = Trouble(container)
+    container.options["--log-on-error"] = "wait"
+    if kind == "journal":
+        container.options["--log-path"] = [container.options["--log-path"], "journald"]
+        journal.stop()
+    go = container.fifo("go")
+    container.create(prepare=journal.enter)
+    pid = container.monitor.pid
+    trouble.suspend(pid, 1000)
+    if kind == "file":
+        limit_file_size(container, 1000)
+    container.start()
+    is_waiting, waited = ("waits", "waited") if kind == "file" else ("journal_waits", "journal_waited")
+    wait_until(lambda: page(pid)[is_waiting] == 1, "the container to wait")
+    trouble.suspend(pid, 1100)
+    trouble.suspend(pid, 1200)
+    limit_file_size(container, resource.RLIM_INFINITY)
+    if kind == "journal":
+        journal.go_on()
+    wait_until(lambda: page(pid)["stdout_read"] == len(k8slog.numbered(1, 20000)) and page(pid)[is_waiting] == 0, "all")
+    trouble.suspend(pid, 9000)
+    os.write(go, b"\n")
+    assert container.wait() == 7
+    seconds = figures(container)[waited] / 1e6
+    assert 200 <= seconds < 1000

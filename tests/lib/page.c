@@ -174,6 +174,8 @@ int main(int argc, char **argv)
     printf("logged_in_all=%lu\n", (unsigned long)page_cursors(&page)->total);
     printf("batch=%lu\n", (unsigned long)page_cursors(&page)->batch_length);
     printf("journal_entries=%lu\n", (unsigned long)page_journal_cursors(&page)->entries);
+    printf("waited=%lu\n", (unsigned long)page.log.waited);
+    printf("journal_waited=%lu\n", (unsigned long)page.journal.waited);
     printf("journal_errors=%lu\n", (unsigned long)page.journal.send_errors);
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
         print_stream(&page, i);
