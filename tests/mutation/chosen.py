@@ -1,5 +1,5 @@
-"""A pytest plugin (-p chosen) for tests/mutate: runs chosen tests only, in the order in which they are given, each within
-a time of its own, and notes what became of each.
+"""A pytest plugin (-p chosen) for tests/mutate: runs chosen tests only, in the order in which they are given, each
+within a time of its own, and notes what became of each.
 
 $CHOSEN is a file with a JSON list of [test, seconds]; without it all tests run. $OUTCOMES is the file to which one JSON
 object a test is appended. $REACHED is a directory: what reach.c writes there during a test is noted with the test."""
@@ -48,6 +48,7 @@ class Chosen:
         if self._reached:
             shutil.rmtree(self._reached, ignore_errors=True)
             os.mkdir(self._reached)
+            os.chmod(self._reached, 0o1777)
         yield
         if self._reached:
             self._test["reached"] = reached.read(self._reached)

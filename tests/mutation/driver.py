@@ -69,7 +69,7 @@ class Job:
 
     def try_mutant(self, mutant: Mutant):
         """The state that it is in, what has killed it and how, and how many tests it has met."""
-        units = self._matching.units(mutant.path, mutant.line)
+        units = self._matching.units(mutant.path, mutant.line, self._most)
         tests = self._matching.tests(mutant.path, mutant.line, self._most)
         object_ = self.tree.object_of(mutant.path)
         begin = time.monotonic()

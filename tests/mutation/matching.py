@@ -27,14 +27,15 @@ class Matching:
     def _function(test):
         return test.split("[")[0]
 
-    def units(self, path, line):
-        """The unit test programs."""
+    def units(self, path, line, most):
+        """The unit test programs, but for those that take more than `most` seconds."""
         found = [test for test in self._reach.tests_of(path, line) if test.startswith(UNIT)]
-        return sorted(found, key=self.seconds)
+        return sorted((test for test in found if self.seconds(test) <= most), key=self.seconds)
 
     def tests(self, path, line, most):
         """Those of pytest, until they take `most` seconds."""
         words = _words(path)
+        room = str(pathlib.PurePath(path).parent)
         found = sorted(
             (test for test in self._reach.tests_of(path, line) if not test.startswith(UNIT)), key=self.seconds
         )
@@ -45,7 +46,7 @@ class Matching:
             cost = (self.seconds(test) + 0.1) / (1 + 4 * len(words & _words(test)))
             if test.startswith(LAST):
                 cost *= 4
-            cost /= 1 + min(self._kills[path, function], 3) + min(self._kills[str(pathlib.PurePath(path).parent), function], 3)
+            cost /= 1 + min(self._kills[path, function], 3) + min(self._kills[room, function], 3)
             costs[test] = cost * (1 + alike[function])  # the same with other values seldom sees more
             alike[function] += 1
         chosen = []

@@ -1,5 +1,5 @@
-"""Mutants of a C source: the same text with one small fault. Only inside function bodies, and never in comments, strings
-or directives. A mutant keeps the number of lines, so that what is known of lines stays true.
+"""Mutants of a C source: the same text with one small fault. Only inside function bodies, and never in comments,
+strings or directives. A mutant keeps the number of lines, so that what is known of lines stays true.
 
 The text is taken as clang-format leaves it: a function begins and ends with a brace in the first column, binary
 operators have a blank on both sides."""
@@ -132,7 +132,8 @@ def _result(code, begin, end):
 
 _LVALUE = r"(?:\*|\+\+|--)*[A-Za-z_]\w*(?:->\w+|\.\w+|\[[^];]*\])*"
 _STATEMENT = re.compile(
-    rf"(?:{_LVALUE}\s(?:[-+|&^*/%]|<<|>>)?=\s[^;]*|{_LVALUE}(?:\+\+|--)?|{_LVALUE}\([^;]*\)|\(void\)[^;]*|break|continue|return);"
+    rf"(?:{_LVALUE}\s(?:[-+|&^*/%]|<<|>>)?=\s[^;]*|{_LVALUE}(?:\+\+|--)?|{_LVALUE}\([^;]*\)|\(void\)[^;]*|"
+    r"break|continue|return);"
 )
 
 

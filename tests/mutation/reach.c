@@ -1,9 +1,9 @@
 /*
  * Which code a program reaches, also when it crashes or executes another image: each basic block
  * (-fsanitize-coverage=trace-pc) sets a byte of a file that all processes of the program share.
- * The file is in the directory REACH_DIRECTORY, has the program's inode as its name, and holds one
- * byte for each byte of the program, from its first one on. Linked into every program of a build
- * for tests/mutate, and itself built without such calls.
+ * The file is in the directory REACH_DIRECTORY, has the program's size as its name, as tests make
+ * copies of programs, and holds one byte for each byte of the program, from its first one on.
+ * Linked into every program of a build for tests/mutate, and itself built without such calls.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,10 +29,11 @@ static uint8_t *map_file(void)
 
     if (stat("/proc/self/exe", &program) < 0)
         return MAP_FAILED;
-    snprintf(path, sizeof(path), "%s/%lu", REACH_DIRECTORY, (unsigned long)program.st_ino);
+    snprintf(path, sizeof(path), "%s/%ld", REACH_DIRECTORY, (long)program.st_size);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0)
         return MAP_FAILED;
+    fchmod(fd, 0666); /* some run as another user */
     map = ftruncate(fd, SIZE) < 0 ? MAP_FAILED
                                   : mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);

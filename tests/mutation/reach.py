@@ -2,7 +2,7 @@
 it (reach.c), and again for each file of tests that has changed since.
 
 It is kept in build-mutation/reach: one file of JSON for each file of tests, and the sources as they were then. Where
-these have changed since, a line's tests are those of the line that it was; a new line's, those of the line before it."""
+these have changed since, a line's tests are those of the line that it was; a new line's, those of the line before."""
 
 import bisect
 import concurrent.futures
@@ -21,7 +21,7 @@ import reached
 from tree import MONITORS, PROJECT, TOP, Failed, Tree, units
 
 STORE = TOP / "reach"
-UNIT_TIMEOUT = 900
+UNIT_TIMEOUT = 120
 FILE_TIMEOUT = 2400
 # These need what is not in a sandbox, or minutes for a test.
 WITHOUT = ("tests/contract/test_real_journal.py", "tests/contract/test_bounded.py")
@@ -121,7 +121,7 @@ class _Explorer:
             "--optimization=0", "--debug", "-Dc_args=-w -fsanitize-coverage=trace-pc", f"-Dc_link_args={hook}"
         )
         self.tree.must_make()
-        self._programs = {(self.tree.build / name).stat().st_ino: name for name in [*MONITORS, *units()]}
+        self._programs = {(self.tree.build / name).stat().st_size: name for name in [*MONITORS, *units()]}
 
     @functools.lru_cache(maxsize=None)
     def _blocks(self, program):
@@ -129,9 +129,9 @@ class _Explorer:
 
     def _lines(self, found):
         lines = set()
-        for inode, addresses in found.items():
-            if int(inode) in self._programs:
-                lines |= self._blocks(self._programs[int(inode)]).lines(addresses)
+        for size, addresses in found.items():
+            if int(size) in self._programs:
+                lines |= self._blocks(self._programs[int(size)]).lines(addresses)
         return _as_ranges(lines)
 
     def version(self):

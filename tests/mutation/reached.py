@@ -13,5 +13,5 @@ def _addresses(path):
 
 
 def read(directory):
-    """{inode of a program: [address]}"""
+    """{size of a program: [address]}"""
     return {path.name: _addresses(path) for path in pathlib.Path(directory).iterdir()}

@@ -9,8 +9,10 @@ import subprocess
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent.parent
 TOP = PROJECT / "build-mutation"
-# What only a mutant asks for: neither files nor memory without end. Soft ones, as tests set their own.
-BOUNDS = ("prlimit", "--fsize=4294967296:", "--data=4294967296:", "nice", "-n", "10")
+# Others have the processors first, and what is left behind ends.
+MODEST = ("setpriv", "--pdeathsig", "KILL", "nice", "-n", "10")
+# A mutant may ask for files or memory without end. Soft limits, as tests set their own.
+BOUNDS = ("prlimit", "--fsize=4294967296:", "--data=4294967296:")
 
 MONITORS = ("src/conward", "src/libexec/conmon", "tests/fault-points/conmon", "src/conwardctl")
 HELPERS = ("tests/stub-runtime", "tests/fault", "tests/page", "tests/trouble.so", "tests/buffering-logger")
@@ -20,9 +22,10 @@ class Failed(Exception):
     """What the tool itself needs does not work."""
 
 
-def tracked():
-    """The files of the project as they are now, without what git does not know."""
-    got = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, stdout=subprocess.PIPE, check=True)
+def sources():
+    """The files of the project as they are now, without what git ignores."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    got = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, check=True)
     return [name for name in got.stdout.decode().split("\0") if name and (PROJECT / name).is_file()]
 
 
@@ -38,7 +41,7 @@ class Tree:
 
     def copy(self):
         """Brings the copy up to date; what is equal keeps its time, so that it is not built again."""
-        wanted = set(tracked())
+        wanted = set(sources())
         for name in wanted:
             source, target = PROJECT / name, self.path / name
             if target.exists() and target.read_bytes() == source.read_bytes():
@@ -61,7 +64,7 @@ class Tree:
 
     def make(self, *targets):
         """Builds; returns whether that could be done."""
-        command = ("nice", "-n", "10", "ninja", "-C", str(self.build), *targets)
+        command = (*MODEST, "ninja", "-C", str(self.build), *targets)
         with open(self.path / "build-log", "w", encoding="utf-8") as log:
             return subprocess.run(command, stdout=log, stderr=log).returncode == 0
 
@@ -86,7 +89,7 @@ class Tree:
 
     def sandboxed(self, command, timeout, environment=None, log="test-log"):
         """Runs a command of the tests. Returns its exit status, or None after a timeout."""
-        command = [*BOUNDS, str(self.path / "tests/sandbox"), *command]
+        command = [*MODEST, *BOUNDS, str(self.path / "tests/sandbox"), *command]
         environment = {**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})}
         with open(self.path / log, "w", encoding="utf-8") as output:
             process = subprocess.Popen(
@@ -106,10 +109,12 @@ class Tree:
     def pytest(self, files, timeout, environment, programs=None):
         """Runs tests with the programs of this tree, or of `programs`."""
         build = (programs or self).build
+        options = ("-p", "no:cacheprovider", "-p", "pytest_seed", "-p", "chosen", "-q", "--tb=line")
         return self.sandboxed(
-            ["/usr/bin/python3", "-B", "-m", "pytest", "-p", "no:cacheprovider", "-p", "chosen", "-q", "--tb=line", *files],
+            ["/usr/bin/python3", "-B", "-m", "pytest", *options, *files],
             timeout,
             {
+                "TEST_SEED": "1",
                 "PYTHONPATH": f"{self.path}/tests/lib:{self.path}/tests/mutation",
                 "CONWARD": str(build / "src/conward"),
                 "CONWARDCTL": str(build / "src/conwardctl"),

@@ -169,7 +169,8 @@ class Reach:
 
 def test_cheap_and_likely_tests_come_first():
     matching = Matching(Reach())
-    assert matching.units("src/log/log.c", 5) == ["tests/unit/test-a"]
+    assert matching.units("src/log/log.c", 5, 100) == ["tests/unit/test-a"]
+    assert matching.units("src/log/log.c", 5, 0.5) == []
     assert matching.tests("src/log/log.c", 5, 100) == [
         "tests/contract/test_log.py::one[1]", "tests/contract/test_log.py::two", "tests/contract/test_log.py::one[2]",
         "tests/contract/test_x.py::a"
@@ -202,4 +203,5 @@ def test_mutate_chooses_by_seed():
     assert len(some) == len(set(some)) == 20
     assert some == chosen("--sample", "20", "--seed", "7")
     assert some != chosen("--sample", "20", "--seed", "8")
-    assert len(chosen("--match", "src/log/none.c")) == len(operators.mutants("x", (PROJECT / "src/log/none.c").read_text()))
+    text = (PROJECT / "src/log/none.c").read_text()
+    assert len(chosen("--match", "src/log/none.c")) == len(operators.mutants("src/log/none.c", text)) > 0
