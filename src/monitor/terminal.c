@@ -13,14 +13,17 @@
  * The terminal is the container's stdout and its stdin, in one descriptor: that of the stream.
  */
 
-/* What is done once for a new terminal, and harmlessly once more after a crash. */
+/*
+ * What is done for a new terminal, and after a crash, but for its settings: these are the
+ * container's as soon as it has the terminal, which is after the peer is held.
+ */
 static void set_up(Monitor *monitor, int fd)
 {
     uint32_t window = monitor_page(monitor)->window;
     int peer = fds_find(&monitor->state, FD_TERMINAL_PEER);
 
-    terminal_set_up(fd);
     if (peer < 0) {
+        terminal_set_up(fd);
         peer = terminal_open_peer(fd);
         if (peer >= 0)
             fds_add(&monitor->state, FD_TERMINAL_PEER, peer);
