@@ -51,7 +51,9 @@ from scenarios.terminals import with_something_that_is_no_terminal, with_termina
 
 _OF_MEMORY = (out_of_memory, run_in_cgroup, run_in_cgroup_of_nothing, run_in_cgroup_that_is_there)
 
+# Those whose engines hear most come first: what all of a kind have in common is tried with them.
 QUICK = (
+    warnings,
     whole_life,
     one_after_the_other,
     late_output,
@@ -69,7 +71,6 @@ QUICK = (
     to_the_journal,
     with_priorities,
     large_entries,
-    warnings,
     deaf_journal,
     failing_runtime,
     failing_runtime_and_the_journal,
