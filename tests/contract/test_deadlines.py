@@ -236,9 +236,11 @@ def test_watchdog(manager):
 def test_full_service_manager(manager):
     """What it is owed is tried again after a while."""
     run, host = manager
+    run.environment["WATCHDOG_USEC"] = "20000"  # a sign of life each 10 ms
     host.fill()
     run.launch()
     run.command_pid()
+    wait_until(lambda: rest.time_out(run.pid) > 0.02, "the first sign of life to find no room")
     check_deadline(run.pid, 0.1)
 
 
@@ -255,6 +257,18 @@ def test_partial_line(new_container):
     os.write(go, b"\n")
     assert container.wait() == 7
     assert [(record.tag, record.content) for record in container.records()] == [("P", b"a prompt> ")]
+
+
+def test_partial_line_that_is_completed_in_time(new_container):
+    container = new_container(command="printf one; read word < go; echo two; read word < go; exit 7")
+    container.options["--log-partial-flush"] = "10000"
+    go = container.fifo("go")
+    pid = launch(container)
+    wait_until(lambda: page(pid)["stdout_read"] == 3, "the beginning of the line")
+    check_deadline(pid, 10)
+    os.write(go, b"\n")
+    container.wait_log(b" F onetwo\n")
+    assert rest.time_out(pid) is None
 
 
 def test_partial_line_in_the_journal(new_container, journal):
@@ -355,7 +369,9 @@ def test_reader_of_our_output_that_does_not_read(new_run):
 def test_log_that_cannot_be_replaced(new_container, asked):
     """Somebody waits for the new one, or it has become too large: it is tried again after a while."""
     container = new_container(command="seq 1 1000; read word < go; exit 7")
-    container.options.update({"--log-rotate": True} if asked else {"--log-rotate": True, "--log-size-max": "2000"})
+    container.options.update({"--log-rotate": True, "--log-partial-flush": "1"})  # so long a line's end is waited for
+    if not asked:
+        container.options["--log-size-max"] = "2000"
     (container.logs / "ctr.log.1").mkdir()
     container.fifo("go")
     pid = launch(container)
