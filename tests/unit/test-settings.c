@@ -231,6 +231,30 @@ START_TEST(test_both_ends_of_each_range)
 }
 END_TEST
 
+/* Why a value is refused, and whether that is because it asks for no limit. */
+static bool is_unlimited(const char *name, const char *text)
+{
+    Config config = CONFIG_NULL;
+    Error error = ERROR_NULL;
+
+    ck_assert(!TUNABLES[tunable_find(name)].set(text, &config, &error));
+    return strstr(error.text, "without a limit") != NULL;
+}
+
+START_TEST(test_no_limit_is_refused_with_its_own_reason)
+{
+    ck_assert(is_unlimited("log-line-max", "0"));
+    ck_assert(is_unlimited("log-line-max", "-1"));
+    ck_assert(is_unlimited("log-line-max", "unlimited"));
+    ck_assert(!is_unlimited("log-line-max", "-2"));
+    ck_assert(!is_unlimited("log-line-max", "255"));
+    ck_assert(is_unlimited("attach-spool-max", "-1"));
+    ck_assert(is_unlimited("attach-spool-max", "unlimited"));
+    ck_assert(!is_unlimited("attach-spool-max", "-2"));
+    ck_assert(!is_unlimited("attach-spool-max", "68719476737"));
+}
+END_TEST
+
 /* Bytes a second and, behind a colon, at once. */
 START_TEST(test_a_rate_has_two_numbers)
 {
@@ -388,5 +412,6 @@ END_TEST
 
 SUITE("settings", test_the_line_that_is_wrong, test_every_line_of_a_long_text_is_found, test_walk,
       test_who_may_write, test_values, test_both_ends_of_each_range, test_a_rate_has_two_numbers,
-      test_a_line_is_a_name_and_a_value, test_the_next_image_takes_the_same,
-      test_of_what_is_written_down_nothing_needs_to_be_true, test_of_an_exec_the_log_is_left_alone)
+      test_no_limit_is_refused_with_its_own_reason, test_a_line_is_a_name_and_a_value,
+      test_the_next_image_takes_the_same, test_of_what_is_written_down_nothing_needs_to_be_true,
+      test_of_an_exec_the_log_is_left_alone)

@@ -18,6 +18,7 @@
 #include <math.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -105,6 +106,30 @@ START_TEST(what_may_not_be_shown_is_escaped)
     ck_assert_str_eq(small, "abcdef");
     ck_assert(shown_line(small, sizeof(small), ""));
     ck_assert_str_eq(small, "");
+}
+END_TEST
+
+static bool is_shown(gunichar value)
+{
+    char bytes[8] = "";
+
+    g_unichar_to_utf8(value, bytes);
+    return shown_as_is(bytes);
+}
+
+/* Letters and marks that show nothing, from the first to the last of each kind. */
+START_TEST(what_fills_without_being_seen_is_not_shown)
+{
+    static const gunichar unseen[] = {0x34f,  0x115f, 0x1160, 0x17b4, 0x17b5,  0x180b, 0x2800,
+                                      0x3164, 0xfe00, 0xfe0f, 0xffa0, 0xe0100, 0xe01ef};
+    static const gunichar seen[] = {0x20,   0x7e,   0xa1,   0x34e,  0x350,  0x115e, 0x1161,
+                                    0x27ff, 0x2801, 0x3163, 0x3165, 0xfe10, 0xffa1};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(unseen); i++)
+        ck_assert_msg(!is_shown(unseen[i]), "%x", unseen[i]);
+    for (size_t i = 0; i < G_N_ELEMENTS(seen); i++)
+        ck_assert_msg(is_shown(seen[i]), "%x", seen[i]);
+    ck_assert(!is_shown(0x1f) && !is_shown(0x7f) && !is_shown(0x80) && !is_shown(0x9f));
 }
 END_TEST
 
@@ -340,6 +365,22 @@ START_TEST(all_is_read_that_there_is_and_no_more)
 }
 END_TEST
 
+START_TEST(what_comes_in_pieces_is_read_whole)
+{
+    char bytes[8] = "";
+    int ends[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    ck_assert_int_eq(write(ends[1], "abc", 3), 3);
+    ck_assert_int_eq(write(ends[1], "de", 2), 2);
+    ck_assert_int_eq(write(ends[1], "fghi", 4), 4);
+    ck_assert_int_eq(fd_read_all(ends[0], bytes, 6), 6);
+    ck_assert_str_eq(bytes, "abcdef");
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
 START_TEST(flags_are_set_and_cleared)
 {
     int fd = fd_open_null(STDIN_FILENO);
@@ -394,7 +435,8 @@ START_TEST(a_file_is_published_once)
 }
 END_TEST
 
-SUITE("util", what_has_room_is_shown_to_the_last_byte, an_amount_has_the_unit_that_makes_it_short,
+SUITE("util", what_fills_without_being_seen_is_not_shown, what_comes_in_pieces_is_read_whole,
+      what_has_room_is_shown_to_the_last_byte, an_amount_has_the_unit_that_makes_it_short,
       a_number_that_does_not_fit_becomes_the_nearest,
       an_error_has_its_reason_as_far_as_there_is_room, a_message_is_one_line_with_its_level,
       a_long_message_ends_with_an_ellipsis, a_level_has_several_words,
