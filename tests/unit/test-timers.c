@@ -112,6 +112,10 @@ pid_t __wrap_getpgid(pid_t pid)
     return group != 0 ? group : -1;
 }
 
+static Config config = CONFIG_NULL;
+static Monitor monitor = MONITOR_NULL;
+
+void __wrap_k8s_file_end_turn(K8sFile *file);
 void __wrap_attach_retry(Attach *attach);
 int64_t __wrap_attach_stalled_since(const Attach *attach, AttachLag which);
 unsigned __wrap_attach_drop_stalled(Attach *attach, int64_t before, AttachLag which);
@@ -121,6 +125,12 @@ int64_t __wrap_k8s_file_reopen_at(const K8sFile *file);
 void __wrap_monitor_reopen_log(Monitor *monitor);
 int64_t __wrap_journald_due_at(const Journald *journald);
 int64_t __wrap_monitor_log_settle_at(const Monitor *monitor);
+
+void __wrap_k8s_file_end_turn(K8sFile *file)
+{
+    (void)file;
+    monitor_page(&monitor)->log.turn_at = 0;
+}
 
 void __wrap_attach_retry(Attach *attach)
 {
@@ -186,8 +196,6 @@ int64_t __wrap_monitor_log_settle_at(const Monitor *unused)
     return theirs.settle != 0 ? theirs.settle : INT64_MAX;
 }
 
-static Config config = CONFIG_NULL;
-static Monitor monitor = MONITOR_NULL;
 static Page *page;
 
 static void setup(void)
@@ -263,6 +271,7 @@ START_TEST(each_deadline_acts_once_and_at_its_time)
     CHECK_DEADLINE(page->oom.look_at, CALL_OOM_LOOK);
     CHECK_DEADLINE(page->log.retry_at, CALL_LOG_GO_ON);
     CHECK_DEADLINE(page->log.rate_until, CALL_LOG_GO_ON);
+    CHECK_DEADLINE(page->log.turn_at, CALL_LOG_GO_ON);
     CHECK_DEADLINE(page->command_at, CALL_END);
     CHECK_DEADLINE(monitor.attach.retry_at, CALL_ACCEPT);
     CHECK_DEADLINE(theirs.events, CALL_SAY_HELD);
