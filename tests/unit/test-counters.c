@@ -328,12 +328,13 @@ static void check_all_told(Walk *walk)
     g_string_free(log, TRUE);
 }
 
-static void end(Walk *walk, bool has_room)
+/* Without room, the last record is torn, at any of its bytes. */
+static void end(Walk *walk, bool has_room, int64_t rest)
 {
-    if (has_room) {
-        crashes = false;
-        give_room(NO_LIMIT, disk_error);
-    }
+    crashes = false;
+    give_room(has_room ? NO_LIMIT : rest, disk_error);
+    feed(walk, STREAM_STDOUT, "what comes last\nand has no end");
+    check(walk);
     k8s_file_hurry(&walk->fixture.log);
     for (int i = 0; i < 3; i++)
         pump_both(walk, SPLIT_END);
@@ -366,12 +367,14 @@ static void go(K8sLimits limits, bool changes)
         GRand *random = g_rand_new_with_seed(seed);
         Walk walk;
 
+        if (limits.global_size_max > 0)
+            limits.global_size_max = 300 + 60 * seed;
         walk_begin(&walk, limits);
         walk.changes = changes;
         disk_error = errors[seed % G_N_ELEMENTS(errors)];
         for (int i = 0; i < STEPS; i++)
             step(&walk, random);
-        end(&walk, seed % 3 != 0);
+        end(&walk, seed % 3 != 0 || limits.rate.bytes > 0, g_rand_int_range(random, 0, 100));
         walk_end(&walk);
         g_rand_free(random);
     }
