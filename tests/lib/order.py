@@ -7,8 +7,9 @@ import os
 
 def step_back():
     """For a child that is about to execute the monitor: it and its children run on the processor that we have under
-    one_processor(), and only when nobody else wants it. So whatever wakes us also stops the monitor."""
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    one_processor(), and hardly when anybody else wants it. So what wakes us mostly stops the monitor, too; SCHED_IDLE
+    would make that sure, but a busy machine would never let it end."""
+    os.nice(19)
 
 
 @contextlib.contextmanager
