@@ -1,6 +1,7 @@
 """A monitor that sleeps until there is news, and turns for nothing in the meantime. A loop that turns without a pause,
 for a deadline that is over and was not taken off, never sleeps."""
 
+import os
 import signal
 import time
 
@@ -38,12 +39,19 @@ def wait_asleep(pid):
     wait_until(lambda: is_asleep(pid), f"the process {pid} to sleep")
 
 
+def _is_of(other, pid):
+    try:
+        return os.readlink(f"/proc/{other}/exe") == os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return False
+
+
 def wait_asleep_alone(pid, mark):
     """The same when nobody with the mark does anything any more that it would have to see to: see procfs."""
     if is_asleep(pid):
         return
     for other in procfs.with_environment(mark):
-        if other != pid:
+        if other != pid and not _is_of(other, pid):  # such as a sanitizer's at the end, which is waited for
             procfs.send_signal(other, signal.SIGSTOP)
     wait_asleep(pid)
 
