@@ -11,6 +11,7 @@ from results import KILLED, read_equivalents
 from tree import HELPERS, MONITORS, Failed, Tree
 
 PROGRAMS = (*MONITORS, *HELPERS)
+# Without debugging information, objects are equal if what they do is.
 BUILD = ("--optimization=2", "-Ddebug=false", "-Dc_args=-w")
 
 
@@ -141,7 +142,7 @@ class Job:
             failed = found[-1] if found and found[-1]["outcome"] in ("failed", "timeout") else None
             if failed is None:
                 if not found:  # not even one has begun
-                    raise Failed(f"No test runs: see {self.tree.path}/test-log")
+                    raise Failed(f"No test runs: see {self.tree.path}/build-test-log")
                 break
             test = failed["test"]
             again = self._run_tests([test])

@@ -114,7 +114,8 @@ class _Explorer:
     def prepare(self):
         self.tree.copy()
         self._now.mkdir(exist_ok=True)
-        hook = self.tree.path / "build-reach.o"
+        # Another one makes all programs anew.
+        hook = self.tree.path / f"build-reach-{_key('tests/mutation/reach.c')}.o"
         command = ["gcc", "-O2", "-fPIC", "-c", "-o", hook, f'-DREACH_DIRECTORY="{self._now}"']
         subprocess.run([*command, self.tree.path / "tests/mutation/reach.c"], check=True)
         self.tree.configure(

@@ -50,17 +50,20 @@ class Tree:
             target.unlink(missing_ok=True)
             shutil.copy(source, target)
         for directory, below, files in os.walk(self.path):
-            if pathlib.Path(directory) == self.path:
-                below[:] = [name for name in below if not name.startswith("build")]
+            if pathlib.Path(directory) == self.path:  # what is not of the project has such a name
+                below[:] = [name for name in below if not name.startswith("build-") and name != "build"]
+                files = [name for name in files if not name.startswith("build-")]
             for name in files:
                 if os.path.relpath(os.path.join(directory, name), self.path) not in wanted:
                     os.unlink(os.path.join(directory, name))
 
     def configure(self, *options):
-        """Without debugging information, objects are equal if what they do is."""
-        if not (self.build / "build.ninja").exists():
+        """Sets the build up once; other options start it anew."""
+        settings = self.path / "build-settings"
+        if not settings.exists() or settings.read_text() != repr(options):
             shutil.rmtree(self.build, ignore_errors=True)
             self._do("meson", "setup", str(self.build), "-Dtests=true", *options)
+            settings.write_text(repr(options))
 
     def make(self, *targets):
         """Builds; returns whether that could be done."""
@@ -87,7 +90,7 @@ class Tree:
     def digest(self, name):
         return hashlib.sha256((self.build / name).read_bytes()).hexdigest()
 
-    def sandboxed(self, command, timeout, environment=None, log="test-log"):
+    def sandboxed(self, command, timeout, environment=None, log="build-test-log"):
         """Runs a command of the tests. Returns its exit status, or None after a timeout."""
         command = [*MODEST, *BOUNDS, str(self.path / "tests/sandbox"), *command]
         environment = {**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})}
