@@ -162,6 +162,7 @@ static void lose_records(const BatchFile *file, LogCursors *next, uint64_t at, i
         next->total -= record.end - at;
         at = record.end;
     }
+    next->time = next->time_before;
 }
 
 /*
@@ -172,6 +173,7 @@ static void batch_stop(BatchFile *file, uint64_t done, bool keeps, int reason)
 {
     const LogCursors *live = state_cursors(file->state);
     LogCursors *next = state_cursors_next(file->state);
+    const uint8_t *batch = file->state->output + live->batch_offset;
     uint64_t kept = live->rest_length; /* up to here it is in the file, or waits */
 
     if (done > 0 && done < kept) {
@@ -195,8 +197,10 @@ static void batch_stop(BatchFile *file, uint64_t done, bool keeps, int reason)
             next->torn_is_own = record.is_own;
             next->torn_said = *record.said;
             next->torn_open = next->open_before[record.stream];
+            next->torn_time = next->time_before;
         }
         next->open_before[record.stream] = record.partial;
+        memcpy(next->time_before.text, batch + kept, RECORD_TIME_LENGTH);
         kept = record.end;
     }
     if (!keeps)
@@ -230,6 +234,7 @@ static void rest_join(LogCursors *next)
     next->own_at += next->torn_length;
     next->begins_own = next->torn_is_own;
     next->open_before[next->torn_stream] = next->torn_open;
+    next->time_before = next->torn_time;
     next->rest_length = 0;
 }
 
@@ -271,6 +276,7 @@ static void rest_leave(BatchFile *file, bool keeps)
             count_lost(next, &torn, next->torn_open != 0, file->state->page->log.last_error,
                        clock_realtime_ns());
         next->total -= next->torn_length + next->rest_length;
+        next->time = next->torn_time;
         next->batch_offset += next->rest_length;
         next->batch_length -= next->rest_length;
         next->rest_length = 0;

@@ -20,6 +20,7 @@ enum {
 };
 
 _Static_assert(RECORD_HEADER_LENGTH + 1 <= STATE_RECORD_OVERHEAD, "a batch has too little room");
+_Static_assert(RECORD_TIME_LENGTH <= sizeof(TimePage), "the page has too little room for a time");
 
 /*
  * Begins a batch in `next`. It goes to the output buffer's first half, unless the rest of a torn
@@ -40,6 +41,7 @@ static void begin(const K8sFile *file, LogCursors *next)
     next->batch_length = next->rest_length;
     next->log_before = batch_file_size(&file->to);
     memcpy(next->open_before, next->open, sizeof(next->open));
+    next->time_before = next->time;
 }
 
 /* Whether the batch has taken nothing of the stream yet. Then it always takes a record of the
@@ -99,26 +101,31 @@ static void write_header(Builder *builder)
     record_header(&builder->file->clock, time, (int)builder->stream, builder->header);
 }
 
-static void put(Builder *builder, const char *header, unsigned nanoseconds, char tag,
-                const uint8_t *content, size_t length)
+/* Returns the record. */
+static uint8_t *put(Builder *builder, const char *header, char tag, const uint8_t *content,
+                    size_t length)
 {
     LogCursors *next = builder->next;
     uint8_t *record = builder->file->to.state->output + next->batch_offset + next->batch_length;
     uint64_t size = record_write(record, header, tag, content, length);
-
-    record_set_nanoseconds(record, nanoseconds);
 
     next->batch_length += size;
     next->total += size;
     next->rate_tokens -= (int64_t)size;
     next->open[builder->stream] = tag == 'P';
     next->loss[builder->stream].ends = 0; /* that was before */
+    return record;
 }
 
 static void append(Builder *builder, char tag, const uint8_t *content, size_t length)
 {
-    put(builder, builder->header, builder->nanoseconds, tag, content, length);
-    builder->next->stamp = builder->stamp++;
+    LogCursors *next = builder->next;
+
+    record_set_nanoseconds(put(builder, builder->header, tag, content, length),
+                           builder->nanoseconds);
+    memcpy(next->time.text, builder->header, RECORD_TIME_LENGTH);
+    record_set_nanoseconds(next->time.text, builder->nanoseconds);
+    next->stamp = builder->stamp++;
     if (++builder->nanoseconds == 1000)
         write_header(builder);
 }
@@ -234,7 +241,6 @@ static bool must_close_line(const Builder *builder)
 static Built close_line(Builder *builder)
 {
     LogCursors *next = builder->next;
-    const struct timespec time = {next->stamp / 1000000000, next->stamp % 1000000000};
     uint64_t record = RECORD_HEADER_LENGTH + 1;
     char header[RECORD_HEADER_LENGTH];
 
@@ -247,8 +253,9 @@ static Built close_line(Builder *builder)
     next->own_at = next->batch_length;
     next->own_length = record;
     next->said = (LossPage){.records = 0};
-    record_header(&builder->file->clock, time, (int)builder->stream, header);
-    put(builder, header, (unsigned)(next->stamp % 1000), 'F', (const uint8_t *)"", 0);
+    memcpy(header, builder->header, sizeof(header));
+    memcpy(header, next->time.text, RECORD_TIME_LENGTH);
+    put(builder, header, 'F', (const uint8_t *)"", 0);
     return BUILT_ALL;
 }
 

@@ -22,6 +22,7 @@ enum {
     PAGE_COMM_MAX = 16,
     PAGE_BUILD_ID_MAX = 41,
     PAGE_PATH_MAX = 108,
+    PAGE_TIME_MAX = 40,
 };
 
 #define PAGE_MAGIC UINT64_C(0x64726177636f6e21)
@@ -117,6 +118,11 @@ typedef enum RotationStep {
     ROTATION_TAKING,     /* the log's descriptor becomes that of the new file */
 } RotationStep;
 
+/* The time stamp of a record, as it is in the log, not terminated. */
+typedef struct TimePage {
+    uint8_t text[PAGE_TIME_MAX];
+} TimePage;
+
 /*
  * One set of the log's cursors. Two exist; LogPage.live says which one counts. The other is
  * filled in and becomes the live one by one store, so that all its fields change at once.
@@ -136,17 +142,20 @@ typedef struct LogCursors {
     uint64_t torn_is_own; /* 1: it is not the container's, and has no content */
     LossPage torn_said;   /* the loss that it tells then */
     uint64_t torn_open;   /* as open_before, before that record */
+    TimePage torn_time;   /* as time_before, before that record */
     uint64_t cutting;     /* 1: the file is to be cut back from torn_end to cut_to */
     uint64_t cut_to;
     uint64_t long_line; /* 1 + the stream whose line, cut at the limit, the other one waits for; 0 =
                            none: see log/turn.h */
-    int64_t stamp;      /* of the last record, CLOCK_REALTIME nanoseconds, 0 = there is none */
-    uint64_t total;     /* bytes ever in the log, for --log-global-size-max */
-    uint64_t capped;    /* 1 once that limit has been reached */
-    uint64_t own_length; /* of the record in the batch that is not the container's, 0 = none */
-    uint64_t own_at;     /* and where in the batch it begins */
-    LossPage said;       /* the loss that it tells */
-    uint64_t begins_own; /* 1: another one begins the batch, that was torn and tells torn_said */
+    int64_t stamp; /* of the last record, lost or not, CLOCK_REALTIME nanoseconds, 0 = none yet */
+    TimePage time; /* of the last record that is not lost, the batch included */
+    TimePage time_before; /* the same without the batch, but for the rest */
+    uint64_t total;       /* bytes ever in the log, for --log-global-size-max */
+    uint64_t capped;      /* 1 once that limit has been reached */
+    uint64_t own_length;  /* of the record in the batch that is not the container's, 0 = none */
+    uint64_t own_at;      /* and where in the batch it begins */
+    LossPage said;        /* the loss that it tells */
+    uint64_t begins_own;  /* 1: another one begins the batch, that was torn and tells torn_said */
     LossPage loss[STREAMS];
     uint64_t open[STREAMS];        /* 1: the stream's last record, the batch included, is a P */
     uint64_t open_before[STREAMS]; /* the same without the batch, but for the rest */

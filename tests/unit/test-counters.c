@@ -172,6 +172,18 @@ static void check_stream(const Walk *walk, StreamId stream, const GString *log)
     g_string_free(seen.open, TRUE);
 }
 
+/* What ends a line at the end takes the time of the last record, whatever was lost behind it. */
+static void check_time(const Walk *walk, const GString *log)
+{
+    size_t last = 0;
+    LogRecord record;
+
+    for (size_t at = 0, from = 0; next_record(log, &at, &record); from = at)
+        last = from;
+    if (log->len > 0)
+        ck_assert_mem_eq(cursors(walk)->time.text, log->str + last, RECORD_TIME_LENGTH);
+}
+
 static void check(Walk *walk)
 {
     const LogPage *page = &walk->fixture.state.page->log;
@@ -182,6 +194,7 @@ static void check(Walk *walk)
     take_backups(walk);
     whole = whole_log(walk);
     ck_assert(join_records(whole, STREAM_STDOUT, joined));
+    check_time(walk, whole);
     log = without_closings(whole);
     for (StreamId i = STREAM_STDOUT; i < STREAMS; i++)
         check_stream(walk, i, log);
@@ -412,6 +425,36 @@ START_TEST(what_closes_a_line_is_not_counted)
 }
 END_TEST
 
+START_TEST(what_closes_a_line_is_known_though_records_are_lost)
+{
+    go((K8sLimits){USUAL, .partial_flush = 0, .closes_last_line = true}, false);
+    go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true, .closes_last_line = true}, true);
+}
+END_TEST
+
+/* What is lost, as a whole or behind a part that is written, is not the record before it. */
+START_TEST(what_closes_a_line_has_the_time_of_a_record_that_is_there)
+{
+    static const K8sLimits closes = {USUAL, .partial_flush = 0, .closes_last_line = true};
+    GString *log;
+    Walk walk;
+
+    for (int64_t bytes = 0; bytes < 120; bytes++) {
+        walk_begin(&walk, closes);
+        feed(&walk, STREAM_STDOUT, "aaa");
+        give_room(bytes, EIO);
+        feed(&walk, STREAM_STDERR, "bbb\nccc\nddd\n");
+        give_room(NO_LIMIT, EIO);
+        pump(&walk, STREAM_STDOUT, SPLIT_END);
+        check(&walk);
+        log = file_content(walk.fixture.path);
+        ck_assert(take_closing(log));
+        g_string_free(log, TRUE);
+        walk_end(&walk);
+    }
+}
+END_TEST
+
 START_TEST(files_of_a_limited_size_are_counted)
 {
     go((K8sLimits){USUAL, .partial_flush = 0, .says_losses = true, .size_max = 2000}, false);
@@ -486,5 +529,7 @@ SUITE("counters", the_rest_of_a_line_that_a_failure_has_damaged_is_not_limited,
       the_rest_of_a_line_that_a_rate_has_damaged_is_limited, what_is_dropped_is_counted_and_told,
       what_is_dropped_is_counted_where_nothing_is_told, what_waits_is_counted_once,
       what_waits_before_it_is_dropped_is_counted, what_closes_a_line_is_not_counted,
+      what_closes_a_line_is_known_though_records_are_lost,
+      what_closes_a_line_has_the_time_of_a_record_that_is_there,
       files_of_a_limited_size_are_counted, what_is_capped_is_counted_apart,
       what_a_rate_costs_is_limited)
