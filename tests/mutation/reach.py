@@ -149,9 +149,11 @@ class _Explorer:
         for path in self._now.iterdir():
             path.unlink()
         begin = time.monotonic()
-        self.tree.sandboxed([str(self.tree.build / name)], UNIT_TIMEOUT)
+        status = self.tree.sandboxed([str(self.tree.build / name)], UNIT_TIMEOUT)
         seconds = time.monotonic() - begin
-        return {name: {"seconds": round(seconds, 3), "lines": self._lines(reached.read(self._now))}}
+        lines = self._lines(reached.read(self._now))
+        outcome = "passed" if status == 0 else "failed"
+        return {name: {"seconds": round(seconds, 3), "outcome": outcome, "lines": lines}}
 
     def _explore_file(self, name):
         outcomes = self.tree.path / "build-outcomes"
@@ -165,7 +167,8 @@ class _Explorer:
             for line in file:
                 test = json.loads(line)
                 if test["outcome"] != "skipped":
-                    tests[test["test"]] = {"seconds": test["seconds"], "lines": self._lines(test["reached"])}
+                    lines = self._lines(test["reached"])
+                    tests[test["test"]] = {"seconds": test["seconds"], "outcome": test["outcome"], "lines": lines}
         return tests
 
 
@@ -193,7 +196,9 @@ def explore(jobs, say):
             except queue.Empty:
                 return
             tests = explorer.explore(name)
-            say(f"{name}: {len(tests)} tests, {sum(test['seconds'] for test in tests.values()):.0f} s")
+            failed = sum(test["outcome"] != "passed" for test in tests.values())
+            seconds = sum(test["seconds"] for test in tests.values())
+            say(f"{name}: {len(tests)} tests, {failed} of them fail in this build, {seconds:.0f} s")
             found = {"key": _key(name, explorer.tree.path), "sources": digest, "tests": tests}
             stored.write_text(json.dumps(found))
 
