@@ -119,8 +119,11 @@ static void get_rate_policy(const SettingsPage *settings, char *text)
 
 static void get_rate_limit(const SettingsPage *settings, char *text)
 {
-    snprintf(text, SETTING_TEXT_MOST, "%" PRId64 ":%" PRId64, settings->log_rate_limit,
-             settings->log_rate_burst);
+    if (settings->log_rate_limit == 0)
+        snprintf(text, SETTING_TEXT_MOST, "0"); /* no limit has no burst */
+    else
+        snprintf(text, SETTING_TEXT_MOST, "%" PRId64 ":%" PRId64, settings->log_rate_limit,
+                 settings->log_rate_burst);
 }
 
 static const struct {
