@@ -7,14 +7,15 @@ from waiting import wait_until
 
 
 def timeout(play):
-    container = play.container(command="echo hello; read word < go")
+    container = play.container(command="echo hello; : > said; read word < go")
     container.fifo("go")
     container.options["--timeout"] = "1"
     witness = Witness(container)
     play.create(container)
     container.start()
     witness.check(255, reported=-1)
-    assert container.output() == b"hello\n"
+    # A slow machine may not let it say anything in that time.
+    assert container.output() == b"hello\n" or not (container.bundle / "said").exists()
 
 
 def hurried(play):
