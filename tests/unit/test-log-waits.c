@@ -103,6 +103,31 @@ START_TEST(test_a_first_rate_begins_with_all_that_may_come_at_once)
 }
 END_TEST
 
+/* The pauses before the next attempt grow, and begin anew with another file. */
+START_TEST(test_a_new_file_has_not_failed_yet)
+{
+    LogFixture fixture;
+    int64_t first;
+    int fd;
+
+    log_setup(&fixture, limits);
+    fd = refuse_writes(&fixture);
+    ck_assert_int_eq(log_feed(&fixture, STREAM_STDOUT, "one\n", 4, SPLIT_WAIT), -EBADF);
+    first = fixture.log.retry_pause;
+    ck_assert_int_gt(first, 0);
+    fixture.state.page->log.retry_at = 0;
+    ck_assert_int_eq(k8s_file_pump(&fixture.log, STREAM_STDOUT, SPLIT_WAIT), -EBADF);
+    ck_assert_int_eq(fixture.log.retry_pause, 2 * first);
+
+    ck_assert_int_eq(k8s_file_reopen(&fixture.log), 0);
+    ck_assert_int_eq(fixture.log.retry_pause, 0);
+    ck_assert_int_eq(fixture.state.page->log.retry_at, 0);
+    close(fd);
+    log_teardown(&fixture);
+}
+END_TEST
+
 SUITE("log waits", test_an_open_line_has_no_deadline_while_the_log_waits,
-      test_an_open_line_keeps_its_deadline, test_another_rate_ends_the_wait_for_the_old_one,
+      test_an_open_line_keeps_its_deadline, test_a_new_file_has_not_failed_yet,
+      test_another_rate_ends_the_wait_for_the_old_one,
       test_a_first_rate_begins_with_all_that_may_come_at_once)
