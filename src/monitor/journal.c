@@ -76,15 +76,17 @@ static void watch(Monitor *monitor)
 /* Says once that the journal fails and once what that cost, not at every entry. */
 static void speak(Monitor *monitor, int result)
 {
-    if (result < 0 && monitor->said_journal == 0) {
-        monitor->said_journal = -result;
+    uint32_t *said = &monitor_page(monitor)->journal.said_failure;
+
+    if (result < 0 && *said == 0) {
         event_log_fails(monitor, LOG_DRIVER_JOURNAL,
                         result == -EAGAIN ? "it has stopped reading" : strerror(-result),
                         journald_waits(&monitor->journal));
-    } else if (result > 0 && monitor->said_journal != 0) {
-        monitor->said_journal = 0;
+        state_commit(said, 1);
+    } else if (result > 0 && *said != 0) {
         event_log_recovered(monitor, LOG_DRIVER_JOURNAL,
                             state_journal_cursors(&monitor->state)->counters);
+        state_commit(said, 0);
     }
 }
 

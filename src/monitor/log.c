@@ -108,12 +108,14 @@ static void speak_of_rotation(Monitor *monitor)
 /* Says once that a log fails and once what that cost, not at every record. */
 static void speak_of_writes(Monitor *monitor, int result)
 {
-    if (result < 0 && monitor->said_failure == 0) {
-        monitor->said_failure = -result;
+    uint32_t *said = &monitor_page(monitor)->log.said_failure;
+
+    if (result < 0 && *said == 0) {
         event_log_fails(monitor, LOG_DRIVER_FILE, strerror(-result), k8s_file_waits(&monitor->log));
-    } else if (result > 0 && monitor->said_failure != 0) {
-        monitor->said_failure = 0;
+        state_commit(said, 1);
+    } else if (result > 0 && *said != 0) {
         event_log_recovered(monitor, LOG_DRIVER_FILE, state_cursors(&monitor->state)->counters);
+        state_commit(said, 0);
     }
 }
 

@@ -69,8 +69,6 @@ typedef struct Monitor {
     GSource *timers;
     int64_t trim_at;    /* CLOCK_BOOTTIME microseconds, 0 = nothing to give back */
     int64_t look_at;    /* when to see whether --exit-delay still makes sense, likewise */
-    int said_failure;   /* errno of the log's failure that has been spoken of, 0 = none */
-    int said_journal;   /* the same of the journal's */
     bool said_rotation; /* that the log could not be replaced */
     bool said_spool;    /* that there is none where one is needed */
     bool said_refused;  /* that an attach client was one too many */

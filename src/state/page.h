@@ -193,6 +193,7 @@ typedef struct LogPage {
         turn_at; /* commit: until when a stream waits for the other's long line; 0 = none does */
     int64_t rate_until; /* commit: until when --log-rate-limit lets the container wait; 0 = not */
     int64_t settle_at;  /* commit: after the end, when to give up what waits; put off by progress */
+    uint32_t said_failure; /* commit: 1 once it is said that it fails, until the end of that is */
 
     /* For who looks on; not of use for going on. */
     int64_t blocked_since; /* since when a write has not returned, CLOCK_BOOTTIME microseconds */
@@ -220,6 +221,7 @@ typedef struct JournalPage {
     int64_t stalled_since; /* commit: when an entry first failed after those that were taken, 0 =
                               the journal takes them */
     int64_t settle_at;     /* commit: as LogPage.settle_at */
+    uint32_t said_failure; /* commit: as LogPage.said_failure */
 
     /* For who looks on; not of use for going on. */
     int64_t waits_since; /* since when the container waits for the journal, as above */
