@@ -563,7 +563,7 @@ def test_every_line_is_valid(new_exec):
 
 def test_time_limit(new_exec_sync):
     process = new_exec_sync("echo before; sleep 1000; echo after")
-    process.options["--timeout"] = "1"
+    process.options["--timeout"] = "3"
     process.execute()
     assert process.line() == b'{"exit_code": -1, "message": "command timed out"}\n'
     assert process.line() == b""

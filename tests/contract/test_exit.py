@@ -256,9 +256,9 @@ def test_time_limit(new_container):
     """What was in the pipes when the time was up is kept. The monitor stands still meanwhile, so that it finds both at
     once: the output and the end of the time."""
     container = new_container(
-        command="echo ready; read word < go; seq 1 5000; sleep 1.2; touch late; sleep 1000 & echo $! > other; wait"
+        command="echo ready; read word < go; seq 1 5000; sleep 4.2; touch late; sleep 1000 & echo $! > other; wait"
     )
-    container.options["--timeout"] = "1"
+    container.options["--timeout"] = "4"  # in which a slow machine can print something, and stop the monitor
     go = container.fifo("go")
     container.create()
     container.start()

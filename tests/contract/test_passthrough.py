@@ -149,7 +149,7 @@ def test_timeout(new_container):
     container = new_container(command="echo hello; read word < go")
     container.fifo("go")
     caller = Caller(container)
-    container.options["--timeout"] = "1"
+    container.options["--timeout"] = "3"
     container.create(prepare=caller.prepare)
     container.start()
     assert container.wait() == 255
