@@ -681,6 +681,22 @@ def test_crashes(journal, logging):
 
 
 @pytest.mark.survival
+def test_recovery_that_another_image_sees(journal, logging):
+    """The journal comes back while the monitor cannot look, and what the monitor does then is to crash."""
+    journal.kill()
+    container = logging("echo 1; read word < go; exit 7")
+    go = begin(container, journal)
+    wait_until(lambda: page(container.monitor.pid)["stdout_unsent"] > 0, "a loss")
+    container.pause_monitor()
+    journal.start()
+    container.signal_monitor(signal.SIGSEGV)
+    container.resume_monitor()
+    assert journal.wait_event("log-recovered")["CONWARD_LOG_DRIVER"] == b"journald"
+    os.write(go, b"\n")
+    assert container.wait() == 7
+
+
+@pytest.mark.survival
 def test_crash_while_the_journal_is_stopped(journal, logging):
     journal.stop()
     container = logging("seq 1 60000; read word < go; exit 7", "wait")
