@@ -26,6 +26,7 @@ static int log_fd = -1;
 static int64_t room = NO_LIMIT; /* bytes that the log still takes */
 static int disk_error;          /* of a write without any room, 0 = it writes nothing */
 static bool crashes;            /* the program does, as soon as there is no room */
+static bool crashes_before_cut; /* it does as soon as it cuts off a torn record */
 static unsigned failures;
 static jmp_buf crash;
 static int64_t boottime = 1000000; /* microseconds */
@@ -51,6 +52,16 @@ ssize_t write(int fd, const void *bytes, size_t length)
         return 0;
     errno = disk_error;
     return -1;
+}
+
+/* Of the log only, and at most once. */
+int ftruncate(int fd, off_t length)
+{
+    if (fd == log_fd && crashes_before_cut) {
+        crashes_before_cut = false;
+        longjmp(crash, 1);
+    }
+    return (int)syscall(SYS_ftruncate, fd, length);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now)
@@ -341,6 +352,17 @@ static void check_all_told(Walk *walk)
     g_string_free(log, TRUE);
 }
 
+static void finish(Walk *walk)
+{
+    if (setjmp(crash) == 0) {
+        k8s_file_finish(&walk->fixture.log);
+    } else {
+        resume(walk);
+        pump_both(walk, SPLIT_END);
+        k8s_file_finish(&walk->fixture.log);
+    }
+}
+
 /* Without room, the last record is torn, at any of its bytes. */
 static void end(Walk *walk, bool has_room, int64_t rest)
 {
@@ -358,13 +380,7 @@ static void end(Walk *walk, bool has_room, int64_t rest)
     k8s_file_give_up(&walk->fixture.log);
     pump_both(walk, SPLIT_END);
     check(walk);
-    if (setjmp(crash) == 0) {
-        k8s_file_finish(&walk->fixture.log);
-    } else {
-        resume(walk);
-        pump_both(walk, SPLIT_END);
-        k8s_file_finish(&walk->fixture.log);
-    }
+    finish(walk);
     check(walk);
     ck_assert_uint_eq(cursors(walk)->batch_length, 0);
     for (int i = 0; i < STREAMS; i++)
@@ -525,7 +541,30 @@ START_TEST(the_rest_of_a_line_that_a_rate_has_damaged_is_limited)
 }
 END_TEST
 
-SUITE("counters", the_rest_of_a_line_that_a_failure_has_damaged_is_not_limited,
+/* At the end, when nothing will complete it. */
+START_TEST(a_torn_record_is_cut_off_after_a_crash)
+{
+    GString *log;
+    Walk walk;
+
+    walk_begin(&walk, (K8sLimits){USUAL, .partial_flush = 0, .says_losses = true});
+    feed(&walk, STREAM_STDOUT, "aaa\n");
+    give_room(RECORD_HEADER_LENGTH + 10, EIO);
+    feed(&walk, STREAM_STDOUT, "bbb\nccc\n");
+    ck_assert_uint_gt(cursors(&walk)->rest_length, 0);
+    crashes_before_cut = true;
+    finish(&walk);
+    ck_assert(!crashes_before_cut);
+    log = file_content(walk.fixture.path);
+    ck_assert_int_eq(log->str[log->len - 1], '\n');
+    check(&walk);
+    g_string_free(log, TRUE);
+    walk_end(&walk);
+}
+END_TEST
+
+SUITE("counters", a_torn_record_is_cut_off_after_a_crash,
+      the_rest_of_a_line_that_a_failure_has_damaged_is_not_limited,
       the_rest_of_a_line_that_a_rate_has_damaged_is_limited, what_is_dropped_is_counted_and_told,
       what_is_dropped_is_counted_where_nothing_is_told, what_waits_is_counted_once,
       what_waits_before_it_is_dropped_is_counted, what_closes_a_line_is_not_counted,
