@@ -1363,6 +1363,23 @@ START_TEST(a_stream_waits_for_the_end_of_a_long_line)
 }
 END_TEST
 
+/* Nor does the deadline count that it had before. */
+START_TEST(a_stream_that_waits_for_its_turn_shows_no_unfinished_line)
+{
+    LogFixture fixture;
+
+    log_setup(&fixture, turns);
+    feed_text(&fixture, STREAM_STDERR, "two ");
+    ck_assert_int_ne(fixture.state.page->flush_at[STREAM_STDERR], 0);
+    feed_part(&fixture, STREAM_STDOUT, 600);
+    feed_text(&fixture, STREAM_STDERR, "words");
+    ck_assert_int_ne(turn_at(&fixture), 0);
+    ck_assert_int_eq(fixture.state.page->flush_at[STREAM_STDERR], 0);
+    check_order(&fixture, "PoPo");
+    log_teardown(&fixture);
+}
+END_TEST
+
 START_TEST(long_lines_of_both_streams_take_turns)
 {
     LogFixture fixture;
@@ -1616,6 +1633,7 @@ SUITE("k8s-file", both_streams_come_back, what_was_in_the_file_stays_and_the_mod
       a_rate_that_is_lifted_before_its_loss_is_said, stamps_rise_strictly,
       stamps_follow_a_clock_that_is_set_back_by_more_than_a_second,
       the_stamp_of_a_loss_record_rises_too, a_stream_waits_for_the_end_of_a_long_line,
+      a_stream_that_waits_for_its_turn_shows_no_unfinished_line,
       long_lines_of_both_streams_take_turns, a_long_line_is_waited_for_once,
       no_more_than_so_many_bytes_wait, a_rate_does_not_make_a_turn_longer,
       the_end_of_a_stream_ends_its_line, only_what_is_cut_at_the_limit_is_waited_for,
