@@ -2,6 +2,7 @@
 #include "stdio/attach.h"
 #include "stdio/outlet.h"
 
+#include "own-clock.h"
 #include "suite.h"
 
 #include <errno.h>
@@ -184,6 +185,32 @@ START_TEST(a_socket_is_never_waited_in)
 }
 END_TEST
 
+/* One that is slow is not stalled: what it takes is progress. */
+START_TEST(whoever_takes_something_has_moved)
+{
+    static uint8_t bytes[65536];
+    Fixture fixture;
+    int64_t begun;
+    int ends[2];
+
+    ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
+    setup(&fixture, ends[1], ends[1]);
+    put(&fixture, STREAM_STDOUT, 100000);
+    outlet_pump(&fixture.outlet);
+    begun = fixture.outlet.moved_at;
+    own_clock_pass(1000);
+    turn_loop();
+    ck_assert_int_eq(fixture.outlet.moved_at, begun);
+    ck_assert_int_eq(read(ends[0], bytes, 8192), 8192);
+    turn_loop();
+    ck_assert(outlet_is_behind(&fixture.outlet));
+    ck_assert_int_eq(fixture.outlet.moved_at, begun + 1000);
+    teardown(&fixture);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
 /* Each of the two by itself. */
 START_TEST(a_reader_that_goes_away_is_dead)
 {
@@ -320,5 +347,5 @@ END_TEST
 
 SUITE("outlet", a_turn_is_of_so_many_bytes, a_full_pipe_is_waited_for,
       a_pipe_that_may_block_gets_as_much_as_has_room, a_socket_is_never_waited_in,
-      a_reader_that_goes_away_is_dead, what_is_passed_over_is_not_sent,
-      another_image_goes_on_with_the_clients_that_are_whole)
+      whoever_takes_something_has_moved, a_reader_that_goes_away_is_dead,
+      what_is_passed_over_is_not_sent, another_image_goes_on_with_the_clients_that_are_whole)
