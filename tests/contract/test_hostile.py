@@ -19,7 +19,7 @@ import engine
 import k8slog
 import procfs
 from engine import BATS
-from waiting import wait_until
+from waiting import is_readable, wait_until
 
 MEBIBYTE = 1 << 20
 CLOSED = [fds for count in (1, 2, 3) for fds in itertools.combinations(range(3), count)]
@@ -559,14 +559,18 @@ def test_container_that_becomes_a_child_later(new_container, paused):
         assert (container.persist / "exit").read_bytes() == b"7"
 
 
-def test_container_that_is_never_a_child(new_container):
+def test_container_that_is_never_a_child(new_container, system_log):
+    receiver, enter = system_log
     container = new_container(command="echo hello; exit 7")
+    container.options["--syslog"] = True
     container._fifo_in(container.plan, "parent")
-    container.create()
+    container.create(prepare=enter)
     container.start()
     assert container.wait() == 255
     assert container.exit_file.read_bytes() == b"-1"
     assert container.output() == b"hello\n"
+    assert b"process %d was not left to this monitor by the runtime" % container.pid in receiver.recv(65536)
+    assert not is_readable(receiver.fileno()), "it says more than once"
 
 
 # The end that nobody waits for
