@@ -61,7 +61,7 @@ def stubborn(new_container, system_log):
         pytest.skip("only root may have processes of other users")
     receiver, enter = system_log
     container = new_container(command=STUBBORN)
-    container.options.update({"--timeout": "1", "--syslog": True})
+    container.options.update({"--timeout": "3", "--syslog": True})
 
     def prepare():
         enter()
@@ -110,7 +110,7 @@ def test_time_limit(stubborn):
     container, receiver = stubborn
     check_deadline(container.monitor.pid, 10)
     (said,) = datagrams(receiver)
-    assert b"command timed out after 1 seconds" in said
+    assert b"command timed out after 3 seconds" in said
 
 
 def test_time_limit_in_vain(stubborn):
