@@ -54,7 +54,7 @@ OF_MEMORY_CGROUPS += ("cgroup_place_unmake",)
 # And what only v2 has.
 OF_CGROUP_V2 = ("hand_memory_down", "step_aside", "step_back")
 # What needs trouble.so: a journal that is away for too long would have to be away for as long otherwise.
-OF_LOSING_JOURNALS = ("journal_sender_worked", "lose_line", "lose_newline", "say_loss", "send_newline")
+OF_LOSING_JOURNALS = ("journal_sender_worked", "lose_line", "lose_newline", "say_loss", "send_newline", "speak")
 
 MISSING = set(OUT_OF_REACH).union(
     OF_CGROUP_V2, OF_MEMORY_CGROUPS if memory.missing() else (), () if takes_trouble() else OF_LOSING_JOURNALS

@@ -100,6 +100,7 @@ class Lab:
 
     def _with_program(self, thing):
         thing.program = self.program
+        del thing.environment["TMPDIR"]  # where each puts its sockets is its own affair
         return self.keep(thing)
 
     def container(self, command="exit 0", **how):

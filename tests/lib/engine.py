@@ -868,7 +868,9 @@ def _wait_process(pid, what):
 
 def _check_monitor(watched, pid, status):
     """At the end of a test: while it lives it sleeps, and when it has ended by itself there is nothing left of it.
-    `status`: its exit status, if that is known."""
+    `status`: its exit status, if that is known. Of another program than ours nothing is expected."""
+    if watched.program != conward():
+        return
     mark = _mark(watched.top)
     if procfs.Process(pid).alive():
         rest.wait_asleep_alone(pid, mark)
