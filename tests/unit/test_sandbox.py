@@ -119,8 +119,10 @@ def test_only_its_own_processes_are_there():
 @needs_root
 @pytest.mark.parametrize("place", ["/run", "/tmp", "/var/tmp", "/dev/shm"])
 def test_places_are_its_own(place, mark):
+    """But for a directory for locks, and for the way to the project."""
     done = run("sh", "-c", f"ls -A {place}; touch {place}/{mark}; mkdir {place}/crio")
-    assert (done.stdout.replace("lock\n", ""), done.stderr) == ("", "")
+    way = PROJECT.relative_to(place).parts[:1] if PROJECT.is_relative_to(place) else ()
+    assert (set(done.stdout.split()) - {"lock", *way}, done.stderr) == (set(), "")
     assert not pathlib.Path(place, mark).exists()
 
 
