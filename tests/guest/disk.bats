@@ -46,7 +46,8 @@ free() {
 }
 
 # launch POLICY STEP LAST [OPTION…]: the container prints the numbers up to LAST, and after each STEP of
-# them it waits for a word. Sets the pid of the monitor, to which quotas apply.
+# them it waits for a word. Sets the pid of the monitor, to which quotas apply. The container keeps the fifo
+# open: as long as who has written the last word has not closed it, another open would find its end.
 launch() {
 	read -r id </proc/sys/kernel/random/uuid
 	policy=$1
@@ -58,7 +59,7 @@ launch() {
 	mkfifo "$bundle/go"
 	setpriv --bounding-set -sys_resource "$conward" run --quiet --cid "$id" --log-path "$log" \
 		--log-on-error "$policy" --exit-dir "$bundle/exits" "${@:4}" -- \
-		sh -c 'until [ "$((i += $2))" -gt "$3" ]; do seq $((i - $2 + 1)) $i; read -r word <"$1"; done; exit 7' \
+		sh -c 'exec 3<>"$1"; until [ "$((i += $2))" -gt "$3" ]; do seq $((i - $2 + 1)) $i; read -r word <&3; done; exit 7' \
 		- "$bundle/go" "$step" "$last" >"$bundle/said" 2>&1 3>&- &
 	monitor=$!
 	errors=0

@@ -74,7 +74,7 @@ marked() {
 }
 
 @test "one process of several, then another" {
-	new_container "$(script "mkfifo /run/go; while read -r word </run/go; do $hog; done; exit 7")"
+	new_container "$(script "mkfifo /run/go; exec 3<>/run/go; while read -r word <&3; do $hog; done; exit 7")"
 	create "$conward"
 	start
 	until_true test -p "$bundle/go"
@@ -131,7 +131,7 @@ marked() {
 	points=$(FAULT_POINTS=list "$faulty" |
 		grep -E '^(monitor-oom|process-cgroup-oom)\.c:(monitor_oom_look|open_count|count_kills|kills_in):')
 	for point in $points; do
-		new_container "$(script "mkfifo /run/go; read -r word </run/go; $hog; read -r word </run/go; exec $hog")"
+		new_container "$(script "mkfifo /run/go; exec 3<>/run/go; read -r word <&3; $hog; read -r word <&3; exec $hog")"
 		mkdir "$bundle/faults"
 		echo 1 >"$bundle/faults/$point"
 		FAULT_POINTS=$bundle/faults create "$faulty"
