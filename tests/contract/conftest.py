@@ -20,6 +20,8 @@ import engine  # noqa: E402  (found through the path above)
 import exec_engine  # noqa: E402
 import node  # noqa: E402
 import oracle  # noqa: E402
+from fake_journal import FakeJournal  # noqa: E402
+from small_disk import SmallDisk  # noqa: E402
 
 
 def pytest_configure(config):
@@ -72,7 +74,7 @@ def directory():
 
 
 @pytest.fixture
-def journal(directory):
+def dev_log(directory):
     """A socket, and how to start a program that finds it at /dev/log."""
     devices = directory / "dev"
     devices.mkdir()
@@ -107,6 +109,14 @@ def system_log(directory):
 
 
 @pytest.fixture
+def journal(directory):
+    """A journal that does as it is told."""
+    made = FakeJournal(directory / "node")
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def new_container(directory):
     """Makes containers; each gets a directory of its own and is gone, with its processes, when the test ends."""
     with contextlib.ExitStack() as stack:
@@ -123,6 +133,30 @@ def new_container(directory):
 def closed_later(stack, thing):
     stack.callback(thing.close)
     return thing
+
+
+@pytest.fixture
+def disk(directory):
+    """A small one, for a log that fills it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a file system")
+    small = SmallDisk(directory / "disk")
+    yield small
+    small.close()
+
+
+@pytest.fixture
+def logging_to(disk, new_container):
+    """Makes containers that log to the small disk."""
+
+    def new(policy, command, **how):
+        container = new_container(command=command, **how)
+        container.log = disk.top / "ctr.log"
+        container.options["--log-path"] = f"k8s-file:{container.log}"
+        container.options["--log-on-error"] = policy
+        return container
+
+    return new
 
 
 def processes(directory, kind):

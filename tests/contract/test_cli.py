@@ -691,8 +691,8 @@ def run_with(start, *words):
     return answer_of([*start, engine.conward(), *words])
 
 
-def test_syslog(journal):
-    receiver, start = journal
+def test_syslog(dev_log):
+    receiver, start = dev_log
     words = ["-c", "0123456789abcdefghijklmno", "-u", ID, "-r", TRUE, "-l", "none", "--no-container-partial-message"]
     run_with(start, *words, "--syslog", *LAST)
     ident = re.escape(os.path.basename(os.path.realpath(engine.conward()))[:15])
@@ -705,22 +705,22 @@ def test_syslog(journal):
         receiver.recv(65536)
 
 
-def test_syslog_id_with_a_tag(journal):
-    receiver, start = journal
+def test_syslog_id_with_a_tag(dev_log):
+    receiver, start = dev_log
     words = ["-c", "0123456789", "-u", ID, "-r", TRUE, "-l", "none", "--log-tag", "a long tag", "--syslog"]
     run_with(start, *words, *LAST)
     assert ": conmon 0123456789: a long t <error>: " in receiver.recv(65536).decode()
 
 
-def test_syslog_only_if_asked(journal):
-    receiver, start = journal
+def test_syslog_only_if_asked(dev_log):
+    receiver, start = dev_log
     run_with(start, "-c", ID, "-u", ID, "-r", TRUE, "-l", "none", *LAST).refused(LAST_REFUSAL)
     with pytest.raises(BlockingIOError):
         receiver.recv(65536)
 
 
-def test_full_syslog_does_not_block(journal):
-    receiver, start = journal
+def test_full_syslog_does_not_block(dev_log):
+    receiver, start = dev_log
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
         with pytest.raises(BlockingIOError):

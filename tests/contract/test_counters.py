@@ -12,7 +12,6 @@ import pytest
 import engine
 import k8slog
 from crashes import FATAL, Trouble, crash, page, wait_at_rest
-from fake_journal import FakeJournal
 from oracle import STREAMS, figures
 from waiting import LIMIT, wait_until
 
@@ -53,13 +52,6 @@ OF_MONITORS = {
     "journal_errors": "journal_errors",
     "crashes": "crashes",
 }
-
-
-@pytest.fixture
-def journal(directory):
-    made = FakeJournal(directory / "node")
-    yield made
-    made.close()
 
 
 def conwardctl(journal, *words):
@@ -238,26 +230,27 @@ def test_journal_that_is_away(new_container, journal, policy):
     assert all(now[f"file_{stream}_lost_bytes"] == 0 for stream in STREAMS)
 
 
+def check_incomplete(process, written, why):
+    """A legacy exec's answer says all that is lost, of both streams, and why."""
+    answer = process.answer()
+    lost = len(written) - len(process.output()) - len(process.output("stderr"))
+    assert answer["exit_code"] == -1
+    assert answer["message"] == f"log incomplete: lost {lost} bytes: {why}"
+
+
 def test_legacy_exec(new_exec_sync):
-    """Its answer says all that is lost, of both streams, and why."""
     process = new_exec_sync("seq 1 300; seq 1 500 >&2; exit 0")
     process.options.update({"--log-rate-limit": "1:2000", "--log-rate-policy": "drop"})
     process.execute()
-    written = len(k8slog.numbered(1, 300) + k8slog.numbered(1, 500))
-    answer = process.answer()
-    lost = written - len(process.output()) - len(process.output("stderr"))
-    assert answer["exit_code"] == -1
-    assert answer["message"] == f"log incomplete: lost {lost} bytes: more than its rate limit allows"
+    written = k8slog.numbered(1, 300) + k8slog.numbered(1, 500)
+    check_incomplete(process, written, "more than its rate limit allows")
 
 
 def test_legacy_exec_whose_log_fails_on_both_streams(new_exec_sync):
     process = new_exec_sync("seq 1 3000; seq 1 5000 >&2; exit 0")
     process.execute(prepare=engine.limit_file_size(100_000))
-    written = len(k8slog.numbered(1, 3000) + k8slog.numbered(1, 5000))
-    answer = process.answer()
-    lost = written - len(process.output()) - len(process.output("stderr"))
-    assert answer["exit_code"] == -1
-    assert answer["message"] == f"log incomplete: lost {lost} bytes: File too large"
+    written = k8slog.numbered(1, 3000) + k8slog.numbered(1, 5000)
+    check_incomplete(process, written, "File too large")
 
 
 def test_what_is_left_out_is_said(new_run):

@@ -11,9 +11,7 @@ import k8slog
 import procfs
 import rest
 from crashes import page
-from fake_journal import FakeJournal
 from notify import unit
-from small_disk import SmallDisk
 from waiting import is_readable, read_to_end, wait_readable, wait_until
 
 MORE_THAN_IT_HOLDS = "seq 1 1000000; exit 7"
@@ -73,33 +71,6 @@ def stubborn(new_container, system_log):
     container.resume_monitor()
     wait_readable(receiver.fileno(), "the monitor's word")
     yield container, receiver
-
-
-@pytest.fixture
-def journal(directory):
-    made = FakeJournal(directory / "node")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def disk(directory):
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a file system")
-    small = SmallDisk(directory / "disk")
-    yield small
-    small.close()
-
-
-@pytest.fixture
-def logging_to(disk, new_container):
-    def new(policy, command):
-        container = new_container(command=command)
-        container.log = disk.top / "ctr.log"
-        container.options.update({"--log-path": f"k8s-file:{container.log}", "--log-on-error": policy})
-        return container
-
-    return new
 
 
 # The container's time

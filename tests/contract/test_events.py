@@ -16,7 +16,6 @@ import memory
 import node
 from crashes import crash, page
 from exec_engine import Exec
-from fake_journal import FakeJournal
 from memory import HOG, Cgroup
 from waiting import wait_until
 
@@ -24,13 +23,6 @@ ID = "0123456789abcdef" * 4
 LINE_MAX = 256
 LONG = 16 * LINE_MAX  # a line is spoken of beyond that
 MINUTE = 90
-
-
-@pytest.fixture
-def journal(directory):
-    made = FakeJournal(directory / "node")
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import k8slog
 import procfs
 from crashes import AT_FULL_SPEED, Trouble, crash, page, printed
 from exec_engine import Exec
-from fake_journal import FakeJournal
 from waiting import wait_until
 
 pytestmark = pytest.mark.balanced
@@ -21,13 +20,6 @@ pytestmark = pytest.mark.balanced
 POLICIES = pytest.mark.parametrize("policy", ["drop", "wait"])
 ID = "0123456789abcdef" * 4
 PARTIAL = 49152  # the most that one entry holds of a line
-
-
-@pytest.fixture
-def journal(directory):
-    made = FakeJournal(directory / "node")
-    yield made
-    made.close()
 
 
 @pytest.fixture

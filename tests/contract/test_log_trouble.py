@@ -19,7 +19,6 @@ import engine
 import k8slog
 from crashes import AT_FULL_SPEED, FATAL, ON_BOTH, Trouble, crash, page, printed
 from fake_journal import FakeJournal
-from small_disk import SmallDisk
 from waiting import wait_until
 
 pytestmark = pytest.mark.balanced
@@ -30,29 +29,6 @@ POLICIES = pytest.mark.parametrize("policy", ["drop", "wait"])
 
 # Prints some lines, and goes on when told to.
 PRINTS_TWICE = "seq 1 {first}; read word < go; seq {next} {last}; exit 7"
-
-
-@pytest.fixture
-def disk(directory):
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a file system")
-    small = SmallDisk(directory / "disk")
-    yield small
-    small.close()
-
-
-@pytest.fixture
-def logging_to(disk, new_container):
-    """Makes containers that log to the small disk."""
-
-    def new(policy, command, **how):
-        container = new_container(command=command, **how)
-        container.log = disk.top / "ctr.log"
-        container.options["--log-path"] = f"k8s-file:{container.log}"
-        container.options["--log-on-error"] = policy
-        return container
-
-    return new
 
 
 def lost(container):

@@ -174,8 +174,8 @@ def test_directory_that_is_gone(new_container, cgroup):
     assert container.exit_file.read_text() == "137"
 
 
-def test_message(new_container, cgroup, journal):
-    receiver, start = journal
+def test_message(new_container, cgroup, dev_log):
+    receiver, start = dev_log
     container = new_container(command="everything=$(yes | head -c 64M)")  # there is no /dev/zero
     container.options["--syslog"] = True
     monitor = container.top / "monitor"

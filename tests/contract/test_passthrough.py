@@ -11,7 +11,6 @@ import engine
 import procfs
 from crashes import crash, page
 from engine import BATS, CRIO, PODMAN
-from fake_journal import FakeJournal
 from waiting import is_readable, read_to_end, wait_readable, wait_until
 
 FAMILIES = pytest.mark.parametrize("family", [PODMAN, CRIO, BATS], ids=lambda family: family.name)
@@ -155,13 +154,6 @@ def test_timeout(new_container):
     assert container.wait() == 255
     assert container.exit_file.read_bytes() == b"-1"
     assert caller.said()[0] == "hello\n"
-
-
-@pytest.fixture
-def journal(directory):
-    made = FakeJournal(directory / "node")
-    yield made
-    made.close()
 
 
 @pytest.mark.survival

@@ -127,9 +127,9 @@ def test_slow_reader(new_open, size):
     assert client.output() == hashlib.sha256(data).hexdigest().encode() + b"\n"
 
 
-def test_slow_reader_is_no_news(new_open, journal):
+def test_slow_reader_is_no_news(new_open, dev_log):
     """That there is no room for a while is not worth a word in the system's log, or there would be no end of them."""
-    receiver, start = journal
+    receiver, start = dev_log
     container = new_open("exec /usr/bin/python3 -I reader")
     (container.bundle / "reader").write_text(SLOW_READER)
     container.options["--syslog"] = True
